@@ -1,0 +1,92 @@
+//! Languages by their BCP-47 tags.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A language by its BCP-47 tag in lower case, with the script only where it matters: `en`, `tr`, `zh-hant`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Language(String);
+
+/// What was given is no BCP-47 tag.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no language tag: expected BCP-47 such as `en`, `uk` or `zh-hant`")]
+pub struct LanguageError(pub String);
+
+impl Language {
+    /// Reads a tag; `_` counts as `-` and case does not matter.
+    ///
+    /// # Errors
+    /// When the primary subtag is not two or three letters, or another subtag is not 1 to 8 letters or digits.
+    pub fn parse(tag: &str) -> Result<Self, LanguageError> {
+        let tag_lower = tag.trim().replace('_', "-").to_ascii_lowercase();
+        let mut subtags = tag_lower.split('-');
+        let primary = subtags.next().unwrap_or_default();
+        let primary_ok = (2..=3).contains(&primary.len()) && primary.bytes().all(|b| b.is_ascii_lowercase());
+        let rest_ok = subtags.all(|s| (1..=8).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_alphanumeric()));
+        if primary_ok && rest_ok { Ok(Self(tag_lower)) } else { Err(LanguageError(tag.to_owned())) }
+    }
+
+    /// The whole tag in lower case.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The part before the first `-`, the language without script or region.
+    pub fn primary(&self) -> &str {
+        self.0.split('-').next().unwrap_or(&self.0)
+    }
+
+    /// Whether text in this language runs from right to left in its usual script.
+    pub fn is_right_to_left(&self) -> bool {
+        matches!(self.primary(), "ar" | "fa" | "he" | "ur" | "ps" | "sd" | "ug" | "yi" | "dv" | "ckb")
+    }
+}
+
+impl fmt::Display for Language {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for Language {
+    type Error = LanguageError;
+
+    fn try_from(tag: String) -> Result<Self, Self::Error> {
+        Self::parse(&tag)
+    }
+}
+
+impl From<Language> for String {
+    fn from(language: Language) -> Self {
+        language.0
+    }
+}
+
+impl std::str::FromStr for Language {
+    type Err = LanguageError;
+
+    fn from_str(tag: &str) -> Result<Self, Self::Err> {
+        Self::parse(tag)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_folded() {
+        assert_eq!(Language::parse("zh_Hant").unwrap().as_str(), "zh-hant");
+        assert_eq!(Language::parse("zh-Hant").unwrap().primary(), "zh");
+        assert!(Language::parse("ar").unwrap().is_right_to_left());
+    }
+
+    #[test]
+    fn other_words_are_refused() {
+        for tag in ["", "e", "english", "e1", "en-", "en-toolongsubtag", "日本"] {
+            assert_eq!(Language::parse(tag), Err(LanguageError(tag.to_owned())), "{tag}");
+        }
+    }
+}

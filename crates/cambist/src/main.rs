@@ -1,0 +1,2 @@
+//! Cambist.
+fn main() {}
