@@ -15,6 +15,7 @@ pub mod chance;
 pub mod digest;
 pub mod language;
 pub mod prompt;
+pub mod split;
 
 pub mod completion;
 pub mod score;

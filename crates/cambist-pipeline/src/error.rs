@@ -1,0 +1,62 @@
+//! What can go wrong between a recipe and its report.
+
+use cambist_core::fault::Fault;
+
+use crate::recipe::Faults;
+
+/// Why a plan or a run stopped; finished artifacts stay.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// The recipe is wrong.
+    #[error(transparent)]
+    Recipe(#[from] Faults),
+    /// A file of the user's, the store or the ledger could not be read or written.
+    #[error(transparent)]
+    Io(#[from] cambist_io::IoError),
+    /// The built-in task was asked for something that it does not have.
+    #[error(transparent)]
+    Polyglot(#[from] cambist_core::polyglot::PolyglotError),
+    /// A model could not be made, read, trained or asked.
+    #[error("`{label}`: {source}")]
+    Model {
+        /// The job.
+        label: String,
+        /// What the model said.
+        source: cambist_model::ModelError,
+    },
+    /// The input of a step is not what the step needs.
+    #[error("`{step}`: {what}; {remedy}")]
+    Input {
+        /// The step or job.
+        step: String,
+        /// What was found and what was expected.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// The user asked to stop.
+    #[error("stopped on request; finished work is kept, run the same command again to go on")]
+    Interrupted,
+    /// Cambist contradicts itself.
+    #[error("{0}; this is a fault of cambist, please report it")]
+    Internal(String),
+}
+
+impl PipelineError {
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Recipe(_) | Self::Polyglot(_) | Self::Input { .. } => Fault::You,
+            Self::Io(error) => error.fault(),
+            Self::Model { source, .. } => source.fault(),
+            Self::Interrupted => Fault::World,
+            Self::Internal(_) => Fault::Us,
+        }
+    }
+
+    /// Returns an error about what a step was given.
+    pub(crate) fn input(step: &str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Input { step: step.to_owned(), what: what.into(), remedy: remedy.into() }
+    }
+}

@@ -1,0 +1,323 @@
+//! The plan: every artifact that a recipe will make, named before anything runs.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use cambist_core::digest::Digest;
+use cambist_io::store::{self, ArtifactId, Identity};
+use serde_json::{Value, json};
+
+use crate::{
+    error::PipelineError,
+    recipe::{
+        Action, Arbiter, PoolMember, Recipe, Reference, Step, TrainRun,
+        params::{GenerateParams, PromptsParams, SelectParams, TrainParams},
+    },
+};
+
+/// What a recipe will make, in the order of its steps.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The recipe.
+    pub recipe: Recipe,
+    /// The folder that the recipe's relative paths start from.
+    pub folder: PathBuf,
+    /// One job for each artifact; inputs stand before what reads them.
+    pub jobs: Vec<Job>,
+}
+
+/// The making of one artifact.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The step's place in the recipe, from 0.
+    pub step: usize,
+    /// `step`, or `step.variant/seed-N` for one run of a `train` step.
+    pub label: String,
+    /// The artifact that it makes.
+    pub id: ArtifactId,
+    /// Everything that the artifact's name is made of.
+    pub identity: Identity,
+    /// What it reads.
+    pub inputs: Vec<Input>,
+    /// Which run of a `train` step it is.
+    pub run: Option<TrainRun>,
+}
+
+/// An artifact that a job reads, and as what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// The parameter, `teacher ID` for a local teacher.
+    pub role: String,
+    /// The part of the artifact; empty for all of it.
+    pub part: String,
+    /// The artifact.
+    pub id: ArtifactId,
+}
+
+impl Input {
+    /// The role, and the part where it is not all of the artifact: `data reward`.
+    pub fn name(&self) -> String {
+        if self.part.is_empty() { self.role.clone() } else { format!("{} {}", self.role, self.part) }
+    }
+}
+
+/// The revision of each verb's meaning: raised when the same parameters come to mean another result.
+fn revision(verb: &str) -> u32 {
+    match verb {
+        "prompts" | "generate" | "score" | "select" | "train" | "evaluate" | "report" => 1,
+        _ => 0,
+    }
+}
+
+impl Plan {
+    /// Names every artifact of `recipe`, whose relative paths start from `folder`.
+    ///
+    /// # Errors
+    /// When a file that the recipe names is missing or cannot be read.
+    pub fn new(recipe: Recipe, folder: &Path) -> Result<Self, PipelineError> {
+        let mut planner = Planner { recipe: &recipe, folder, jobs: Vec::new(), files: BTreeMap::new() };
+        for index in 0..recipe.steps.len() {
+            planner.step(index)?;
+        }
+        let jobs = planner.jobs;
+        Ok(Self { recipe, folder: folder.to_owned(), jobs })
+    }
+
+    /// The step that a job belongs to.
+    pub fn step_of(&self, job: &Job) -> &Step {
+        &self.recipe.steps[job.step]
+    }
+
+    /// The jobs of the step called `id`.
+    pub fn jobs_of<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a Job> {
+        self.jobs.iter().filter(move |job| self.step_of(job).id == id)
+    }
+
+    /// The jobs that `targets` need, themselves included, in the plan's order.
+    pub fn needed_by(&self, targets: &[usize]) -> Vec<usize> {
+        let mut needed: Vec<bool> = (0..self.jobs.len()).map(|index| targets.contains(&index)).collect();
+        for index in (0..self.jobs.len()).rev() {
+            if !needed[index] {
+                continue;
+            }
+            for input in &self.jobs[index].inputs {
+                if let Some(source) = self.jobs.iter().position(|job| job.id == input.id) {
+                    needed[source] = true;
+                }
+            }
+        }
+        (0..self.jobs.len()).filter(|&index| needed[index]).collect()
+    }
+}
+
+impl Job {
+    /// The first input read as `role`.
+    ///
+    /// # Errors
+    /// When there is none, which would be a fault of the plan.
+    pub fn input(&self, role: &str) -> Result<&Input, PipelineError> {
+        self.inputs.iter().find(|input| input.role == role).ok_or_else(|| {
+            PipelineError::Internal(format!("the plan gave `{}` no input called `{role}`", self.label))
+        })
+    }
+
+    /// All inputs read as `role`.
+    pub fn inputs<'a>(&'a self, role: &'a str) -> impl Iterator<Item = &'a Input> {
+        self.inputs.iter().filter(move |input| input.role == role)
+    }
+}
+
+struct Planner<'a> {
+    recipe: &'a Recipe,
+    folder: &'a Path,
+    jobs: Vec<Job>,
+    files: BTreeMap<PathBuf, Digest>,
+}
+
+impl Planner<'_> {
+    fn step(&mut self, index: usize) -> Result<(), PipelineError> {
+        let recipe = self.recipe;
+        match &recipe.steps[index].action {
+            Action::Prompts(params) => self.prompts(index, params),
+            Action::Generate(params) => self.generate(index, params),
+            Action::Score(params) => {
+                let mut inputs = self.read("from", &params.from);
+                inputs.extend(self.prompts_behind(&params.from));
+                let arbiter = self.arbiter(&params.arbiter)?;
+                self.job(index, None, inputs, json!({ "score": params, "arbiter": arbiter }));
+                Ok(())
+            }
+            Action::Select(params) => {
+                self.select(index, params);
+                Ok(())
+            }
+            Action::Train(params) => self.train(index, params),
+            Action::Evaluate(params) => {
+                let mut inputs = self.read("models", &params.models);
+                inputs.extend(self.read("prompts", &params.prompts));
+                let arbiter = self.arbiter(&params.arbiter)?;
+                self.job(index, None, inputs, json!({ "evaluate": params, "arbiter": arbiter }));
+                Ok(())
+            }
+            Action::Report(params) => {
+                let as_input = |job: &Job| Input {
+                    role: job.label.clone(),
+                    part: String::new(),
+                    id: job.id.clone(),
+                };
+                let inputs = self.jobs.iter().map(as_input).collect();
+                let params = json!({ "report": params, "name": recipe.name, "pool": recipe.pool, "text": recipe.text });
+                self.job(index, None, inputs, params);
+                Ok(())
+            }
+        }
+    }
+
+    fn prompts(&mut self, index: usize, params: &PromptsParams) -> Result<(), PipelineError> {
+        let file = params.file.as_deref().map(|path| self.file(path)).transpose()?;
+        self.job(index, None, Vec::new(), json!({ "prompts": params, "file_sha256": file }));
+        Ok(())
+    }
+
+    fn generate(&mut self, index: usize, params: &GenerateParams) -> Result<(), PipelineError> {
+        let mut inputs = self.read("prompts", &params.prompts);
+        if let Some(calibration) = &params.calibration {
+            inputs.extend(self.read("calibration", calibration));
+            inputs.extend(self.prompts_behind(calibration).into_iter().map(as_calibration));
+        }
+        let recipe = self.recipe;
+        let asked = |member: &&PoolMember| params.teachers.is_empty() || params.teachers.contains(&member.id);
+        let mut teachers = Vec::new();
+        for member in recipe.pool.iter().filter(asked) {
+            if let Some(reference) = &member.local {
+                inputs.extend(self.read(&format!("teacher {}", member.id), reference));
+            }
+            let replay = member.replay.as_ref().map(|replay| self.file(&replay.file)).transpose()?;
+            let folder = member.folder.as_deref().map(|folder| self.model_folder(folder)).transpose()?;
+            teachers.push(json!({ "teacher": member, "replay_sha256": replay, "folder_sha256": folder }));
+        }
+        let arbiter = params.arbiter.as_deref().map(|id| self.arbiter(id)).transpose()?;
+        self.job(index, None, inputs, json!({ "generate": params, "teachers": teachers, "arbiter": arbiter }));
+        Ok(())
+    }
+
+    fn select(&mut self, index: usize, params: &SelectParams) {
+        let mut inputs = self.read("from", &params.from);
+        inputs.extend(self.prompts_behind(&params.from));
+        if let Some(scores) = &params.scores {
+            inputs.extend(self.read("scores", scores));
+        }
+        if let Some(calibration) = &params.calibration {
+            inputs.extend(self.read("calibration", calibration));
+            inputs.extend(self.prompts_behind(calibration).into_iter().map(as_calibration));
+        }
+        for (name, strategy) in &params.strategies {
+            if let Some(from) = &strategy.from {
+                inputs.extend(self.read(&format!("from {name}"), from));
+            }
+        }
+        self.job(index, None, inputs, json!({ "select": params, "pool": self.recipe.pool }));
+    }
+
+    fn train(&mut self, index: usize, params: &TrainParams) -> Result<(), PipelineError> {
+        let start = match (&params.base, &params.base_folder) {
+            (Some(base), _) => self.read("base", base),
+            _ => Vec::new(),
+        };
+        let folder = params.base_folder.as_deref().map(|folder| self.model_folder(folder)).transpose()?;
+        for run in self.recipe.runs(params) {
+            let mut inputs = start.clone();
+            let part = run.variant.clone().or_else(|| params.data.part.clone());
+            let data = Reference { step: params.data.step.clone(), part };
+            inputs.extend(self.read("data", &data));
+            let seed = run.seed.unwrap_or(self.recipe.seed);
+            let identity = json!({ "train": Unnamed(params).value(), "seed": seed, "folder_sha256": folder });
+            self.job(index, Some(run), inputs, identity);
+        }
+        Ok(())
+    }
+
+    fn job(&mut self, step: usize, run: Option<TrainRun>, inputs: Vec<Input>, params: Value) {
+        let Step { id, action, .. } = &self.recipe.steps[step];
+        let verb = action.verb();
+        let run_name = run.as_ref().map(TrainRun::name).unwrap_or_default();
+        let label = if run_name.is_empty() { id.clone() } else { format!("{id}.{run_name}") };
+        let named = |input: &Input| store::Input { name: input.name(), id: input.id.clone() };
+        let identity = Identity {
+            verb: verb.to_owned(),
+            revision: revision(verb),
+            params,
+            inputs: inputs.iter().map(named).collect(),
+            seed: self.recipe.seed,
+        };
+        self.jobs.push(Job { step, label, id: identity.id(), identity, inputs, run });
+    }
+
+    /// The parts that `reference` names, as inputs.
+    fn read(&self, role: &str, reference: &Reference) -> Vec<Input> {
+        let of_step = self.jobs.iter().filter(|job| self.recipe.steps[job.step].id == reference.step);
+        of_step
+            .flat_map(|job| {
+                let step = &self.recipe.steps[job.step];
+                let parts = match &job.run {
+                    Some(run) => vec![run.name()],
+                    None => self.recipe.part_names(step),
+                };
+                let wanted = parts.into_iter().filter(|part| reference.covers(part));
+                wanted.map(|part| Input { role: role.to_owned(), part, id: job.id.clone() })
+            })
+            .collect()
+    }
+
+    /// The prompts that the answers under `reference` answer.
+    fn prompts_behind(&self, reference: &Reference) -> Vec<Input> {
+        match self.recipe.step(&reference.step).map(|step| &step.action) {
+            Some(Action::Generate(params)) => self.read("prompts", &params.prompts),
+            _ => Vec::new(),
+        }
+    }
+
+    fn arbiter(&mut self, id: &str) -> Result<Value, PipelineError> {
+        let Some(arbiter) = self.recipe.arbiters.iter().find(|arbiter| arbiter.id == id) else {
+            return Err(PipelineError::Internal(format!("the arbiter `{id}` passed the check and is not there")));
+        };
+        let file = arbiter.recorded.as_ref().map(|recorded| self.file(&recorded.file)).transpose()?;
+        Ok(json!({ "arbiter": arbiter as &Arbiter, "file_sha256": file }))
+    }
+
+    /// The digest of a file that the recipe names.
+    fn file(&mut self, path: &Path) -> Result<Digest, PipelineError> {
+        let path = self.folder.join(path);
+        if let Some(digest) = self.files.get(&path) {
+            return Ok(digest.clone());
+        }
+        let digest = cambist_io::digest_file(&path)?;
+        self.files.insert(path, digest.clone());
+        Ok(digest)
+    }
+
+    fn model_folder(&mut self, path: &Path) -> Result<Digest, PipelineError> {
+        let files = cambist_io::formats::read_model_folder(&self.folder.join(path))?;
+        let digests: Vec<(String, Digest)> =
+            files.iter().map(|(name, bytes)| (name.clone(), Digest::of_bytes(bytes))).collect();
+        Ok(Digest::of_parts(digests.iter().flat_map(|(name, digest)| [name.as_bytes(), digest.as_str().as_bytes()])))
+    }
+}
+
+/// Calibration prompts stand beside the prompts to decide on, under their own role.
+fn as_calibration(input: Input) -> Input {
+    Input { role: format!("calibration {}", input.role), ..input }
+}
+
+/// A `train` step's parameters without the list of seeds: a run's name depends on its own seed alone.
+struct Unnamed<'a>(&'a TrainParams);
+
+impl Unnamed<'_> {
+    fn value(&self) -> Value {
+        let mut params = self.0.clone();
+        params.seeds.clear();
+        json!(params)
+    }
+}

@@ -1,0 +1,55 @@
+//! How a run tells what it is doing, to whoever listens.
+
+use std::time::Duration;
+
+/// Listens to a run. Calls come from several threads.
+pub trait Progress: Sync {
+    /// A job begins.
+    fn begin(&self, job: &str, verb: &str);
+    /// `done` of `total` units (`rows`, `steps`, `calls`) are done; `note` is a short reading such as the loss.
+    fn advance(&self, job: &str, at: Advance<'_>);
+    /// A job ended; `reused` when it was finished before.
+    fn end(&self, job: &str, outcome: Outcome<'_>);
+}
+
+/// How far a job is.
+#[derive(Clone, Copy, Debug)]
+pub struct Advance<'a> {
+    /// Units done.
+    pub done: u64,
+    /// Units in all.
+    pub total: u64,
+    /// What a unit is, in the plural.
+    pub unit: &'static str,
+    /// A short reading such as `loss 0.31`; empty for none.
+    pub note: &'a str,
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug)]
+pub enum Outcome<'a> {
+    /// Its artifact was there already.
+    Reused {
+        /// The artifact's short name.
+        artifact: &'a str,
+    },
+    /// It made its artifact.
+    Made {
+        /// The artifact's short name.
+        artifact: &'a str,
+        /// How long it took.
+        took: Duration,
+    },
+    /// It failed; the error comes back from the run.
+    Failed,
+}
+
+/// Listens and says nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn begin(&self, _job: &str, _verb: &str) {}
+    fn advance(&self, _job: &str, _at: Advance<'_>) {}
+    fn end(&self, _job: &str, _outcome: Outcome<'_>) {}
+}

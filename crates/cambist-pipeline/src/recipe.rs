@@ -1,0 +1,254 @@
+//! The recipe: one page of YAML that is the whole experiment, parsed into typed steps before anything runs or costs.
+
+mod decode;
+mod fault;
+mod node;
+mod overrides;
+mod parts;
+pub mod params;
+mod pool;
+mod reference;
+pub(crate) mod references;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use self::node::{Content, Entry};
+pub use self::{
+    fault::{Fault, Faults, Place},
+    node::Node,
+    parts::TrainRun,
+    pool::{Arbiter, Chrf, Empty, PoolMember, Recorded, Replay},
+    reference::Reference,
+};
+use params::{
+    EvaluateParams, GenerateParams, PromptsParams, ReportParams, ScoreParams, SelectParams, TrainParams,
+};
+
+/// A whole experiment.
+#[derive(Clone, Debug)]
+pub struct Recipe {
+    /// Names the experiment and its folder under `runs/`.
+    pub name: String,
+    /// Where all random numbers come from; 0 by default.
+    pub seed: u64,
+    /// Models that may be asked.
+    pub pool: Vec<PoolMember>,
+    /// Who scores.
+    pub arbiters: Vec<Arbiter>,
+    /// What to do, from top to bottom.
+    pub steps: Vec<Step>,
+    /// The text that it was read from, overrides not applied.
+    pub text: String,
+}
+
+/// One step: a verb with its parameters.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Names the step; the verb where the recipe gives none.
+    pub id: String,
+    /// Where it stands.
+    pub place: Place,
+    /// What to do.
+    pub action: Action,
+}
+
+/// A verb with its typed parameters.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Makes prompts.
+    Prompts(PromptsParams),
+    /// Asks teachers.
+    Generate(GenerateParams),
+    /// Scores answers.
+    Score(ScoreParams),
+    /// Keeps the best answers and makes preference pairs.
+    Select(SelectParams),
+    /// Trains a model.
+    Train(Box<TrainParams>),
+    /// Measures models.
+    Evaluate(EvaluateParams),
+    /// Writes the report.
+    Report(ReportParams),
+}
+
+/// The verbs in the order of the work.
+pub const VERBS: [&str; 7] = ["prompts", "generate", "score", "select", "train", "evaluate", "report"];
+
+impl Action {
+    /// The verb's name.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Prompts(_) => "prompts",
+            Self::Generate(_) => "generate",
+            Self::Score(_) => "score",
+            Self::Select(_) => "select",
+            Self::Train(_) => "train",
+            Self::Evaluate(_) => "evaluate",
+            Self::Report(_) => "report",
+        }
+    }
+}
+
+impl Recipe {
+    /// Reads and checks a recipe; `path` only names it in messages.
+    ///
+    /// # Errors
+    /// Every fault at once: bad YAML, unknown or missing keys, references to steps that are not there or of the wrong
+    /// kind, teachers and arbiters that nobody declared.
+    pub fn parse(path: &str, text: &str, overrides: &[String]) -> Result<Self, Faults> {
+        let in_file = |faults| Faults { path: path.to_owned(), text: text.to_owned(), faults };
+        let mut root = Node::parse(text).map_err(|fault| in_file(vec![fault]))?;
+        for assignment in overrides {
+            overrides::apply(&mut root, assignment).map_err(|fault| in_file(vec![fault]))?;
+        }
+        let mut reader = Reader::default();
+        let mut recipe = reader.read(&root);
+        recipe.text = text.to_owned();
+        if reader.faults.is_empty() {
+            reader.faults.extend(references::check(&recipe, &root));
+        }
+        if reader.faults.is_empty() {
+            return Ok(recipe);
+        }
+        reader.faults.sort_by_key(|fault| fault.place);
+        Err(in_file(reader.faults))
+    }
+
+    /// The step called `id`.
+    pub fn step(&self, id: &str) -> Option<&Step> {
+        self.steps.iter().find(|step| step.id == id)
+    }
+}
+
+/// Collects faults while the tree becomes a recipe.
+#[derive(Default)]
+struct Reader {
+    faults: Vec<Fault>,
+}
+
+impl Reader {
+    fn read(&mut self, root: &Node) -> Recipe {
+        let known = ["name", "seed", "pool", "arbiters", "steps"];
+        let Content::Mapping(entries) = &root.content else {
+            let what = format!("found {}, expected a mapping with `name` and `steps`", root.describe());
+            self.faults.push(Fault::new(root.place, what, "`cambist init` writes a recipe to start from"));
+            return self.finish(None, root, Vec::new());
+        };
+        for Entry { key, key_place, .. } in entries {
+            if !known.contains(&key.as_str()) {
+                self.faults.push(decode::unknown(*key_place, ("key", key), &known));
+            }
+        }
+        let steps = self.steps(root);
+        let name = root.get("name").and_then(|node| self.decode::<String>(node));
+        if let (Some(name), Some(node)) = (&name, root.get("name"))
+            && !is_id(name)
+        {
+            self.faults.push(bad_id(node.place, name));
+        }
+        self.finish(name, root, steps)
+    }
+
+    fn finish(&mut self, name: Option<String>, root: &Node, steps: Vec<Step>) -> Recipe {
+        if name.is_none() && self.faults.is_empty() {
+            self.faults.push(Fault::new(Place::START, "the key `name` is missing", "add `name: ...` at the top"));
+        }
+        Recipe {
+            name: name.unwrap_or_default(),
+            seed: root.get("seed").and_then(|node| self.decode(node)).unwrap_or(0),
+            pool: self.list(root, "pool"),
+            arbiters: self.list(root, "arbiters"),
+            steps,
+            text: String::new(),
+        }
+    }
+
+    fn decode<T: DeserializeOwned>(&mut self, node: &Node) -> Option<T> {
+        decode::decode(node).map_err(|faults| self.faults.extend(faults)).ok()
+    }
+
+    fn list<T: DeserializeOwned>(&mut self, root: &Node, key: &str) -> Vec<T> {
+        self.items(root, key).iter().filter_map(|item| self.decode(item)).collect()
+    }
+
+    /// The items of a list under `key`, with two of the same `id` reported.
+    fn items<'a>(&mut self, root: &'a Node, key: &str) -> &'a [Node] {
+        let Some(node) = root.get(key) else { return &[] };
+        let Content::Sequence(items) = &node.content else {
+            let what = format!("`{key}`: found {}, expected a list", node.describe());
+            self.faults.push(Fault::new(node.place, what, "put `- ` before each item"));
+            return &[];
+        };
+        let mut seen: Vec<(String, Place)> = Vec::new();
+        for id in items.iter().filter_map(|item| item.get("id")) {
+            let text = id.to_json().as_str().unwrap_or_default().to_owned();
+            if !is_id(&text) {
+                self.faults.push(bad_id(id.place, &text));
+            }
+            if let Some((_, first)) = seen.iter().find(|(other, _)| *other == text) {
+                let what = format!("the id `{text}` stands twice in `{key}`; first in line {}", first.line);
+                self.faults.push(Fault::new(id.place, what, "give each its own id"));
+            }
+            seen.push((text, id.place));
+        }
+        items
+    }
+
+    fn steps(&mut self, root: &Node) -> Vec<Step> {
+        if root.get("steps").is_none() {
+            let known = VERBS.join(", ");
+            let fault = Fault::new(Place::START, "the key `steps` is missing", format!("list what to do: {known}"));
+            self.faults.push(fault);
+        }
+        self.items(root, "steps").iter().filter_map(|node| self.step(node)).collect()
+    }
+
+    fn step(&mut self, node: &Node) -> Option<Step> {
+        let Content::Mapping(entries) = &node.content else {
+            let what = format!("found {}, expected a step such as `prompts: {{...}}`", node.describe());
+            self.faults.push(Fault::new(node.place, what, "write a verb and its parameters"));
+            return None;
+        };
+        let mut verbs = entries.iter().filter(|entry| entry.key != "id");
+        let Some(verb) = verbs.next() else {
+            let what = "this step has no verb";
+            self.faults.push(Fault::new(node.place, what, format!("add one of: {}", VERBS.join(", "))));
+            return None;
+        };
+        for extra in verbs {
+            let what = format!("`{}` stands beside the verb `{}`", extra.key, verb.key);
+            let remedy = "a step has one verb; indent the verb's parameters under it, or begin a new step with `- `";
+            self.faults.push(Fault::new(extra.key_place, what, remedy));
+        }
+        let id = node.get("id").and_then(|id| self.decode::<String>(id)).unwrap_or_else(|| verb.key.clone());
+        let action = self.action(verb)?;
+        Some(Step { id, place: node.place, action })
+    }
+
+    fn action(&mut self, verb: &Entry) -> Option<Action> {
+        let params = &verb.value;
+        match verb.key.as_str() {
+            "prompts" => self.decode(params).map(Action::Prompts),
+            "generate" => self.decode(params).map(Action::Generate),
+            "score" => self.decode(params).map(Action::Score),
+            "select" => self.decode(params).map(Action::Select),
+            "train" => self.decode(params).map(|params| Action::Train(Box::new(params))),
+            "evaluate" => self.decode(params).map(Action::Evaluate),
+            "report" => self.decode(params).map(Action::Report),
+            other => {
+                self.faults.push(decode::unknown(verb.key_place, ("verb", other), &VERBS));
+                None
+            }
+        }
+    }
+}
+
+/// Ids become folder names and parts of references: letters, digits, `-` and `_` only.
+fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+}
+
+fn bad_id(place: Place, text: &str) -> Fault {
+    Fault::new(place, format!("`{text}` cannot be an id"), "use letters, digits, `-` and `_`")
+}

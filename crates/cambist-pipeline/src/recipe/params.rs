@@ -1,0 +1,258 @@
+//! The typed parameters of every verb: what changes a result, and nothing else.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use cambist_core::language::Language;
+use cambist_core::{gates::GateConfig, pairs::PairRule};
+use cambist_io::formats::ColumnMapping;
+use cambist_model::{Sampling, Shape, TrainConfig};
+use serde::{Deserialize, Serialize};
+
+use super::reference::Reference;
+
+/// Makes prompts: from the built-in `polyglot` task or from a file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromptsParams {
+    /// Takes prompts from the built-in task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub polyglot: Option<PolyglotParams>,
+    /// Takes prompts from this file, relative to the recipe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// Says which columns of the file mean what, where the names do not say it.
+    #[serde(default)]
+    pub columns: ColumnMapping,
+    /// Keeps these languages only; all when empty. `polyglot` writes its prompts in these.
+    #[serde(default)]
+    pub languages: Vec<Language>,
+    /// Named disjoint sets and how many sources each takes; one set of everything when empty.
+    #[serde(default)]
+    pub splits: BTreeMap<String, usize>,
+    /// Keeps at most this many sources in each set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// What to draw from the `polyglot` task.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolyglotParams {
+    /// Kinds of task by name; all when empty.
+    #[serde(default)]
+    pub tasks: Vec<String>,
+    /// How many sources; each is written in every language.
+    pub sources: usize,
+}
+
+/// Whom to ask, as a recipe writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RouterParams {
+    /// Every eligible teacher (reward-based routing, with `keep: best`).
+    All,
+    /// One eligible teacher by lot.
+    Random,
+    /// The best eligible teacher of each language, by a table made on calibration prompts.
+    Fixed,
+    /// One teacher by id, or `best` for the best on calibration prompts.
+    Single(String),
+    /// One teacher several times, best answer kept.
+    SingleBon {
+        /// The teacher's id, or `best`.
+        teacher: String,
+        /// How many answers, at least 2.
+        samples: u32,
+    },
+}
+
+impl RouterParams {
+    /// Whether it must see calibration answers before it can decide.
+    pub fn needs_calibration(&self) -> bool {
+        match self {
+            Self::Fixed => true,
+            Self::Single(teacher) | Self::SingleBon { teacher, .. } => teacher == "best",
+            Self::All | Self::Random => false,
+        }
+    }
+
+    /// How many answers it takes from one teacher.
+    pub fn n_samples(&self) -> u32 {
+        if let Self::SingleBon { samples, .. } = self { *samples } else { 1 }
+    }
+}
+
+/// Asks teachers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenerateParams {
+    /// What to ask.
+    pub prompts: Reference,
+    /// Whom of the pool; everybody when empty.
+    #[serde(default)]
+    pub teachers: Vec<String>,
+    /// Whom to ask for which prompt.
+    pub router: RouterParams,
+    /// Scored answers that a router which needs them learns from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Reference>,
+    /// Whether a teacher is asked only in languages that it claims.
+    #[serde(default = "yes")]
+    pub respect_coverage: bool,
+    /// How answers are drawn.
+    #[serde(default)]
+    pub sampling: Sampling,
+    /// Scores each answer as it arrives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arbiter: Option<String>,
+}
+
+/// Scores answers that exist.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScoreParams {
+    /// Answers.
+    pub from: Reference,
+    /// Who scores.
+    pub arbiter: String,
+}
+
+/// Keeps the best answers and makes preference pairs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SelectParams {
+    /// Scored answers.
+    pub from: Reference,
+    /// Scores by another arbiter than the one that `from` was scored with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scores: Option<Reference>,
+    /// Scored answers for routers that need calibration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Reference>,
+    /// Strategies to compare, by name.
+    pub strategies: BTreeMap<String, StrategyParams>,
+    /// What an answer must pass to be kept.
+    #[serde(default)]
+    pub gates: GateConfig,
+    /// Which prompts the sets hold.
+    #[serde(default)]
+    pub align: Align,
+    /// How preference pairs are made; none when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pairs: Option<PairRule>,
+    /// Whether a teacher counts only in languages that it claims.
+    #[serde(default = "yes")]
+    pub respect_coverage: bool,
+}
+
+/// Which prompts the sets of several strategies hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Align {
+    /// Those for which every strategy found an answer: sets of equal size and equal prompts (arXiv 2408.14960).
+    #[default]
+    Intersection,
+    /// Each strategy's own.
+    None,
+}
+
+/// One strategy: whom to ask.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StrategyParams {
+    /// Whom to ask; the best valid answer of those is kept.
+    pub router: RouterParams,
+    /// Answers to route over, where they are not those of the step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Reference>,
+}
+
+/// What training minimises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ObjectiveName {
+    /// Next-token prediction on all of the text.
+    Pretrain,
+    /// Next-token prediction on the assistant's turns.
+    Sft,
+}
+
+/// Trains a model.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainParams {
+    /// What to minimise.
+    pub objective: ObjectiveName,
+    /// Where to start: a checkpoint made by an earlier step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Reference>,
+    /// Where to start: a Hugging Face model folder, relative to the recipe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_folder: Option<PathBuf>,
+    /// Where to start: a new model of this shape, with a tokenizer trained on the rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new: Option<NewModel>,
+    /// Rows: datasets of `select` (one run for each strategy), or prompts that have reference answers.
+    pub data: Reference,
+    /// Keeps rows in these languages; all when empty.
+    #[serde(default)]
+    pub languages: Vec<Language>,
+    /// Keeps rows of these tasks; all when empty.
+    #[serde(default)]
+    pub tasks: Vec<String>,
+    /// One run for each of these seeds; the recipe's seed when empty.
+    #[serde(default)]
+    pub seeds: Vec<u64>,
+    /// The trainer's settings.
+    #[serde(default)]
+    pub config: TrainConfig,
+}
+
+/// A model to begin with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewModel {
+    /// The decoder's sizes.
+    #[serde(default)]
+    pub shape: Shape,
+    /// Entries of the tokenizer's vocabulary, special tokens and the 256 bytes included.
+    pub vocab_size: usize,
+}
+
+/// Measures models on held-out prompts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluateParams {
+    /// Checkpoints; each variant's seeds are read together.
+    pub models: Reference,
+    /// The variant that the others are compared with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub against: Option<String>,
+    /// Held-out prompts.
+    pub prompts: Reference,
+    /// Who decides what an answer is worth.
+    pub arbiter: String,
+    /// How answers are drawn; greedy by default.
+    #[serde(default)]
+    pub sampling: Sampling,
+    /// Draws of the cluster bootstrap, 10,000 by default.
+    #[serde(default = "ten_thousand")]
+    pub bootstrap: usize,
+}
+
+/// Writes the report.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReportParams {
+    /// The page's title; the recipe's name when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn ten_thousand() -> usize {
+    10_000
+}

@@ -1,0 +1,290 @@
+//! Whether steps read what earlier steps make.
+
+use super::{
+    Action, Recipe, Step,
+    decode::unknown,
+    fault::{Fault, Place},
+    node::{Content, Node},
+    params::{RouterParams, SelectParams},
+    reference::Reference,
+};
+
+/// What a step leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Prompts,
+    Completions,
+    Scores,
+    Datasets,
+    Checkpoint,
+    Results,
+    Report,
+}
+
+impl Kind {
+    pub(crate) fn of(action: &Action) -> Self {
+        match action {
+            Action::Prompts(_) => Self::Prompts,
+            Action::Generate(_) => Self::Completions,
+            Action::Score(_) => Self::Scores,
+            Action::Select(_) => Self::Datasets,
+            Action::Train(_) => Self::Checkpoint,
+            Action::Evaluate(_) => Self::Results,
+            Action::Report(_) => Self::Report,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Prompts => "prompts",
+            Self::Completions => "completions",
+            Self::Scores => "scores",
+            Self::Datasets => "datasets",
+            Self::Checkpoint => "a checkpoint",
+            Self::Results => "results",
+            Self::Report => "a report",
+        }
+    }
+}
+
+/// What a step reads: the parameter's name, the reference and the kinds that fit.
+pub(crate) type Use<'a> = (&'static str, &'a Reference, &'static [Kind]);
+
+/// Everything that a step reads, in a fixed order.
+pub(crate) fn uses(action: &Action) -> Vec<Use<'_>> {
+    use Kind::{Checkpoint, Completions, Datasets, Prompts, Scores};
+    let mut all: Vec<Use<'_>> = Vec::new();
+    match action {
+        Action::Prompts(_) | Action::Report(_) => {}
+        Action::Generate(p) => {
+            all.push(("prompts", &p.prompts, &[Prompts]));
+            all.extend(p.calibration.iter().map(|r| ("calibration", r, [Completions].as_slice())));
+        }
+        Action::Score(p) => all.push(("from", &p.from, &[Completions])),
+        Action::Select(p) => {
+            all.push(("from", &p.from, &[Completions]));
+            all.extend(p.scores.iter().map(|r| ("scores", r, [Scores].as_slice())));
+            all.extend(p.calibration.iter().map(|r| ("calibration", r, [Completions].as_slice())));
+            all.extend(p.strategies.values().filter_map(|s| s.from.as_ref()).map(|r| ("from", r, [Completions].as_slice())));
+        }
+        Action::Train(p) => {
+            all.extend(p.base.iter().map(|r| ("base", r, [Checkpoint].as_slice())));
+            all.push(("data", &p.data, &[Datasets, Prompts]));
+        }
+        Action::Evaluate(p) => {
+            all.push(("models", &p.models, &[Checkpoint]));
+            all.push(("prompts", &p.prompts, &[Prompts]));
+        }
+    }
+    all
+}
+
+/// Returns the faults that only the whole recipe shows.
+pub(super) fn check(recipe: &Recipe, root: &Node) -> Vec<Fault> {
+    let mut checker = Checker { recipe, root, faults: Vec::new() };
+    for (index, step) in recipe.steps.iter().enumerate() {
+        checker.step(index, step);
+    }
+    checker.pool();
+    checker.faults
+}
+
+struct Checker<'a> {
+    recipe: &'a Recipe,
+    root: &'a Node,
+    faults: Vec<Fault>,
+}
+
+impl Checker<'_> {
+    fn fault(&mut self, place: Place, what: String, remedy: impl Into<String>) {
+        self.faults.push(Fault::new(place, what, remedy));
+    }
+
+    fn step(&mut self, index: usize, step: &Step) {
+        if self.recipe.steps.iter().take(index).any(|earlier| earlier.id == step.id) {
+            let what = format!("the id `{}` stands twice in `steps`", step.id);
+            self.fault(step.place, what, "give one of them its own `id`");
+        }
+        for (param, reference, kinds) in uses(&step.action) {
+            self.reference(index, step, (param, reference, kinds));
+        }
+        match &step.action {
+            Action::Prompts(p) => {
+                self.one_of(step.place, &[("polyglot", p.polyglot.is_some()), ("file", p.file.is_some())]);
+            }
+            Action::Generate(p) => {
+                self.router(step, &p.router, p.calibration.is_some());
+                for teacher in &p.teachers {
+                    self.teacher(step, teacher);
+                }
+                self.trained_before(index, step, &p.teachers);
+                self.arbiter(step, p.arbiter.as_deref());
+                if self.recipe.pool.is_empty() {
+                    let what = format!("`{}` asks teachers, and the recipe has no `pool`", step.id);
+                    self.fault(step.place, what, "declare teachers under `pool:`");
+                }
+            }
+            Action::Score(p) => self.arbiter(step, Some(&p.arbiter)),
+            Action::Select(p) => self.select(step, p),
+            Action::Train(p) => {
+                let starts = [
+                    ("base", p.base.is_some()),
+                    ("base_folder", p.base_folder.is_some()),
+                    ("new", p.new.is_some()),
+                ];
+                self.one_of(step.place, &starts);
+            }
+            Action::Evaluate(p) => self.arbiter(step, Some(&p.arbiter)),
+            Action::Report(_) => {}
+        }
+    }
+
+    fn select(&mut self, step: &Step, params: &SelectParams) {
+        if params.strategies.is_empty() {
+            let what = format!("`{}` has no strategies", step.id);
+            self.fault(step.place, what, "add at least one, for example `strategies: {reward: {router: all}}`");
+        }
+        for strategy in params.strategies.values() {
+            self.router(step, &strategy.router, params.calibration.is_some());
+        }
+    }
+
+    fn router(&mut self, step: &Step, router: &RouterParams, has_calibration: bool) {
+        if router.needs_calibration() && !has_calibration {
+            let what = format!("`{}` uses a router that is chosen on calibration answers, and has none", step.id);
+            let remedy = "add `calibration:` with the id of a `generate` step that asks everybody, with an arbiter";
+            self.fault(self.place_in(step, "router"), what, remedy);
+        }
+        match router {
+            RouterParams::Single(teacher) | RouterParams::SingleBon { teacher, .. } if teacher != "best" => {
+                self.teacher(step, teacher);
+            }
+            _ => {}
+        }
+        if matches!(router, RouterParams::SingleBon { samples, .. } if *samples < 2) {
+            let what = format!("`{}`: best of fewer than 2 samples is no choice", step.id);
+            self.fault(self.place_in(step, "samples"), what, "ask for at least 2, or use `single`");
+        }
+    }
+
+    fn teacher(&mut self, step: &Step, id: &str) {
+        let known: Vec<&str> = self.recipe.pool.iter().map(|member| member.id.as_str()).collect();
+        if !known.contains(&id) {
+            let place = self.place_in(step, id);
+            self.faults.push(unknown(place, ("teacher", id), &known));
+        }
+    }
+
+    /// Local teachers must be trained above the step that asks them; an empty list asks everybody.
+    fn trained_before(&mut self, index: usize, step: &Step, teachers: &[String]) {
+        let recipe = self.recipe;
+        for member in recipe.pool.iter().filter(|m| teachers.is_empty() || teachers.contains(&m.id)) {
+            let Some(reference) = &member.local else { continue };
+            if recipe.steps.iter().position(|other| other.id == reference.step).is_some_and(|found| found >= index) {
+                let what = format!("`{}` asks `{}`, which `{reference}` trains later", step.id, member.id);
+                self.fault(step.place, what, "steps run from top to bottom: move the training up");
+            }
+        }
+    }
+
+    fn arbiter(&mut self, step: &Step, id: Option<&str>) {
+        let known: Vec<&str> = self.recipe.arbiters.iter().map(|arbiter| arbiter.id.as_str()).collect();
+        if let Some(id) = id.filter(|id| !known.contains(id)) {
+            let place = self.place_in(step, id);
+            self.faults.push(unknown(place, ("arbiter", id), &known));
+        }
+    }
+
+    fn reference(&mut self, index: usize, step: &Step, (param, reference, kinds): Use<'_>) {
+        let place = self.place_in(step, &reference.to_string());
+        let Some(found) = self.recipe.steps.iter().position(|other| other.id == reference.step) else {
+            let known: Vec<&str> = self.recipe.steps.iter().take(index).map(|s| s.id.as_str()).collect();
+            self.faults.push(unknown(place, ("step", &reference.step), &known));
+            return;
+        };
+        if found >= index {
+            let what = format!("`{param}` of `{}` reads `{reference}`, which comes later", step.id);
+            self.fault(place, what, "steps run from top to bottom: move it up");
+            return;
+        }
+        let source = &self.recipe.steps[found];
+        let kind = Kind::of(&source.action);
+        if !kinds.contains(&kind) {
+            let wanted: Vec<&str> = kinds.iter().map(|k| k.name()).collect();
+            let what = format!(
+                "`{param}` of `{}` reads `{reference}`, which makes {}; expected {}",
+                step.id,
+                kind.name(),
+                wanted.join(" or ")
+            );
+            self.fault(place, what, "name a step that makes it");
+            return;
+        }
+        self.part(place, source, reference);
+    }
+
+    fn part(&mut self, place: Place, source: &Step, reference: &Reference) {
+        let Some(part) = &reference.part else { return };
+        let known = self.recipe.part_names(source);
+        if !known.iter().any(|name| reference.covers(name)) {
+            let names: Vec<&str> = known.iter().map(String::as_str).collect();
+            self.faults.push(unknown(place, ("part", part), &names));
+        }
+    }
+
+    fn pool(&mut self) {
+        let recipe = self.recipe;
+        for member in &recipe.pool {
+            let place = self.root.get("pool").and_then(|pool| pool.find(&member.id)).unwrap_or(Place::START);
+            self.one_of(
+                place,
+                &[
+                    ("local", member.local.is_some()),
+                    ("folder", member.folder.is_some()),
+                    ("replay", member.replay.is_some()),
+                ],
+            );
+            if let Some(reference) = &member.local {
+                let kind = recipe.step(&reference.step).map(|step| Kind::of(&step.action));
+                if kind != Some(Kind::Checkpoint) {
+                    let what = format!("teacher `{}` is `local: {reference}`, which is no `train` step", member.id);
+                    self.fault(place, what, "name the step that trains it");
+                }
+            }
+        }
+        for arbiter in &recipe.arbiters {
+            let place = self.root.get("arbiters").and_then(|list| list.find(&arbiter.id)).unwrap_or(Place::START);
+            self.one_of(
+                place,
+                &[
+                    ("check", arbiter.check.is_some()),
+                    ("chrf", arbiter.chrf.is_some()),
+                    ("recorded", arbiter.recorded.is_some()),
+                ],
+            );
+        }
+    }
+
+    fn one_of(&mut self, place: Place, ways: &[(&str, bool)]) {
+        let names: Vec<String> = ways.iter().map(|(name, _)| format!("`{name}`")).collect();
+        let given: Vec<&str> = ways.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
+        match given.as_slice() {
+            [_] => {}
+            [] => self.fault(place, format!("none of {} is given", names.join(", ")), "give exactly one"),
+            several => {
+                let what = format!("{} stand side by side", several.join(" and "));
+                self.fault(place, what, format!("give exactly one of {}", names.join(", ")));
+            }
+        }
+    }
+
+    /// Where `word` stands inside the step, or the step itself.
+    fn place_in(&self, step: &Step, word: &str) -> Place {
+        let steps = self.root.get("steps");
+        let node = steps.and_then(|steps| match &steps.content {
+            Content::Sequence(nodes) => nodes.iter().find(|node| node.place == step.place),
+            _ => None,
+        });
+        node.and_then(|node| node.find(word)).unwrap_or(step.place)
+    }
+}

@@ -1,0 +1,193 @@
+//! Runs a plan: each job as soon as its inputs are there, several at once.
+
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use cambist_io::{
+    ledger::Ledger,
+    store::{Artifact, RunRecord, RunStep, Store},
+};
+
+use crate::{
+    error::PipelineError,
+    plan::{Job, Plan},
+    progress::{Outcome, Progress},
+    verbs,
+};
+
+/// How to run, none of which changes a result.
+pub struct Runtime<'a> {
+    /// Threads in all.
+    pub threads: usize,
+    /// Who listens.
+    pub progress: &'a dyn Progress,
+    /// Set to stop after the calls in flight.
+    pub stop: &'a AtomicBool,
+}
+
+/// What a job may use.
+pub(crate) struct Workshop<'a> {
+    pub plan: &'a Plan,
+    pub store: &'a Store,
+    pub ledger: &'a Mutex<Ledger>,
+    pub runtime: &'a Runtime<'a>,
+}
+
+impl Workshop<'_> {
+    /// The ledger, for one batch.
+    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The finished artifact that a job reads.
+    pub fn artifact(&self, id: &cambist_io::store::ArtifactId) -> Result<Artifact, PipelineError> {
+        let missing = || PipelineError::Internal(format!("`{id}` was finished and is not in the store"));
+        self.store.find(id)?.ok_or_else(missing)
+    }
+
+    /// Stops here when the user asked for it.
+    pub fn checkpoint(&self) -> Result<(), PipelineError> {
+        if self.runtime.stop.load(Ordering::Relaxed) { Err(PipelineError::Interrupted) } else { Ok(()) }
+    }
+}
+
+/// Runs the jobs of `plan` whose places are in `wanted` and writes the run's record.
+///
+/// Jobs whose artifacts are in the store are not run again. A job starts when its inputs are finished; several run
+/// side by side, each with its share of the threads. After a failure the jobs under way are finished and no new one
+/// begins.
+///
+/// # Errors
+/// The first failure.
+pub fn run(plan: &Plan, wanted: &[usize], store_folder: &Path, runtime: &Runtime<'_>) -> Result<Vec<Artifact>, PipelineError> {
+    let store = Store::open(store_folder)?;
+    let ledger = Mutex::new(Ledger::open(&store.ledger_path())?);
+    let workshop = Workshop { plan, store: &store, ledger: &ledger, runtime };
+    let queue = Queue::new(plan, wanted);
+    std::thread::scope(|scope| {
+        for _ in 0..runtime.threads.clamp(1, wanted.len().max(1)) {
+            scope.spawn(|| work(&workshop, &queue));
+        }
+    });
+    queue.into_result()?;
+    let finished = wanted.iter().map(|&index| workshop.artifact(&plan.jobs[index].id)).collect::<Result<Vec<_>, _>>()?;
+    store.record_run(&record(plan, wanted))?;
+    Ok(finished)
+}
+
+fn record(plan: &Plan, wanted: &[usize]) -> RunRecord {
+    let mut record = RunRecord::new(&plan.recipe.name, &plan.recipe.text);
+    record.steps = wanted
+        .iter()
+        .map(|&index| RunStep { step: plan.jobs[index].label.clone(), artifact: plan.jobs[index].id.clone() })
+        .collect();
+    record
+}
+
+fn work(workshop: &Workshop<'_>, queue: &Queue<'_>) {
+    while let Some((index, n_busy)) = queue.next() {
+        let outcome = perform(workshop, &workshop.plan.jobs[index], n_busy);
+        queue.finish(index, outcome);
+    }
+}
+
+/// Runs one job inside its share of the threads.
+fn perform(workshop: &Workshop<'_>, job: &Job, n_busy: usize) -> Result<(), PipelineError> {
+    let verb = workshop.plan.step_of(job).action.verb();
+    let progress = workshop.runtime.progress;
+    if let Some(artifact) = workshop.store.find(&job.id)? {
+        progress.end(&job.label, Outcome::Reused { artifact: &artifact.name() });
+        return Ok(());
+    }
+    workshop.checkpoint()?;
+    progress.begin(&job.label, verb);
+    let started = Instant::now();
+    let threads = (workshop.runtime.threads / n_busy.max(1)).max(1);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(|error| PipelineError::Internal(format!("no threads: {error}")))?;
+    match pool.install(|| verbs::perform(workshop, job)) {
+        Ok(artifact) => {
+            progress.end(&job.label, Outcome::Made { artifact: &artifact.name(), took: started.elapsed() });
+            Ok(())
+        }
+        Err(error) => {
+            progress.end(&job.label, Outcome::Failed);
+            Err(error)
+        }
+    }
+}
+
+/// Which jobs wait, run and are done.
+struct Queue<'a> {
+    plan: &'a Plan,
+    state: Mutex<QueueState>,
+    changed: Condvar,
+}
+
+struct QueueState {
+    waiting: BTreeSet<usize>,
+    running: BTreeSet<usize>,
+    failure: Option<PipelineError>,
+}
+
+impl<'a> Queue<'a> {
+    fn new(plan: &'a Plan, wanted: &[usize]) -> Self {
+        let state = QueueState { waiting: wanted.iter().copied().collect(), running: BTreeSet::new(), failure: None };
+        Self { plan, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first job in the recipe's order whose inputs are finished, with the number of jobs that will then be busy or
+    /// ready; waits when all that is left depends on what runs; none when nothing is left.
+    fn next(&self) -> Option<(usize, usize)> {
+        let mut state = self.lock();
+        loop {
+            if state.failure.is_some() || state.waiting.is_empty() {
+                return None;
+            }
+            let ready: Vec<usize> = state.waiting.iter().copied().filter(|&index| self.is_ready(&state, index)).collect();
+            if let Some(&index) = ready.first() {
+                state.waiting.remove(&index);
+                state.running.insert(index);
+                return Some((index, state.running.len() + ready.len() - 1));
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn is_ready(&self, state: &QueueState, index: usize) -> bool {
+        let unfinished = |id| {
+            let of = |&other: &usize| self.plan.jobs[other].id == *id;
+            state.waiting.iter().any(|other| of(other)) || state.running.iter().any(|other| of(other))
+        };
+        !self.plan.jobs[index].inputs.iter().any(|input| unfinished(&input.id))
+    }
+
+    fn finish(&self, index: usize, outcome: Result<(), PipelineError>) {
+        let mut state = self.lock();
+        state.running.remove(&index);
+        if let Err(error) = outcome
+            && state.failure.is_none()
+        {
+            state.failure = Some(error);
+        }
+        self.changed.notify_all();
+    }
+
+    fn into_result(self) -> Result<(), PipelineError> {
+        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        state.failure.map_or(Ok(()), Err)
+    }
+}
