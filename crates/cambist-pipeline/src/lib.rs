@@ -1,1 +1,27 @@
-//! Cambist.
+//! From a recipe to a report: one file per verb, a plan that names every artifact before anything runs, and the runner.
+//!
+//! **The odd decision: strategies are replayed, not run.** `generate` asks; `select` decides for any number of
+//! strategies on the same recorded answers and counts what each would have cost.
+//! *Why*: comparing five strategies costs one round of calls instead of five, and the comparison is exact: every
+//! strategy saw the same answers. *The price*: the recorded answers have to cover what any of the strategies asks.
+//!
+//! This crate owns no algorithm: routing, rewards and statistics are `cambist-core`'s, training is `cambist-model`'s,
+//! files and calls are `cambist-io`'s. It never prints.
+
+pub mod recipe;
+
+pub mod plan;
+
+pub mod run;
+
+mod verbs;
+
+pub mod report;
+
+pub mod inspect;
+
+pub mod progress;
+
+mod error;
+
+pub use error::PipelineError;

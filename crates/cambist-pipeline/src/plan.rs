@@ -1,5 +1,7 @@
 //! The plan: every artifact that a recipe will make, named before anything runs.
 
+mod standing;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -8,6 +10,8 @@ use std::{
 use cambist_core::digest::Digest;
 use cambist_io::store::{self, ArtifactId, Identity};
 use serde_json::{Value, json};
+
+pub use standing::{Standing, State};
 
 use crate::{
     error::PipelineError,

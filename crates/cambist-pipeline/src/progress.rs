@@ -1,7 +1,5 @@
 //! How a run tells what it is doing, to whoever listens.
 
-use std::time::Duration;
-
 /// Listens to a run. Calls come from several threads.
 pub trait Progress: Sync {
     /// A job begins.
@@ -38,7 +36,7 @@ pub enum Outcome<'a> {
         /// The artifact's short name.
         artifact: &'a str,
         /// How long it took.
-        took: Duration,
+        seconds: f64,
     },
     /// It failed; the error comes back from the run.
     Failed,

@@ -115,6 +115,15 @@ impl Recipe {
         Err(in_file(reader.faults))
     }
 
+    /// Keeps at most `n_sources` in each set of prompts, for a rehearsal.
+    pub fn limit(&mut self, n_sources: usize) {
+        for step in &mut self.steps {
+            if let Action::Prompts(params) = &mut step.action {
+                params.limit = Some(params.limit.map_or(n_sources, |limit| limit.min(n_sources)));
+            }
+        }
+    }
+
     /// The step called `id`.
     pub fn step(&self, id: &str) -> Option<&Step> {
         self.steps.iter().find(|step| step.id == id)

@@ -3,11 +3,11 @@
 use std::{
     collections::BTreeSet,
     path::Path,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
 };
 
 use cambist_io::{
@@ -58,6 +58,9 @@ impl Workshop<'_> {
     }
 }
 
+/// The artifacts of a run with their labels, in the order of the plan.
+pub type Finished = Vec<(String, Artifact)>;
+
 /// Runs the jobs of `plan` whose places are in `wanted` and writes the run's record.
 ///
 /// Jobs whose artifacts are in the store are not run again. A job starts when its inputs are finished; several run
@@ -66,7 +69,7 @@ impl Workshop<'_> {
 ///
 /// # Errors
 /// The first failure.
-pub fn run(plan: &Plan, wanted: &[usize], store_folder: &Path, runtime: &Runtime<'_>) -> Result<Vec<Artifact>, PipelineError> {
+pub fn run(plan: &Plan, wanted: &[usize], store_folder: &Path, runtime: &Runtime<'_>) -> Result<Finished, PipelineError> {
     let store = Store::open(store_folder)?;
     let ledger = Mutex::new(Ledger::open(&store.ledger_path())?);
     let workshop = Workshop { plan, store: &store, ledger: &ledger, runtime };
@@ -77,7 +80,9 @@ pub fn run(plan: &Plan, wanted: &[usize], store_folder: &Path, runtime: &Runtime
         }
     });
     queue.into_result()?;
-    let finished = wanted.iter().map(|&index| workshop.artifact(&plan.jobs[index].id)).collect::<Result<Vec<_>, _>>()?;
+    let label = |index: usize| plan.jobs[index].label.clone();
+    let made = wanted.iter().map(|&index| Ok((label(index), workshop.artifact(&plan.jobs[index].id)?)));
+    let finished = made.collect::<Result<Finished, PipelineError>>()?;
     store.record_run(&record(plan, wanted))?;
     Ok(finished)
 }
@@ -102,21 +107,24 @@ fn work(workshop: &Workshop<'_>, queue: &Queue<'_>) {
 fn perform(workshop: &Workshop<'_>, job: &Job, n_busy: usize) -> Result<(), PipelineError> {
     let verb = workshop.plan.step_of(job).action.verb();
     let progress = workshop.runtime.progress;
-    if let Some(artifact) = workshop.store.find(&job.id)? {
-        progress.end(&job.label, Outcome::Reused { artifact: &artifact.name() });
+    if workshop.store.find(&job.id)?.is_some() {
+        progress.end(&job.label, Outcome::Reused { artifact: &job.id.to_string() });
         return Ok(());
     }
     workshop.checkpoint()?;
     progress.begin(&job.label, verb);
-    let started = Instant::now();
     let threads = (workshop.runtime.threads / n_busy.max(1)).max(1);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()
         .map_err(|error| PipelineError::Internal(format!("no threads: {error}")))?;
-    match pool.install(|| verbs::perform(workshop, job)) {
+    // A panic is a fault of ours: it is told as one, and the other jobs end in order.
+    let outcome = catch_unwind(AssertUnwindSafe(|| pool.install(|| verbs::perform(workshop, job))))
+        .unwrap_or_else(|_| Err(PipelineError::Internal(format!("`{}` panicked", job.label))));
+    match outcome {
         Ok(artifact) => {
-            progress.end(&job.label, Outcome::Made { artifact: &artifact.name(), took: started.elapsed() });
+            let seconds = artifact.runtime().map_or(0.0, |runtime| runtime.seconds);
+            progress.end(&job.label, Outcome::Made { artifact: &job.id.to_string(), seconds });
             Ok(())
         }
         Err(error) => {

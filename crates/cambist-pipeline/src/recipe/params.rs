@@ -2,8 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use cambist_core::language::Language;
-use cambist_core::{gates::GateConfig, pairs::PairRule};
+use cambist_core::{align::Align, gates::Gates, language::Language, pairs::PairOptions, pool::Eligibility};
 use cambist_io::formats::ColumnMapping;
 use cambist_model::{Sampling, Shape, TrainConfig};
 use serde::{Deserialize, Serialize};
@@ -41,8 +40,9 @@ pub struct PolyglotParams {
     /// Kinds of task by name; all when empty.
     #[serde(default)]
     pub tasks: Vec<String>,
-    /// How many sources; each is written in every language.
-    pub sources: usize,
+    /// How many sources, each written in every language; as many as the splits take when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources: Option<usize>,
 }
 
 /// Whom to ask, as a recipe writes it.
@@ -96,9 +96,9 @@ pub struct GenerateParams {
     /// Scored answers that a router which needs them learns from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Reference>,
-    /// Whether a teacher is asked only in languages that it claims.
-    #[serde(default = "yes")]
-    pub respect_coverage: bool,
+    /// Who may be asked.
+    #[serde(default)]
+    pub eligibility: Eligibility,
     /// How answers are drawn.
     #[serde(default)]
     pub sampling: Sampling,
@@ -133,27 +133,16 @@ pub struct SelectParams {
     pub strategies: BTreeMap<String, StrategyParams>,
     /// What an answer must pass to be kept.
     #[serde(default)]
-    pub gates: GateConfig,
+    pub gates: Gates,
     /// Which prompts the sets hold.
     #[serde(default)]
     pub align: Align,
     /// How preference pairs are made; none when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pairs: Option<PairRule>,
-    /// Whether a teacher counts only in languages that it claims.
-    #[serde(default = "yes")]
-    pub respect_coverage: bool,
-}
-
-/// Which prompts the sets of several strategies hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Align {
-    /// Those for which every strategy found an answer: sets of equal size and equal prompts (arXiv 2408.14960).
-    #[default]
-    Intersection,
-    /// Each strategy's own.
-    None,
+    pub pairs: Option<PairOptions>,
+    /// Who counts as asked.
+    #[serde(default)]
+    pub eligibility: Eligibility,
 }
 
 /// One strategy: whom to ask.
@@ -247,10 +236,6 @@ pub struct ReportParams {
     /// The page's title; the recipe's name when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 fn ten_thousand() -> usize {

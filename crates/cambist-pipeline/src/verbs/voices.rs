@@ -1,0 +1,229 @@
+//! Whoever answers: local models through the ledger, recorded answers from a file.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use cambist_core::{
+    completion::{Completion, FinishReason},
+    prompt::Prompt,
+    teacher::Price,
+};
+use cambist_io::{
+    clock,
+    formats::{self, RecordedAnswer},
+    ledger::{CallRecord, CallStatus, call_key},
+};
+use cambist_model::{GenerateRequest, Generated, LocalModel, Sampling};
+use rayon::prelude::*;
+use serde_json::{Value, json};
+
+use super::train::read_checkpoint;
+use crate::{
+    error::PipelineError,
+    plan::{Input, Job},
+    progress::Advance,
+    recipe::{PoolMember, Replay},
+    run::Workshop,
+};
+
+/// Answers that are generated together; also what is lost at most when a run is killed.
+const CHUNK: usize = 64;
+
+/// One answer to get: of which teacher, to which prompt, which of several.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cell<'a> {
+    /// The prompt.
+    pub prompt: &'a Prompt,
+    /// Index of the voice that answers.
+    pub voice: usize,
+    /// Which of several answers, from 0.
+    pub sample: u32,
+}
+
+/// A teacher, or a student under test, that can be asked.
+pub(super) struct Voice {
+    /// Its name on completions.
+    pub name: String,
+    /// What it costs.
+    pub price: Price,
+    speaker: Speaker,
+}
+
+enum Speaker {
+    /// A model in this process; `endpoint` names its weights in the ledger.
+    Local { model: Box<LocalModel>, endpoint: String },
+    /// Recorded answers by prompt and sample.
+    Recorded(HashMap<(String, u32), RecordedAnswer>),
+}
+
+impl Voice {
+    /// Opens a member of the pool.
+    pub fn open(workshop: &Workshop<'_>, job: &Job, member: &PoolMember) -> Result<Self, PipelineError> {
+        let speaker = if let Some(replay) = &member.replay {
+            recorded(workshop, &member.id, replay)?
+        } else if let Some(folder) = &member.folder {
+            let files = formats::read_model_folder(&workshop.plan.folder.join(folder))?;
+            let endpoint = format!("local:{}", cambist_io::formats::digest_model(&files));
+            local(job, &files.into(), endpoint)?
+        } else {
+            let input = job.input(&format!("teacher {}", member.id))?;
+            trained(workshop, job, input)?
+        };
+        Ok(Self { name: member.id.clone(), price: member.price, speaker })
+    }
+
+    /// Opens a checkpoint that this recipe trained, under the name `name`.
+    pub fn of_checkpoint(workshop: &Workshop<'_>, job: &Job, input: &Input, name: &str) -> Result<Self, PipelineError> {
+        Ok(Self { name: name.to_owned(), price: Price::default(), speaker: trained(workshop, job, input)? })
+    }
+}
+
+fn trained(workshop: &Workshop<'_>, job: &Job, input: &Input) -> Result<Speaker, PipelineError> {
+    let files = read_checkpoint(&workshop.artifact(&input.id)?)?;
+    local(job, &files, format!("local:{}", input.id.digest))
+}
+
+fn local(job: &Job, files: &cambist_model::ModelFiles, endpoint: String) -> Result<Speaker, PipelineError> {
+    let model = LocalModel::from_files(files).map_err(|source| PipelineError::model(&job.label, source))?;
+    Ok(Speaker::Local { model: Box::new(model), endpoint })
+}
+
+fn recorded(workshop: &Workshop<'_>, teacher: &str, replay: &Replay) -> Result<Speaker, PipelineError> {
+    let path = workshop.plan.folder.join(&replay.file);
+    let model = replay.model.as_deref().unwrap_or(teacher);
+    let answers = formats::read_recorded_answers(&path, &replay.columns)?;
+    let of_model = answers.into_iter().filter(|answer| answer.teacher == model);
+    let by_cell: HashMap<_, _> = of_model.map(|answer| ((answer.prompt_id.clone(), answer.sample), answer)).collect();
+    if by_cell.is_empty() {
+        let what = format!("`{}` has no answer by `{model}`", path.display());
+        return Err(PipelineError::input(teacher, what, "set `replay.model` to a model that the file names"));
+    }
+    Ok(Speaker::Recorded(by_cell))
+}
+
+/// Gets the answers to `cells`, in their order: from the ledger what was asked before, the rest from the voices.
+///
+/// Several voices answer at once, each in chunks; a chunk is in the ledger before the next begins.
+pub(super) fn ask(
+    workshop: &Workshop<'_>,
+    job: &Job,
+    voices: &[Voice],
+    (cells, sampling): (&[Cell<'_>], &Sampling),
+) -> Result<Vec<Completion>, PipelineError> {
+    let mut order: Vec<usize> = (0..cells.len()).collect();
+    order.sort_by_key(|&at| cells[at].voice);
+    let chunks: Vec<&[usize]> = order.chunk_by(|&a, &b| cells[a].voice == cells[b].voice).flat_map(|of_voice| of_voice.chunks(CHUNK)).collect();
+    let done = AtomicU64::new(0);
+    let answered: Vec<Vec<Completion>> = chunks
+        .par_iter()
+        .map(|chunk| {
+            workshop.checkpoint()?;
+            let of_chunk: Vec<Cell<'_>> = chunk.iter().map(|&at| cells[at]).collect();
+            let voice = &voices[of_chunk[0].voice];
+            let completions = match &voice.speaker {
+                Speaker::Recorded(answers) => of_chunk.iter().map(|cell| replayed(voice, answers, cell)).collect(),
+                Speaker::Local { model, endpoint } => {
+                    local_chunk(workshop, job, &Local { voice, model, endpoint, sampling }, &of_chunk)?
+                }
+            };
+            let n_done = done.fetch_add(chunk.len() as u64, Ordering::Relaxed) + chunk.len() as u64;
+            let at = Advance { done: n_done, total: cells.len() as u64, unit: "answers", note: "" };
+            workshop.runtime.progress.advance(&job.label, at);
+            Ok(completions)
+        })
+        .collect::<Result<_, PipelineError>>()?;
+    let mut placed: Vec<(usize, Completion)> = order.into_iter().zip(answered.into_iter().flatten()).collect();
+    placed.sort_by_key(|(at, _)| *at);
+    Ok(placed.into_iter().map(|(_, completion)| completion).collect())
+}
+
+fn replayed(voice: &Voice, answers: &HashMap<(String, u32), RecordedAnswer>, cell: &Cell<'_>) -> Completion {
+    let found = answers.get(&(cell.prompt.id.clone(), cell.sample));
+    let answer = found.cloned();
+    let (tokens_in, tokens_out) = answer.as_ref().map_or((None, None), |a| (a.tokens_in, a.tokens_out));
+    let is_whole = |a: &RecordedAnswer| a.finish_reason.unwrap_or(FinishReason::Stop);
+    Completion {
+        prompt_id: cell.prompt.id.clone(),
+        source_id: cell.prompt.source_id.clone(),
+        language: cell.prompt.language.clone(),
+        teacher: voice.name.clone(),
+        sample: cell.sample,
+        finish_reason: answer.as_ref().map_or(FinishReason::Error, is_whole),
+        failure: answer.is_none().then(|| "no recorded answer".to_owned()),
+        text: answer.map(|a| a.text).unwrap_or_default(),
+        tokens_in,
+        tokens_out,
+        cost_usd: voice.price.of(tokens_in, tokens_out),
+    }
+}
+
+struct Local<'a> {
+    voice: &'a Voice,
+    model: &'a LocalModel,
+    endpoint: &'a str,
+    sampling: &'a Sampling,
+}
+
+fn local_chunk(
+    workshop: &Workshop<'_>,
+    job: &Job,
+    local: &Local<'_>,
+    cells: &[Cell<'_>],
+) -> Result<Vec<Completion>, PipelineError> {
+    let requests: Vec<Value> =
+        cells.iter().map(|cell| json!({ "messages": cell.prompt.messages, "sampling": local.sampling })).collect();
+    let keys: Vec<_> =
+        cells.iter().zip(&requests).map(|(cell, request)| call_key(local.endpoint, request, cell.sample)).collect();
+    let known = workshop.ledger().find_calls(&keys)?;
+    let missing: Vec<usize> = (0..cells.len()).filter(|&at| known[at].is_none()).collect();
+    let asked: Vec<GenerateRequest> = missing
+        .iter()
+        .map(|&at| GenerateRequest { messages: cells[at].prompt.messages.clone(), key: keys[at].to_string() })
+        .collect();
+    let started = clock::now_unix_ms();
+    let generated = cambist_model::generate(local.model, &asked, local.sampling)
+        .map_err(|source| PipelineError::model(&job.label, source))?;
+    let seconds = (clock::now_unix_ms().saturating_sub(started)) as f64 / 1e3 / asked.len().max(1) as f64;
+    let record = |(&at, answer): (&usize, Generated)| CallRecord {
+        key: keys[at].clone(),
+        endpoint: local.endpoint.to_owned(),
+        teacher: local.voice.name.clone(),
+        prompt_id: cells[at].prompt.id.clone(),
+        sample: cells[at].sample,
+        request: requests[at].to_string(),
+        status: CallStatus::Answered,
+        text: answer.text,
+        finish_reason: answer.finish_reason,
+        failure: None,
+        tokens_in: Some(answer.tokens_in),
+        tokens_out: Some(answer.tokens_out),
+        cost_usd: local.voice.price.of(Some(answer.tokens_in), Some(answer.tokens_out)),
+        seconds,
+        attempts: 1,
+        created_at_unix_ms: started,
+    };
+    let fresh: Vec<CallRecord> = missing.iter().zip(generated).map(record).collect();
+    workshop.ledger().put_calls(&fresh)?;
+    let mut fresh = fresh.into_iter();
+    let records = known.into_iter().map(|found| found.or_else(|| fresh.next()));
+    let paired = cells.iter().zip(records);
+    Ok(paired.filter_map(|(cell, record)| record.map(|record| completion(local.voice, cell, record))).collect())
+}
+
+fn completion(voice: &Voice, cell: &Cell<'_>, record: CallRecord) -> Completion {
+    Completion {
+        prompt_id: cell.prompt.id.clone(),
+        source_id: cell.prompt.source_id.clone(),
+        language: cell.prompt.language.clone(),
+        teacher: voice.name.clone(),
+        sample: cell.sample,
+        cost_usd: voice.price.of(record.tokens_in, record.tokens_out),
+        text: record.text,
+        finish_reason: record.finish_reason,
+        failure: record.failure,
+        tokens_in: record.tokens_in,
+        tokens_out: record.tokens_out,
+    }
+}

@@ -1,0 +1,192 @@
+//! What may be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+/// Multilingual arbitrage: ask a pool of models, keep the best answers per language, train a student on them
+#[derive(Debug, Parser)]
+#[command(name = "cambist", version, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(after_help = "Start here:\n  cambist init                  write a recipe to start from\n  cambist run recipe.yaml       run it; run it again to go on where it stopped\n\nExit codes: 0 done, 2 your input, 3 the world (disk, network), 70 a fault of cambist")]
+pub struct Args {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a recipe: every step whose artifact is not there yet
+    #[command(after_help = "Example:\n  cambist run recipes/quickstart.yaml seed=9 students.train.config.steps=200")]
+    Run(RunArgs),
+    /// Say what a recipe would do: what is finished, what is missing, how many calls are left
+    #[command(after_help = "Example:\n  cambist plan recipes/quickstart.yaml")]
+    Plan(PlanArgs),
+    /// Show an artifact, a step of a recipe's last run, or what the store holds
+    #[command(after_help = "Examples:\n  cambist show\n  cambist show quickstart.answers\n  cambist show select-3f2a")]
+    Show(ShowArgs),
+    /// Walk from an artifact back to the prompts and teachers that made it
+    #[command(after_help = "Example:\n  cambist why quickstart.students.reward/seed-1")]
+    Why(ShowArgs),
+    /// Remove what no recipe's last run reaches
+    #[command(after_help = "Example:\n  cambist gc --dry-run")]
+    Gc(GcArgs),
+    /// Write a commented recipe to start from
+    #[command(after_help = "Example:\n  cambist init my-recipe.yaml")]
+    Init(InitArgs),
+    /// Make prompts: a recipe's `prompts` steps, or the built-in task on stdout
+    #[command(after_help = "Examples:\n  cambist prompts recipes/quickstart.yaml\n  cambist prompts --polyglot tr,ja --sources 12")]
+    Prompts(PromptsArgs),
+    /// Ask teachers: a recipe's `generate` steps and what they need
+    #[command(after_help = "Example:\n  cambist generate recipes/quickstart.yaml --step answers")]
+    Generate(VerbArgs),
+    /// Score answers: a recipe's `score` steps and what they need
+    #[command(after_help = "Example:\n  cambist score recipe.yaml")]
+    Score(VerbArgs),
+    /// Keep the best answers and make preference pairs: a recipe's `select` steps and what they need
+    #[command(after_help = "Example:\n  cambist select recipes/quickstart.yaml")]
+    Select(VerbArgs),
+    /// Train models: a recipe's `train` steps and what they need
+    #[command(after_help = "Example:\n  cambist train recipes/quickstart.yaml --step students")]
+    Train(VerbArgs),
+    /// Measure models: a recipe's `evaluate` steps and what they need
+    #[command(after_help = "Example:\n  cambist evaluate recipes/quickstart.yaml --json")]
+    Evaluate(VerbArgs),
+    /// Write the report: a recipe's `report` steps and what they need
+    #[command(after_help = "Example:\n  cambist report recipes/quickstart.yaml")]
+    Report(VerbArgs),
+}
+
+/// Where artifacts are kept.
+#[derive(Debug, ClapArgs)]
+pub struct StoreArgs {
+    /// Folder that keeps artifacts and paid calls
+    #[arg(long, value_name = "FOLDER", default_value = "cambist-store")]
+    pub store: PathBuf,
+    /// Print JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A recipe with changes to it.
+#[derive(Debug, ClapArgs)]
+pub struct RecipeArgs {
+    /// The recipe
+    #[arg(value_name = "RECIPE")]
+    pub recipe: PathBuf,
+    /// Changes to the recipe, such as `seed=9` or `students.train.config.steps=50`
+    #[arg(value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Keep at most N sources in each set of prompts, for a rehearsal
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+/// How to run.
+#[derive(Debug, ClapArgs)]
+pub struct RuntimeArgs {
+    /// Threads [default: one for each core]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Say nothing while running
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, ClapArgs)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    #[command(flatten)]
+    pub store: StoreArgs,
+    #[command(flatten)]
+    pub runtime: RuntimeArgs,
+    /// Say what would be done and stop
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, ClapArgs)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// Arguments of a verb.
+#[derive(Debug, ClapArgs)]
+pub struct VerbArgs {
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Only this step
+    #[arg(long, value_name = "ID")]
+    pub step: Option<String>,
+}
+
+/// Arguments of `prompts`.
+#[derive(Debug, ClapArgs)]
+pub struct PromptsArgs {
+    /// The recipe
+    #[arg(value_name = "RECIPE", required_unless_present = "polyglot")]
+    pub recipe: Option<PathBuf>,
+    /// Changes to the recipe, such as `seed=9`
+    #[arg(value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Print prompts of the built-in task in these languages as JSON lines
+    #[arg(long, value_name = "LANGUAGES", value_delimiter = ',', conflicts_with = "recipe")]
+    pub polyglot: Vec<String>,
+    /// Sources to draw for --polyglot; each is written in every language
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub sources: usize,
+    /// Tasks to draw for --polyglot [default: all]
+    #[arg(long, value_name = "TASKS", value_delimiter = ',')]
+    pub tasks: Vec<String>,
+    /// Seed for --polyglot
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Keep at most N sources in each set of prompts, for a rehearsal
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    #[command(flatten)]
+    pub store: StoreArgs,
+    #[command(flatten)]
+    pub runtime: RuntimeArgs,
+}
+
+/// Arguments of `show` and `why`.
+#[derive(Debug, ClapArgs)]
+pub struct ShowArgs {
+    /// An artifact by the beginning of its name or digest, or `recipe.step`
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Rows to show of each table
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub rows: usize,
+}
+
+/// Arguments of `gc`.
+#[derive(Debug, ClapArgs)]
+pub struct GcArgs {
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Say what would be removed and stop
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Remove damaged artifacts too, so that the next run makes them again
+    #[arg(long)]
+    pub corrupt: bool,
+}
+
+/// Arguments of `init`.
+#[derive(Debug, ClapArgs)]
+pub struct InitArgs {
+    /// The file to write
+    #[arg(value_name = "RECIPE", default_value = "recipe.yaml")]
+    pub path: PathBuf,
+}

@@ -1,0 +1,33 @@
+//! One file for each thing that may be typed.
+
+mod gc;
+mod init;
+mod plan;
+mod prompts;
+mod run;
+mod show;
+mod why;
+
+use crate::{
+    args::{Args, Command},
+    failure::Failure,
+};
+
+/// Does what was typed.
+pub fn perform(args: &Args) -> Result<(), Failure> {
+    match &args.command {
+        Command::Run(args) => run::whole(args),
+        Command::Plan(args) => plan::perform(args),
+        Command::Show(args) => show::perform(args),
+        Command::Why(args) => why::perform(args),
+        Command::Gc(args) => gc::perform(args),
+        Command::Init(args) => init::perform(args),
+        Command::Prompts(args) => prompts::perform(args),
+        Command::Generate(args) => run::verb("generate", args),
+        Command::Score(args) => run::verb("score", args),
+        Command::Select(args) => run::verb("select", args),
+        Command::Train(args) => run::verb("train", args),
+        Command::Evaluate(args) => run::verb("evaluate", args),
+        Command::Report(args) => run::verb("report", args),
+    }
+}

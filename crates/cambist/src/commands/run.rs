@@ -1,0 +1,102 @@
+//! `cambist run` and the verbs: run a recipe, or some of its steps and what they need.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use cambist_pipeline::{
+    plan::Plan,
+    progress::{Progress, Silent},
+    recipe::Recipe,
+    run::{Finished, Runtime, run},
+    summary,
+};
+use serde_json::json;
+
+use super::plan::show_plan;
+use crate::{
+    args::{RecipeArgs, RunArgs, RuntimeArgs, StoreArgs, VerbArgs},
+    failure::Failure,
+    progress::Teller,
+    screen,
+};
+
+/// Runs every step.
+pub fn whole(args: &RunArgs) -> Result<(), Failure> {
+    let plan = load(&args.recipe)?;
+    let all: Vec<usize> = (0..plan.jobs.len()).collect();
+    perform(&plan, &all, args)
+}
+
+/// Runs the steps of one verb, or one of them, with what they need.
+pub fn verb(verb: &str, args: &VerbArgs) -> Result<(), Failure> {
+    let plan = load(&args.run.recipe)?;
+    let is_wanted = |index: &usize| {
+        let step = plan.step_of(&plan.jobs[*index]);
+        step.action.verb() == verb && args.step.as_ref().is_none_or(|id| *id == step.id)
+    };
+    let targets: Vec<usize> = (0..plan.jobs.len()).filter(is_wanted).collect();
+    if targets.is_empty() {
+        let which = args.step.as_ref().map(|id| format!(" called `{id}`")).unwrap_or_default();
+        let known: Vec<&str> = plan.recipe.steps.iter().map(|step| step.id.as_str()).collect();
+        let steps = known.join(", ");
+        return Err(Failure::yours(format!("the recipe has no `{verb}` step{which}\nhint: its steps are {steps}")));
+    }
+    perform(&plan, &plan.needed_by(&targets), &args.run)
+}
+
+/// Reads and checks the recipe and names its artifacts.
+pub fn load(args: &RecipeArgs) -> Result<Plan, Failure> {
+    let path = args.recipe.display().to_string();
+    let text = cambist_io::formats::read_text(&args.recipe)?;
+    let mut recipe = Recipe::parse(&path, &text, &args.overrides).map_err(cambist_pipeline::PipelineError::from)?;
+    if let Some(limit) = args.limit {
+        recipe.limit(limit);
+    }
+    let folder = args.recipe.parent().unwrap_or(Path::new("."));
+    Ok(Plan::new(recipe, folder)?)
+}
+
+fn perform(plan: &Plan, wanted: &[usize], args: &RunArgs) -> Result<(), Failure> {
+    if args.dry_run {
+        return show_plan(plan, wanted, &args.store);
+    }
+    let finished = start(plan, wanted, &args.store, &args.runtime)?;
+    close(plan, &finished, &args.store)
+}
+
+/// Runs the jobs under a teller that fits, stopping cleanly at the first Ctrl-C.
+pub fn start(plan: &Plan, wanted: &[usize], store: &StoreArgs, runtime: &RuntimeArgs) -> Result<Finished, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stop);
+    // The second Ctrl-C ends at once; nothing is lost by it, since artifacts appear only when they are whole.
+    let handler = ctrlc::set_handler(move || {
+        if asked.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        screen::talk("stopping after the work in flight; Ctrl-C again stops at once");
+    });
+    handler.map_err(|error| Failure::yours(format!("no handler for Ctrl-C: {error}")))?;
+    let teller = Teller::new();
+    let progress: &dyn Progress = if runtime.quiet { &Silent } else { &teller };
+    let threads = runtime.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    Ok(run(plan, wanted, &store.store, &Runtime { threads, progress, stop: &stop })?)
+}
+
+fn close(plan: &Plan, finished: &Finished, store: &StoreArgs) -> Result<(), Failure> {
+    if store.json {
+        let steps: Vec<_> = finished.iter().map(|(label, artifact)| json!([label, artifact.manifest().id])).collect();
+        let results = summary::results_json(finished)?;
+        let out = json!({ "recipe": plan.recipe.name, "artifacts": steps, "results": results });
+        screen::print(&out.to_string());
+        return Ok(());
+    }
+    for line in summary::closing_lines(&plan.recipe, finished, &store.store)? {
+        screen::print(&line);
+    }
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! How an error reaches the user: the message, a hint, an exit code by whose fault it is.
+
+use std::{fmt::Display, process::ExitCode};
+
+use cambist_core::fault::Fault;
+use cambist_io::IoError;
+use cambist_pipeline::PipelineError;
+
+use crate::screen;
+
+/// An error with whose fault it is.
+#[derive(Debug)]
+pub struct Failure {
+    fault: Fault,
+    message: String,
+}
+
+impl Failure {
+    /// Returns the user's own error.
+    pub fn yours(message: impl Display) -> Self {
+        Self { fault: Fault::You, message: message.to_string() }
+    }
+
+    /// Prints the message on stderr and returns the exit code.
+    pub fn tell(&self) -> ExitCode {
+        screen::talk(&format!("error: {}", self.message));
+        ExitCode::from(self.fault.exit_code())
+    }
+}
+
+impl From<PipelineError> for Failure {
+    fn from(error: PipelineError) -> Self {
+        Self { fault: error.fault(), message: error.to_string() }
+    }
+}
+
+impl From<IoError> for Failure {
+    fn from(error: IoError) -> Self {
+        PipelineError::from(error).into()
+    }
+}
