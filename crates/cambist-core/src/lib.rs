@@ -21,3 +21,5 @@ pub mod score;
 pub mod teacher;
 
 pub mod check;
+
+pub mod fault;
