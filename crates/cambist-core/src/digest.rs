@@ -33,6 +33,12 @@ impl Digest {
         Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
+    /// Reads 64 lower-case hexadecimal digits; none when `digits` are anything else.
+    pub fn parse(digits: &str) -> Option<Self> {
+        let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        (digits.len() == 64 && digits.bytes().all(is_hex)).then(|| Self(digits.to_owned()))
+    }
+
     /// The whole digest, 64 hexadecimal digits.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -59,6 +65,15 @@ mod tests {
         let joined = Digest::of_parts([b"ab".as_slice(), b"c"]);
         assert_ne!(joined, Digest::of_parts([b"a".as_slice(), b"bc"]));
         assert_eq!(joined.as_str().len(), 64);
+    }
+
+    #[test]
+    fn only_whole_lower_case_digests_are_read() {
+        let digest = Digest::of_bytes(b"abc");
+        assert_eq!(Digest::parse(digest.as_str()), Some(digest.clone()));
+        for other in ["", digest.short(), &digest.as_str().to_uppercase(), &"g".repeat(64)] {
+            assert_eq!(Digest::parse(other), None, "{other}");
+        }
     }
 
     #[test]

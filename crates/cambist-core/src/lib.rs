@@ -22,3 +22,5 @@ pub mod score;
 pub mod teacher;
 
 pub mod check;
+
+pub mod fault;

@@ -1,1 +1,22 @@
-//! Cambist.
+//! Everything of Cambist that touches the disk: the artifact store, the ledger of calls and the file formats.
+//!
+//! **The odd decision: nothing is ever changed in place.** Artifacts are folders named by what made them, built under
+//! a scratch name and renamed when whole; a paid answer in the ledger is never replaced; every other file is written
+//! beside its old self and renamed over it.
+//! *Why*: a process killed at any instant leaves nothing that looks finished and is not, so running again is all that
+//! resuming takes. *The price*: a step's output is written and synced once more than strictly needed, and disk space
+//! is given back only by an explicit garbage collection.
+//!
+//! Faults of an input file are collected row by row and reported together, each with its file, line, field, what was
+//! found and what was expected.
+//!
+//! This crate never decides anything about routing, rewards or training, and never prints.
+
+pub mod canonical;
+pub mod disk;
+
+pub mod store;
+
+pub mod ledger;
+
+pub mod formats;

@@ -1,0 +1,218 @@
+//! Calls to teachers.
+
+use cambist_core::{completion::FinishReason, digest::Digest};
+use rusqlite::{Row, Statement, named_params};
+use serde_json::Value;
+
+use super::{Ledger, LedgerError, Result, error::foreign};
+use crate::canonical::canonical_json;
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallStatus {
+    /// With an answer; it is never asked again.
+    Answered,
+    /// With a failure; it may be asked again.
+    Failed,
+}
+
+/// One call to a teacher, named by the exact request and the endpoint's identity.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallRecord {
+    /// [`call_key`] of the call.
+    pub key: Digest,
+    /// What answered: for a server its address, model and dialect; for a local model the digest of its weights.
+    pub endpoint: String,
+    /// The teacher's name in the pool, for totals; no part of the key.
+    pub teacher: String,
+    /// The prompt's name, for people; no part of the key.
+    pub prompt_id: String,
+    /// Which of several answers to the same request, from 0.
+    pub sample: u32,
+    /// The request as JSON text, without any key material.
+    pub request: String,
+    /// How it ended.
+    pub status: CallStatus,
+    /// The answer, untrimmed; empty when the call failed.
+    pub text: String,
+    /// Why the answer ended.
+    pub finish_reason: FinishReason,
+    /// Why the call failed, when it did.
+    pub failure: Option<String>,
+    /// Tokens of the request as the endpoint counts them; none when it does not say.
+    pub tokens_in: Option<u32>,
+    /// Tokens of the answer as the endpoint counts them; none when it does not say.
+    pub tokens_out: Option<u32>,
+    /// USD paid, all attempts together.
+    pub cost_usd: f64,
+    /// Seconds spent, all attempts together.
+    pub seconds: f64,
+    /// How often it was asked.
+    pub attempts: u32,
+    /// Milliseconds since 1970 (UTC) of the last attempt.
+    pub created_at_unix_ms: u64,
+}
+
+/// What one teacher at one endpoint was asked and what it cost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TeacherTotals {
+    /// The teacher's name in the pool.
+    pub teacher: String,
+    /// What answered.
+    pub endpoint: String,
+    /// Calls with an answer.
+    pub n_answered: u64,
+    /// Calls without one.
+    pub n_failed: u64,
+    /// Tokens of all requests that were counted.
+    pub tokens_in: u64,
+    /// Tokens of all answers that were counted.
+    pub tokens_out: u64,
+    /// USD, failed attempts included.
+    pub cost_usd: f64,
+    /// Seconds, failed attempts included.
+    pub seconds: f64,
+}
+
+/// Returns the name of a call: the endpoint's identity, the request (the order of its keys does not matter) and which
+/// of several answers.
+pub fn call_key(endpoint: &str, request: &Value, sample: u32) -> Digest {
+    let (request, sample) = (canonical_json(request), sample.to_string());
+    Digest::of_parts(["cambist call", endpoint, &request, &sample].map(str::as_bytes))
+}
+
+const SELECT: &str = "SELECT endpoint, teacher, prompt_id, sample, request, status, text, finish_reason, failure,
+    tokens_in, tokens_out, cost_usd, seconds, attempts, created_at_unix_ms FROM calls WHERE key = ?1";
+
+// An answer is never replaced. A failed attempt is, and what it cost stays.
+const UPSERT: &str = "INSERT INTO calls (key, endpoint, teacher, prompt_id, sample, request, status, text,
+    finish_reason, failure, tokens_in, tokens_out, cost_usd, seconds, attempts, created_at_unix_ms)
+    VALUES (:key, :endpoint, :teacher, :prompt_id, :sample, :request, :status, :text, :finish_reason, :failure,
+    :tokens_in, :tokens_out, :cost_usd, :seconds, :attempts, :created_at_unix_ms)
+    ON CONFLICT (key) DO UPDATE SET
+    status = excluded.status, text = excluded.text, finish_reason = excluded.finish_reason,
+    failure = excluded.failure, tokens_in = excluded.tokens_in, tokens_out = excluded.tokens_out,
+    cost_usd = calls.cost_usd + excluded.cost_usd, seconds = calls.seconds + excluded.seconds,
+    attempts = calls.attempts + excluded.attempts, created_at_unix_ms = excluded.created_at_unix_ms
+    WHERE calls.status = 'failed'";
+
+const TOTALS: &str = "SELECT teacher, endpoint, SUM(status = 'answered'), SUM(status = 'failed'),
+    COALESCE(SUM(tokens_in), 0), COALESCE(SUM(tokens_out), 0), SUM(cost_usd), SUM(seconds)
+    FROM calls GROUP BY teacher, endpoint ORDER BY teacher, endpoint";
+
+impl Ledger {
+    /// Returns what is known of each call, in the order and number of `keys`.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn find_calls(&self, keys: &[Digest]) -> Result<Vec<Option<CallRecord>>> {
+        self.find_all(SELECT, keys, read_call)
+    }
+
+    /// Keeps a batch of calls in one transaction: all are on the disk when it returns, or none.
+    ///
+    /// A call that has an answer keeps it; one that failed takes the new outcome, and its costs add up.
+    ///
+    /// # Errors
+    /// When a cost is no finite number, or the ledger cannot be written.
+    pub fn put_calls(&mut self, calls: &[CallRecord]) -> Result<()> {
+        for call in calls {
+            check_finite("the cost", &call.key, call.cost_usd)?;
+            check_finite("the time", &call.key, call.seconds)?;
+        }
+        self.put_all(UPSERT, calls, put_call)
+    }
+
+    /// Returns what each teacher was asked and what it cost, in the order of their names.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn teacher_totals(&self) -> Result<Vec<TeacherTotals>> {
+        self.all(TOTALS, read_totals)
+    }
+}
+
+/// Refuses numbers that SQLite would turn into NULL.
+pub(super) fn check_finite(field: &'static str, key: &Digest, value: f64) -> Result<()> {
+    if value.is_finite() { Ok(()) } else { Err(LedgerError::NotFinite { field, key: key.to_string(), value }) }
+}
+
+fn put_call(upsert: &mut Statement<'_>, call: &CallRecord) -> rusqlite::Result<usize> {
+    upsert.execute(named_params! {
+        ":key": call.key.as_str(),
+        ":endpoint": call.endpoint,
+        ":teacher": call.teacher,
+        ":prompt_id": call.prompt_id,
+        ":sample": call.sample,
+        ":request": call.request,
+        ":status": if call.status == CallStatus::Answered { "answered" } else { "failed" },
+        ":text": call.text,
+        ":finish_reason": finish_name(call.finish_reason),
+        ":failure": call.failure,
+        ":tokens_in": call.tokens_in,
+        ":tokens_out": call.tokens_out,
+        ":cost_usd": call.cost_usd,
+        ":seconds": call.seconds,
+        ":attempts": call.attempts,
+        ":created_at_unix_ms": i64::try_from(call.created_at_unix_ms).unwrap_or(i64::MAX),
+    })
+}
+
+fn read_call(key: &Digest, row: &Row<'_>) -> rusqlite::Result<CallRecord> {
+    let finish: String = row.get(7)?;
+    Ok(CallRecord {
+        key: key.clone(),
+        endpoint: row.get(0)?,
+        teacher: row.get(1)?,
+        prompt_id: row.get(2)?,
+        sample: row.get(3)?,
+        request: row.get(4)?,
+        status: read_status(&row.get::<_, String>(5)?)?,
+        text: row.get(6)?,
+        finish_reason: finish_reason(&finish)
+            .ok_or_else(|| foreign(7, &finish, "`stop`, `length`, `content_filter` or `error`"))?,
+        failure: row.get(8)?,
+        tokens_in: row.get(9)?,
+        tokens_out: row.get(10)?,
+        cost_usd: row.get(11)?,
+        seconds: row.get(12)?,
+        attempts: row.get(13)?,
+        created_at_unix_ms: row.get::<_, i64>(14)?.unsigned_abs(),
+    })
+}
+
+fn read_status(found: &str) -> rusqlite::Result<CallStatus> {
+    match found {
+        "answered" => Ok(CallStatus::Answered),
+        "failed" => Ok(CallStatus::Failed),
+        _ => Err(foreign(5, found, "`answered` or `failed`")),
+    }
+}
+
+fn read_totals(row: &Row<'_>) -> rusqlite::Result<TeacherTotals> {
+    let count = |column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.unsigned_abs());
+    Ok(TeacherTotals {
+        teacher: row.get(0)?,
+        endpoint: row.get(1)?,
+        n_answered: count(2)?,
+        n_failed: count(3)?,
+        tokens_in: count(4)?,
+        tokens_out: count(5)?,
+        cost_usd: row.get(6)?,
+        seconds: row.get(7)?,
+    })
+}
+
+fn finish_name(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop => "stop",
+        FinishReason::Length => "length",
+        FinishReason::ContentFilter => "content_filter",
+        FinishReason::Error => "error",
+    }
+}
+
+fn finish_reason(name: &str) -> Option<FinishReason> {
+    let all = [FinishReason::Stop, FinishReason::Length, FinishReason::ContentFilter, FinishReason::Error];
+    all.into_iter().find(|reason| finish_name(*reason) == name)
+}

@@ -1,0 +1,136 @@
+//! Verdicts of arbiters.
+
+use cambist_core::digest::Digest;
+use rusqlite::{Row, Statement, named_params};
+
+use super::{Ledger, Result, call::check_finite, error::foreign};
+
+/// What one arbiter said of one candidate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoreRecord {
+    /// [`score_key`] of the verdict.
+    pub key: Digest,
+    /// The candidate's digest: prompt and answer as the arbiter saw them.
+    pub candidate: Digest,
+    /// The arbiter's identity, version included.
+    pub arbiter: String,
+    /// The reward, higher is better; none when the arbiter could not say.
+    pub value: Option<f64>,
+    /// Why there is no value, when there is none.
+    pub missing: Option<String>,
+    /// USD paid, all attempts together.
+    pub cost_usd: f64,
+    /// Seconds spent, all attempts together.
+    pub seconds: f64,
+    /// How often it was asked.
+    pub attempts: u32,
+    /// Milliseconds since 1970 (UTC) of the last attempt.
+    pub created_at_unix_ms: u64,
+}
+
+/// What one arbiter was asked and what it cost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ArbiterTotals {
+    /// The arbiter's identity.
+    pub arbiter: String,
+    /// Verdicts with a value.
+    pub n_scored: u64,
+    /// Verdicts without one.
+    pub n_missing: u64,
+    /// USD, failed attempts included.
+    pub cost_usd: f64,
+    /// Seconds, failed attempts included.
+    pub seconds: f64,
+}
+
+/// Returns the name of a verdict: the candidate and the arbiter's identity.
+pub fn score_key(candidate: &Digest, arbiter: &str) -> Digest {
+    Digest::of_parts(["cambist score", candidate.as_str(), arbiter].map(str::as_bytes))
+}
+
+const SELECT: &str = "SELECT candidate, arbiter, value, missing, cost_usd, seconds, attempts, created_at_unix_ms
+    FROM scores WHERE key = ?1";
+
+// A value is never replaced. A missing one is, and what asking cost stays.
+const UPSERT: &str = "INSERT INTO scores
+    (key, candidate, arbiter, value, missing, cost_usd, seconds, attempts, created_at_unix_ms)
+    VALUES (:key, :candidate, :arbiter, :value, :missing, :cost_usd, :seconds, :attempts, :created_at_unix_ms)
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value, missing = excluded.missing,
+    cost_usd = scores.cost_usd + excluded.cost_usd, seconds = scores.seconds + excluded.seconds,
+    attempts = scores.attempts + excluded.attempts, created_at_unix_ms = excluded.created_at_unix_ms
+    WHERE scores.value IS NULL";
+
+const TOTALS: &str = "SELECT arbiter, SUM(value IS NOT NULL), SUM(value IS NULL), SUM(cost_usd), SUM(seconds)
+    FROM scores GROUP BY arbiter ORDER BY arbiter";
+
+impl Ledger {
+    /// Returns what is known of each verdict, in the order and number of `keys`.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn find_scores(&self, keys: &[Digest]) -> Result<Vec<Option<ScoreRecord>>> {
+        self.find_all(SELECT, keys, read_score)
+    }
+
+    /// Keeps a batch of verdicts in one transaction: all are on the disk when it returns, or none.
+    ///
+    /// A verdict that has a value keeps it; a missing one takes the new outcome, and its costs add up.
+    ///
+    /// # Errors
+    /// When a value or cost is no finite number, or the ledger cannot be written.
+    pub fn put_scores(&mut self, scores: &[ScoreRecord]) -> Result<()> {
+        for score in scores {
+            check_finite("the score", &score.key, score.value.unwrap_or(0.0))?;
+            check_finite("the cost", &score.key, score.cost_usd)?;
+            check_finite("the time", &score.key, score.seconds)?;
+        }
+        self.put_all(UPSERT, scores, put_score)
+    }
+
+    /// Returns what each arbiter was asked and what it cost, in the order of their names.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn arbiter_totals(&self) -> Result<Vec<ArbiterTotals>> {
+        self.all(TOTALS, read_totals)
+    }
+}
+
+fn put_score(upsert: &mut Statement<'_>, score: &ScoreRecord) -> rusqlite::Result<usize> {
+    upsert.execute(named_params! {
+        ":key": score.key.as_str(),
+        ":candidate": score.candidate.as_str(),
+        ":arbiter": score.arbiter,
+        ":value": score.value,
+        ":missing": score.missing,
+        ":cost_usd": score.cost_usd,
+        ":seconds": score.seconds,
+        ":attempts": score.attempts,
+        ":created_at_unix_ms": i64::try_from(score.created_at_unix_ms).unwrap_or(i64::MAX),
+    })
+}
+
+fn read_score(key: &Digest, row: &Row<'_>) -> rusqlite::Result<ScoreRecord> {
+    let candidate: String = row.get(0)?;
+    Ok(ScoreRecord {
+        key: key.clone(),
+        candidate: Digest::parse(&candidate).ok_or_else(|| foreign(0, &candidate, "64 hexadecimal digits"))?,
+        arbiter: row.get(1)?,
+        value: row.get(2)?,
+        missing: row.get(3)?,
+        cost_usd: row.get(4)?,
+        seconds: row.get(5)?,
+        attempts: row.get(6)?,
+        created_at_unix_ms: row.get::<_, i64>(7)?.unsigned_abs(),
+    })
+}
+
+fn read_totals(row: &Row<'_>) -> rusqlite::Result<ArbiterTotals> {
+    Ok(ArbiterTotals {
+        arbiter: row.get(0)?,
+        n_scored: row.get::<_, i64>(1)?.unsigned_abs(),
+        n_missing: row.get::<_, i64>(2)?.unsigned_abs(),
+        cost_usd: row.get(3)?,
+        seconds: row.get(4)?,
+    })
+}

@@ -1,0 +1,188 @@
+//! The ledger with failures, other processes, damaged files and many rows.
+
+use std::{fs, time::Instant};
+
+use cambist_core::{completion::FinishReason, digest::Digest, fault::Fault};
+use serde_json::json;
+
+use super::*;
+
+fn call(prompt_id: &str, sample: u32) -> CallRecord {
+    let request = json!({"model": "tiny", "messages": [{"role": "user", "content": prompt_id}]});
+    CallRecord {
+        key: call_key("local:abc", &request, sample),
+        endpoint: "local:abc".into(),
+        teacher: "tiny-tr".into(),
+        prompt_id: prompt_id.into(),
+        sample,
+        request: request.to_string(),
+        status: CallStatus::Answered,
+        text: "Çarşamba\u{2028}الأربعاء\0水曜日 🗓".into(),
+        finish_reason: FinishReason::Length,
+        failure: None,
+        tokens_in: Some(12),
+        tokens_out: None,
+        cost_usd: 0.1,
+        seconds: 0.25,
+        attempts: 1,
+        created_at_unix_ms: 1_763_710_000_123,
+    }
+}
+
+fn failed(prompt_id: &str) -> CallRecord {
+    let failure = Some("timeout after 30 s".into());
+    CallRecord {
+        status: CallStatus::Failed,
+        text: String::new(),
+        finish_reason: FinishReason::Error,
+        failure,
+        ..call(prompt_id, 0)
+    }
+}
+
+fn score(value: Option<f64>) -> ScoreRecord {
+    let candidate = Digest::of_bytes(b"candidate");
+    ScoreRecord {
+        key: score_key(&candidate, "chrf-2"),
+        candidate,
+        arbiter: "chrf-2".into(),
+        value,
+        missing: value.is_none().then(|| "no reference".into()),
+        cost_usd: 0.5,
+        seconds: 1.0,
+        attempts: 1,
+        created_at_unix_ms: 5,
+    }
+}
+
+#[test]
+fn answers_come_back_as_they_were_in_the_order_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.sqlite");
+    let calls = [call("p1", 0), call("p1", 1), call("p2", 0)];
+    Ledger::open(&path).unwrap().put_calls(&calls).unwrap();
+    let ledger = Ledger::open_read_only(&path).unwrap();
+    let unknown = call("p3", 0);
+    let keys = [&calls[2], &unknown, &calls[0], &calls[1], &calls[2]].map(|call| call.key.clone());
+    let found = ledger.find_calls(&keys).unwrap();
+    let expected = [Some(&calls[2]), None, Some(&calls[0]), Some(&calls[1]), Some(&calls[2])];
+    assert_eq!(found.iter().map(Option::as_ref).collect::<Vec<_>>(), expected);
+    assert_eq!(ledger.find_calls(&[]).unwrap(), []);
+}
+
+#[test]
+fn a_paid_answer_is_never_replaced_and_a_failure_is_with_its_costs_added() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
+    ledger.put_calls(&[failed("p"), failed("p")]).unwrap();
+    ledger.put_calls(&[call("p", 0)]).unwrap();
+    let answered = CallRecord { attempts: 3, cost_usd: 0.1 + 0.1 + 0.1, seconds: 0.75, ..call("p", 0) };
+    let key = [answered.key.clone()];
+    assert_eq!(ledger.find_calls(&key).unwrap(), [Some(answered.clone())]);
+    ledger.put_calls(&[failed("p"), CallRecord { text: "another".into(), ..call("p", 0) }]).unwrap();
+    assert_eq!(ledger.find_calls(&key).unwrap(), [Some(answered)]);
+
+    ledger.put_scores(&[score(None)]).unwrap();
+    ledger.put_scores(&[score(Some(-0.0)), score(Some(1.0)), score(None)]).unwrap();
+    let kept = ledger.find_scores(&[score(None).key]).unwrap().remove(0).unwrap();
+    assert_eq!((kept.value, kept.missing, kept.cost_usd, kept.attempts), (Some(0.0), None, 1.0, 2));
+}
+
+#[test]
+fn totals_count_answers_failures_and_money_per_teacher() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
+    ledger.put_calls(&[call("a", 0), call("b", 0), failed("c")]).unwrap();
+    ledger.put_scores(&[score(None)]).unwrap();
+    let totals = ledger.teacher_totals().unwrap();
+    assert_eq!(totals.len(), 1);
+    assert_eq!((totals[0].n_answered, totals[0].n_failed, totals[0].tokens_in), (2, 1, 36));
+    assert!((totals[0].cost_usd - 0.3).abs() < 1e-12);
+    let arbiters = ledger.arbiter_totals().unwrap();
+    assert_eq!((arbiters[0].n_scored, arbiters[0].n_missing, arbiters[0].cost_usd), (0, 1, 0.5));
+}
+
+#[test]
+fn numbers_that_are_none_are_refused_and_nothing_of_the_batch_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
+    for wrong in [f64::NAN, f64::INFINITY] {
+        let error = ledger.put_scores(&[score(Some(wrong))]).unwrap_err();
+        assert!(matches!(error, LedgerError::NotFinite { field: "the score", .. }), "{error}");
+        let error = ledger.put_calls(&[call("p", 0), CallRecord { cost_usd: wrong, ..call("q", 0) }]).unwrap_err();
+        assert_eq!(error.fault(), Fault::Us);
+    }
+    assert_eq!(ledger.find_calls(&[call("p", 0).key]).unwrap(), [None]);
+}
+
+#[test]
+fn the_key_depends_on_the_request_the_endpoint_and_the_sample_alone() {
+    let request = json!({"a": 1, "b": [1.5, null]});
+    let key = call_key("e", &request, 0);
+    assert_eq!(call_key("e", &json!({"b": [1.5, null], "a": 1}), 0), key);
+    for other in [call_key("f", &request, 0), call_key("e", &request, 1), call_key("e", &json!({"a": 1}), 0)] {
+        assert_ne!(other, key);
+    }
+}
+
+#[test]
+fn other_files_damaged_ones_and_newer_ones_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.sqlite");
+    let open = || Ledger::open(&path).map(|_| ()).unwrap_err();
+
+    fs::write(&path, "prompt,answer\n".repeat(400)).unwrap();
+    assert!(matches!(open(), LedgerError::NotALedger { .. }));
+    fs::remove_file(&path).unwrap();
+
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE mine (x)").unwrap();
+    assert!(matches!(open(), LedgerError::NotALedger { .. }));
+    fs::remove_file(&path).unwrap();
+
+    assert!(matches!(Ledger::open_read_only(&path), Err(LedgerError::Disk(DiskError::Missing { .. }))));
+    drop(Ledger::open(&path).unwrap());
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    assert!(matches!(open(), LedgerError::Schema { found: 2, supported: 1, .. }));
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 1).unwrap();
+
+    Ledger::open(&path).unwrap().put_calls(&[call("p", 0)]).unwrap();
+    Connection::open(&path).unwrap().execute("UPDATE calls SET status = 'lost'", []).unwrap();
+    let error = Ledger::open(&path).unwrap().find_calls(&[call("p", 0).key]).unwrap_err();
+    assert!(error.to_string().contains("found `lost`, expected `answered` or `failed`"), "{error}");
+}
+
+#[test]
+fn a_ledger_on_a_full_disk_says_so_and_keeps_what_it_had() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
+    ledger.put_calls(&[call("kept", 0)]).unwrap();
+    let n_pages: u32 = ledger.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    ledger.connection.pragma_update(None, "max_page_count", n_pages + 1).unwrap();
+    let many: Vec<_> = (0..1000).map(|n| call(&format!("lost-{n}"), 0)).collect();
+    let error = ledger.put_calls(&many).unwrap_err();
+    assert!(matches!(error, LedgerError::Disk(DiskError::Full { .. })), "{error}");
+    assert!(ledger.find_calls(&[call("kept", 0).key, many[0].key.clone()]).unwrap()[1].is_none());
+    ledger.connection.pragma_update(None, "max_page_count", 1 << 30).unwrap();
+    ledger.put_calls(&many).unwrap();
+    assert!(ledger.find_calls(&[call("kept", 0).key]).unwrap()[0].is_some());
+}
+
+#[test]
+fn a_hundred_thousand_lookups_take_a_second_at_most() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
+    let calls: Vec<_> = (0..20_000).map(|n| call(&format!("p{n}"), 0)).collect();
+    let keys: Vec<Digest> = calls.iter().map(|call| call.key.clone()).collect();
+    let began = Instant::now();
+    for batch in calls.chunks(1000) {
+        ledger.put_calls(batch).unwrap();
+    }
+    let put_rate = 20_000.0 / began.elapsed().as_secs_f64();
+    let began = Instant::now();
+    for batch in keys.chunks(1000) {
+        assert!(ledger.find_calls(batch).unwrap().iter().all(Option::is_some));
+    }
+    let find_rate = 20_000.0 / began.elapsed().as_secs_f64();
+    eprintln!("ledger: {put_rate:.0} rows written per second, {find_rate:.0} looked up per second");
+    assert!(find_rate > 20_000.0, "far below the 100,000 of an idle machine: {find_rate}");
+}
