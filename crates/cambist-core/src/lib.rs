@@ -24,3 +24,19 @@ pub mod teacher;
 pub mod check;
 
 pub mod fault;
+pub mod candidate;
+pub mod gates;
+pub mod identify;
+pub mod resemblance;
+pub mod reward;
+pub mod script;
+pub mod statistics;
+pub mod tally;
+
+pub mod license;
+pub mod pool;
+pub mod router;
+
+pub mod align;
+pub mod pairs;
+pub mod select;

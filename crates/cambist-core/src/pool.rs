@@ -1,0 +1,199 @@
+//! Who may be asked: the pool of teachers, and who of it is eligible for a prompt.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    candidate::Matrix,
+    language::Language,
+    license::{Permission, permission},
+    prompt::Prompt,
+    statistics::mean,
+    teacher::Teacher,
+};
+
+/// What the made data is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// Any use: answers under a non-commercial licence are kept out.
+    #[default]
+    Commercial,
+    /// Research alone: answers under a non-commercial licence are let in.
+    Research,
+}
+
+/// Which teachers may be asked at all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Eligibility {
+    /// Asks only teachers that claim the prompt's language; default true. Without it the reward decides.
+    pub respect_coverage: bool,
+    /// Teachers that are never asked.
+    pub exclude: BTreeSet<String>,
+    /// What the data is for; default `commercial`, the stricter.
+    pub purpose: Purpose,
+    /// Lets in teachers whose licence says nothing known about training on their answers; default false.
+    pub allow_unknown_license: bool,
+}
+
+impl Default for Eligibility {
+    fn default() -> Self {
+        Self {
+            respect_coverage: true,
+            exclude: BTreeSet::new(),
+            purpose: Purpose::default(),
+            allow_unknown_license: false,
+        }
+    }
+}
+
+/// Why a teacher is not asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ineligible {
+    /// The configuration names it.
+    Excluded,
+    /// Its licence forbids the purpose, or is not known to allow it.
+    License,
+    /// It does not claim the language.
+    NotCovered,
+}
+
+impl Eligibility {
+    /// Returns why `teacher` may not answer in `language`; none when it may.
+    pub fn obstacle(&self, teacher: &Teacher, language: &Language) -> Option<Ineligible> {
+        let licensed = match permission(&teacher.license) {
+            Permission::Yes => true,
+            Permission::NonCommercial => self.purpose == Purpose::Research,
+            Permission::No => false,
+            Permission::Unknown => self.allow_unknown_license,
+        };
+        if self.exclude.contains(&teacher.id) {
+            Some(Ineligible::Excluded)
+        } else if !licensed {
+            Some(Ineligible::License)
+        } else if self.respect_coverage && !teacher.languages.covers(language) {
+            Some(Ineligible::NotCovered)
+        } else {
+            None
+        }
+    }
+}
+
+/// What an answer of a teacher in a language is expected to cost, in USD; part of every tie-break.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ExpectedCosts {
+    by_language: BTreeMap<String, BTreeMap<Language, f64>>,
+    by_teacher: BTreeMap<String, f64>,
+}
+
+impl ExpectedCosts {
+    /// Measures the mean cost of recorded answers per teacher and language, and per teacher.
+    pub fn fit(matrix: &Matrix) -> Self {
+        let mut costs: BTreeMap<&str, BTreeMap<&Language, Vec<f64>>> = BTreeMap::new();
+        for (row, candidate) in matrix.rows().iter().flat_map(|row| row.candidates.iter().map(move |c| (row, c))) {
+            let of_teacher = costs.entry(&candidate.completion.teacher).or_default();
+            of_teacher.entry(&row.prompt.language).or_default().push(candidate.completion.cost_usd);
+        }
+        let mut fitted = Self::default();
+        for (teacher, languages) in costs {
+            let all: Vec<f64> = languages.values().flatten().copied().collect();
+            fitted.by_teacher.extend(mean(&all).map(|cost| (teacher.to_owned(), cost)));
+            let means = languages.into_iter().filter_map(|(language, each)| Some((language.clone(), mean(&each)?)));
+            fitted.by_language.insert(teacher.to_owned(), means.collect());
+        }
+        fitted
+    }
+
+    /// Returns the mean of the teacher in the language, else of the teacher, else the list price of a thousand tokens
+    /// in and a thousand out.
+    pub fn of(&self, teacher: &Teacher, language: &Language) -> f64 {
+        let measured = self.by_language.get(&teacher.id).and_then(|languages| languages.get(language));
+        let measured = measured.or_else(|| self.by_teacher.get(&teacher.id));
+        measured.copied().unwrap_or_else(|| teacher.price.of(Some(1000), Some(1000)))
+    }
+}
+
+/// A teacher that may be asked, and what that is expected to cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Eligible<'a> {
+    /// The teacher.
+    pub teacher: &'a Teacher,
+    /// Expected cost of one answer in USD.
+    pub cost_usd: f64,
+}
+
+/// One question to a router: a prompt and who may answer it.
+#[derive(Clone, Debug)]
+pub struct Query<'a> {
+    /// The prompt.
+    pub prompt: &'a Prompt,
+    /// Who may be asked, sorted by id (bytes).
+    pub eligible: Vec<Eligible<'a>>,
+    /// Price of one arbiter score in USD.
+    pub score_usd: f64,
+}
+
+impl Query<'_> {
+    /// Whether `teacher` may be asked.
+    pub fn is_eligible(&self, teacher: &str) -> bool {
+        self.find(teacher).is_some()
+    }
+
+    /// Returns the expected cost of one answer of `teacher` in USD; infinite when it may not be asked.
+    pub fn cost_usd(&self, teacher: &str) -> f64 {
+        self.find(teacher).map_or(f64::INFINITY, |eligible| eligible.cost_usd)
+    }
+
+    fn find(&self, teacher: &str) -> Option<&Eligible<'_>> {
+        let at = self.eligible.binary_search_by(|eligible| eligible.teacher.id.as_str().cmp(teacher)).ok()?;
+        self.eligible.get(at)
+    }
+}
+
+/// The teachers of a run, with the rules of who may be asked and what it costs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Pool {
+    teachers: Vec<Teacher>,
+    /// Who may be asked.
+    pub eligibility: Eligibility,
+    /// What answers are expected to cost.
+    pub costs: ExpectedCosts,
+    /// Price of one arbiter score in USD; default 0.
+    pub score_usd: f64,
+}
+
+/// Two teachers have one id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("two teachers have the id `{0}`: ids must be unique in a pool")]
+pub struct DuplicateTeacher(pub String);
+
+impl Pool {
+    /// Returns the pool of `teachers`; their order plays no part.
+    ///
+    /// # Errors
+    /// When two teachers have one id.
+    pub fn new(mut teachers: Vec<Teacher>, eligibility: Eligibility) -> Result<Self, DuplicateTeacher> {
+        teachers.sort_by(|a, b| a.id.cmp(&b.id));
+        let twin = teachers.windows(2).find(|pair| pair[0].id == pair[1].id);
+        if let Some(pair) = twin {
+            return Err(DuplicateTeacher(pair[0].id.clone()));
+        }
+        Ok(Self { teachers, eligibility, costs: ExpectedCosts::default(), score_usd: 0.0 })
+    }
+
+    /// The teachers, sorted by id (bytes).
+    pub fn teachers(&self) -> &[Teacher] {
+        &self.teachers
+    }
+
+    /// Returns the question that `prompt` is to a router.
+    pub fn query<'a>(&'a self, prompt: &'a Prompt) -> Query<'a> {
+        let may_answer = |teacher: &&Teacher| self.eligibility.obstacle(teacher, &prompt.language).is_none();
+        let priced = |teacher| Eligible { teacher, cost_usd: self.costs.of(teacher, &prompt.language) };
+        let eligible = self.teachers.iter().filter(may_answer).map(priced).collect();
+        Query { prompt, eligible, score_usd: self.score_usd }
+    }
+}

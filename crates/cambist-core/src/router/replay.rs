@@ -1,0 +1,150 @@
+//! Any strategy on recorded answers, and what it would have cost.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Ask, Decision, Outcome, Route, Router, route};
+use crate::{
+    candidate::{Candidate, Matrix, Row},
+    pool::Pool,
+};
+
+/// Calls, tokens and money.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Spend {
+    /// Answers asked for, failed ones included.
+    pub generations: u64,
+    /// Arbiter scores asked for: one per answer of a strategy that reads rewards.
+    pub arbiter_scores: u64,
+    /// Tokens of the prompts, as far as the teachers count them.
+    pub tokens_in: u64,
+    /// Tokens of the answers, as far as the teachers count them.
+    pub tokens_out: u64,
+    /// Price of the answers in USD, whether paid now or in an earlier run.
+    pub generation_usd: f64,
+    /// Price of the scores in USD.
+    pub scoring_usd: f64,
+}
+
+impl Spend {
+    /// Returns answers and scores together in USD.
+    pub fn total_usd(&self) -> f64 {
+        self.generation_usd + self.scoring_usd
+    }
+
+    fn add(&mut self, more: &Self) {
+        self.generations += more.generations;
+        self.arbiter_scores += more.arbiter_scores;
+        self.tokens_in += more.tokens_in;
+        self.tokens_out += more.tokens_out;
+        self.generation_usd += more.generation_usd;
+        self.scoring_usd += more.scoring_usd;
+    }
+}
+
+/// Adds up what answers, and their scores if `scored`, cost.
+pub fn spend_of<'a>(answers: impl IntoIterator<Item = &'a Candidate>, scored: bool, score_usd: f64) -> Spend {
+    let mut spend = Spend::default();
+    for Candidate { completion, .. } in answers {
+        spend.add(&Spend {
+            generations: 1,
+            arbiter_scores: u64::from(scored),
+            tokens_in: u64::from(completion.tokens_in.unwrap_or(0)),
+            tokens_out: u64::from(completion.tokens_out.unwrap_or(0)),
+            generation_usd: completion.cost_usd,
+            scoring_usd: if scored { score_usd } else { 0.0 },
+        });
+    }
+    spend
+}
+
+/// What a strategy costs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StrategyCost {
+    /// The strategy's name with its parameters.
+    pub strategy: String,
+    /// How many prompts it was given.
+    pub n_prompts: usize,
+    /// For how many of them an answer was taken.
+    pub n_chosen: usize,
+    /// The prompts themselves.
+    pub run: Spend,
+    /// The calibration before them.
+    pub calibration: Spend,
+}
+
+impl StrategyCost {
+    /// Returns run and calibration together per answer taken, in USD; none when none was taken.
+    pub fn usd_per_kept(&self) -> Option<f64> {
+        let total = self.run.total_usd() + self.calibration.total_usd();
+        (self.n_chosen > 0).then(|| total / self.n_chosen as f64)
+    }
+}
+
+/// One strategy's decisions and costs on one matrix.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Replay {
+    /// One decision per prompt, in the order of the prompts.
+    pub decisions: Vec<Decision>,
+    /// What they cost.
+    pub cost: StrategyCost,
+}
+
+/// Recorded answers do not suffice for a strategy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "strategy `{strategy}` needs {n_samples} answer(s) of teacher `{teacher}` to prompt `{prompt_id}`, which are not recorded: ask for them, or leave the teacher out of the pool"
+)]
+pub struct ReplayError {
+    /// The strategy.
+    pub strategy: String,
+    /// The prompt.
+    pub prompt_id: String,
+    /// Whose answers are missing.
+    pub teacher: String,
+    /// How many it wanted in all.
+    pub n_samples: u32,
+}
+
+/// Runs `router` on recorded answers as it would have run on live ones.
+///
+/// # Errors
+/// When the router asks for an answer that is not recorded.
+pub fn replay(router: &dyn Router, matrix: &Matrix, pool: &Pool) -> Result<Replay, ReplayError> {
+    let mut run = Spend::default();
+    let mut decisions = Vec::with_capacity(matrix.rows().len());
+    for row in matrix.rows() {
+        match route(router, &pool.query(&row.prompt), row) {
+            Route::Decided(decision) => {
+                run.add(&spend_of(asked(&decision, row), router.reads_rewards(), pool.score_usd));
+                decisions.push(decision);
+            }
+            Route::Ask(missing) => return Err(unrecorded(router, row, missing)),
+        }
+    }
+    let cost = StrategyCost {
+        strategy: router.strategy(),
+        n_prompts: decisions.len(),
+        n_chosen: decisions.iter().filter(|decision| decision.outcome == Outcome::Chosen).count(),
+        run,
+        calibration: router.calibration(),
+    };
+    Ok(Replay { decisions, cost })
+}
+
+/// The recorded answers that the decision asked for: the nth mention of a teacher is its sample n.
+fn asked<'a>(decision: &'a Decision, row: &'a Row) -> impl Iterator<Item = &'a Candidate> {
+    decision.asked.iter().enumerate().filter_map(|(at, teacher)| {
+        let sample = decision.asked[..at].iter().filter(|earlier| *earlier == teacher).count();
+        row.candidate(teacher, u32::try_from(sample).ok()?)
+    })
+}
+
+fn unrecorded(router: &dyn Router, row: &Row, missing: Vec<Ask>) -> ReplayError {
+    let first = missing.into_iter().next().unwrap_or(Ask { teacher: String::new(), n_samples: 0 });
+    ReplayError {
+        strategy: router.strategy(),
+        prompt_id: row.prompt.id.clone(),
+        teacher: first.teacher,
+        n_samples: first.n_samples,
+    }
+}

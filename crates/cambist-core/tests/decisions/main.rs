@@ -1,0 +1,12 @@
+//! Routing, selection and pairs on made-up matrices: what must hold whatever the rewards are.
+
+#[cfg(test)]
+mod gates;
+#[cfg(test)]
+mod made;
+#[cfg(test)]
+mod pairs;
+#[cfg(test)]
+mod routing;
+#[cfg(test)]
+mod selection;
