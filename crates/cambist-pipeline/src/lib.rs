@@ -1,1 +1,3 @@
 //! Cambist.
+
+pub mod report;
