@@ -1,0 +1,371 @@
+//! The page: headings in order, landmarks, a table of contents, every table and figure with its origin.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::examples::Example;
+use super::number::{Direction, Estimate, MISSING, Style, count};
+use super::plot::Plot;
+use super::table::{Cell, Table};
+use super::text::{Words, escape};
+
+/// A whole report.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Page {
+    /// The title, also that of the browser's tab.
+    pub title: String,
+    /// What was asked or compared, in one line.
+    pub subtitle: String,
+    /// What came out, in a few sentences.
+    pub summary: Vec<Words>,
+    /// The numbers to remember, at most four.
+    pub findings: Vec<Finding>,
+    /// The sections, in reading order.
+    pub sections: Vec<Section>,
+    /// What was run and with what: recipe, versions, artifacts.
+    pub provenance: Vec<Fact>,
+}
+
+/// One number to remember.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    /// What it is, in a few words.
+    pub label: String,
+    /// The number with its interval; none or not finite is shown as `n/a`.
+    pub estimate: Option<Estimate>,
+    /// How it is written.
+    pub style: Style,
+    /// Its unit, `points` or `%`; empty for none.
+    pub unit: String,
+    /// Which way it should go.
+    pub direction: Direction,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// A part of the report under its own heading.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Section {
+    /// The heading.
+    pub title: String,
+    /// What it holds, in reading order.
+    pub blocks: Vec<Block>,
+}
+
+/// One thing in a section.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Block {
+    /// Running text.
+    Paragraph(Words),
+    /// A heading below the section's.
+    Heading(String),
+    /// A numbered table.
+    Table {
+        /// The table with its caption.
+        table: Table,
+        /// Where its numbers come from.
+        origin: Origin,
+    },
+    /// A numbered picture, with its numbers to unfold.
+    Figure {
+        /// The picture.
+        plot: Plot,
+        /// What it shows and how to read it.
+        caption: String,
+        /// Where its numbers come from.
+        origin: Origin,
+    },
+    /// Prompts with the answers they got.
+    Examples {
+        /// The examples, in reading order.
+        examples: Vec<Example>,
+        /// Where they come from.
+        origin: Origin,
+    },
+}
+
+/// Where numbers come from; a line below each table and figure. Empty parts are left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Origin {
+    /// What was counted: `200 prompts per language`.
+    pub n: String,
+    /// What the interval is: `95 % bootstrap, clustered by source prompt`.
+    pub interval: String,
+    /// The seeds that the numbers are means over.
+    pub seeds: Vec<u64>,
+    /// The task and its version: `polyglot 1`.
+    pub task: String,
+    /// Ids of the artifacts that hold the numbers.
+    pub artifacts: Vec<String>,
+}
+
+/// One line of provenance.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Fact {
+    /// What is told.
+    pub name: String,
+    /// What it is.
+    pub value: Cell,
+}
+
+const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("page.js");
+/// The browser itself is told to fetch nothing.
+const POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+const THEMES: [(&str, &str); 3] = [("auto", "Auto"), ("light", "Light"), ("dark", "Dark")];
+
+/// How many figures, tables and examples came before.
+#[derive(Default)]
+struct Numbering {
+    figures: usize,
+    tables: usize,
+    examples: usize,
+}
+
+impl Page {
+    /// Returns the whole document. The same page gives the same bytes.
+    pub fn html(&self) -> String {
+        let title = escape(&self.title);
+        let mut numbering = Numbering::default();
+        let sections = self.sections.iter().enumerate();
+        let sections: String = sections.map(|(idx, section)| section.html(idx + 1, &mut numbering)).collect();
+        format!(
+            r##"<!doctype html>
+<html lang="en" dir="ltr">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<title>{title}</title>
+<style>
+{STYLE}</style>
+</head>
+<body>
+<a class="skip" href="#main">Skip to the report</a>
+<header class="masthead"><div><h1>{title}</h1><p class="subtitle">{}</p></div>{}</header>
+{}
+<main id="main" tabindex="-1">
+{}{sections}{}</main>
+<script>
+{SCRIPT}</script>
+</body>
+</html>
+"##,
+            escape(&self.subtitle),
+            theme_choice(),
+            self.contents(),
+            self.summary(),
+            self.provenance(),
+        )
+    }
+
+    fn contents(&self) -> String {
+        let entry = |id: &str, title: &str| format!(r##"<li><a href="#{id}">{}</a></li>"##, escape(title));
+        let sections = self.sections.iter().enumerate();
+        let sections: String = sections.map(|(idx, s)| entry(&section_id(idx + 1), &s.title)).collect();
+        let (first, last) = (entry("summary", "Summary"), entry("provenance", "Provenance"));
+        format!(r#"<nav aria-label="Contents"><ol>{first}{sections}{last}</ol></nav>"#)
+    }
+
+    fn summary(&self) -> String {
+        let words: String = self.summary.iter().map(paragraph).collect();
+        let findings: String = self.findings.iter().map(Finding::html).collect();
+        let findings = if findings.is_empty() { findings } else { format!(r#"<dl class="findings">{findings}</dl>"#) };
+        format!(
+            r#"<section id="summary" aria-labelledby="summary-h"><h2 id="summary-h">Summary</h2>{words}{findings}</section>
+"#
+        )
+    }
+
+    fn provenance(&self) -> String {
+        let facts = self.provenance.iter().map(|fact| {
+            let value = fact.value.content(Style::plain(2));
+            format!("<div><dt>{}</dt><dd>{value}</dd></div>", escape(&fact.name))
+        });
+        format!(
+            r#"<section id="provenance" aria-labelledby="provenance-h"><h2 id="provenance-h">Provenance</h2><dl class="facts">{}</dl></section>
+"#,
+            facts.collect::<String>()
+        )
+    }
+}
+
+impl Finding {
+    fn html(&self) -> String {
+        let (value, detail) = match self.estimate.and_then(Estimate::finite) {
+            Some(estimate) => (self.style.write(estimate.value), self.detail(estimate)),
+            None => (MISSING.to_owned(), String::new()),
+        };
+        let parts = [detail, self.direction.words().to_owned()].into_iter().chain(self.origin.parts());
+        let label = escape(&self.label);
+        format!(
+            r#"<div><dt>{label}</dt><dd><span class="value">{value} <span class="unit">{}</span></span>{}</dd></div>"#,
+            escape(&self.unit),
+            origin_line(parts)
+        )
+    }
+
+    fn detail(&self, estimate: Estimate) -> String {
+        let interval = estimate.interval.map(|ends| self.style.write_interval(ends) + ", ").unwrap_or_default();
+        format!("{interval}n\u{202f}=\u{202f}{}", count(estimate.n))
+    }
+}
+
+impl Section {
+    fn html(&self, number: usize, numbering: &mut Numbering) -> String {
+        let (id, title) = (section_id(number), escape(&self.title));
+        let blocks: String = self.blocks.iter().map(|block| block.html(numbering)).collect();
+        format!(
+            r#"<section id="{id}" aria-labelledby="{id}-h"><h2 id="{id}-h">{title}</h2>
+{blocks}</section>
+"#
+        )
+    }
+}
+
+impl Block {
+    fn html(&self, numbering: &mut Numbering) -> String {
+        match self {
+            Self::Paragraph(words) => paragraph(words),
+            Self::Heading(title) => format!("<h3>{}</h3>\n", escape(title)),
+            Self::Table { table, origin } => {
+                numbering.tables += 1;
+                let number = numbering.tables;
+                let html = table.html(&format!("table-{number}"), &format!("Table {number}"));
+                format!("<div class=\"table\">{html}{}</div>\n", origin_line(origin.parts()))
+            }
+            Self::Figure { plot, caption, origin } => {
+                numbering.figures += 1;
+                figure(plot, caption, (origin, numbering.figures))
+            }
+            Self::Examples { examples, origin } => {
+                let mut out = String::new();
+                for example in examples {
+                    numbering.examples += 1;
+                    let _ = writeln!(out, "{}", example.html(&format!("example-{}", numbering.examples)));
+                }
+                let none = if examples.is_empty() { r#"<p class="none">no examples</p>"# } else { "" };
+                format!("{out}{none}{}\n", origin_line(origin.parts()))
+            }
+        }
+    }
+}
+
+impl Origin {
+    fn parts(&self) -> impl Iterator<Item = String> {
+        let named = |name: &str, value: &str| if value.is_empty() { String::new() } else { format!("{name}{value}") };
+        let seeds: Vec<String> = self.seeds.iter().map(u64::to_string).collect();
+        let word = if seeds.len() == 1 { "seed " } else { "seeds " };
+        let artifacts: Vec<String> = self.artifacts.iter().map(|id| format!("<code>{}</code>", escape(id))).collect();
+        [
+            named("n: ", &escape(&self.n)),
+            named("interval: ", &escape(&self.interval)),
+            named(word, &seeds.join(", ")),
+            named("task ", &escape(&self.task)),
+            artifacts.join(", "),
+        ]
+        .into_iter()
+    }
+}
+
+fn figure(plot: &Plot, caption: &str, (origin, number): (&Origin, usize)) -> String {
+    let id = format!("figure-{number}");
+    let parts = std::iter::once(plot.direction().words().to_owned()).chain(origin.parts());
+    let numbers = plot.numbers().html(&format!("{id}-numbers"), "");
+    format!(
+        r#"<figure id="{id}" aria-labelledby="{id}-caption"><figcaption id="{id}-caption"><b>Figure {number}</b> {}</figcaption><div class="scroll plot" role="region" tabindex="0" aria-labelledby="{id}-caption">{}</div>{}<details><summary>Numbers of figure {number}</summary>{numbers}</details></figure>
+"#,
+        escape(caption),
+        plot.html(&id),
+        origin_line(parts),
+    )
+}
+
+fn paragraph(words: &Words) -> String {
+    let attributes = if words.language.is_some() { words.attributes() } else { String::new() };
+    format!("<p{attributes}>{}</p>\n", escape(&words.text))
+}
+
+/// Joins what is not empty; the parts are markup already.
+fn origin_line(parts: impl Iterator<Item = String>) -> String {
+    let parts: Vec<String> = parts.filter(|part| !part.is_empty()).map(|part| format!("<span>{part}</span>")).collect();
+    if parts.is_empty() { String::new() } else { format!(r#"<p class="origin">{}</p>"#, parts.join(" ")) }
+}
+
+fn section_id(number: usize) -> String {
+    format!("section-{number}")
+}
+
+/// The theme is chosen by radio buttons and CSS alone; the script only remembers it.
+fn theme_choice() -> String {
+    let choices = THEMES.map(|(value, name)| {
+        let checked = if value == "auto" { " checked" } else { "" };
+        format!(r#"<label><input type="radio" name="theme" id="theme-{value}" value="{value}"{checked}><span>{name}</span></label>"#)
+    });
+    format!(r#"<fieldset class="theme"><legend>Theme</legend>{}</fieldset>"#, choices.concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::Column;
+    use super::*;
+
+    fn page() -> Page {
+        let origin = Origin { n: "3 prompts".to_owned(), seeds: vec![7], ..Origin::default() };
+        let table = Table { caption: "Failures".to_owned(), columns: vec![Column::words("Fault")], rows: vec![] };
+        let blocks = vec![Block::Table { table, origin: origin.clone() }, Block::Paragraph("a < b".into())];
+        let finding = Finding {
+            label: "Gain".to_owned(),
+            estimate: Some(Estimate { value: 4.25, interval: Some([1.0, 7.0]), n: 1000 }),
+            style: Style::signed(1),
+            unit: "points".to_owned(),
+            direction: Direction::HigherIsBetter,
+            origin,
+        };
+        Page {
+            title: "</title><script>".to_owned(),
+            subtitle: String::new(),
+            summary: vec!["It works.".into()],
+            findings: vec![finding],
+            sections: vec![Section { title: "Results & more".to_owned(), blocks }],
+            provenance: vec![Fact { name: "Recipe".to_owned(), value: Cell::Id("r-1".to_owned()) }],
+        }
+    }
+
+    #[test]
+    fn nothing_is_fetched_and_titles_stay_text() {
+        let html = page().html();
+        assert!(html.contains("<title>&lt;/title&gt;&lt;script&gt;</title>"));
+        assert!(html.contains("default-src 'none'"));
+        for outside in ["src=", "@import", "url(", "//cdn", "<link"] {
+            assert!(!html.contains(outside), "{outside}");
+        }
+    }
+
+    #[test]
+    fn style_and_script_do_not_end_their_elements() {
+        assert!(!STYLE.contains("</") && !SCRIPT.contains("</"));
+    }
+
+    #[test]
+    fn every_number_brings_its_origin() {
+        let html = page().html();
+        assert!(html.contains("<span>[+1.0, +7.0], n\u{202f}=\u{202f}1000</span> <span>higher is better</span>"));
+        assert_eq!(html.matches("<span>n: 3 prompts</span> <span>seed 7</span>").count(), 2);
+        assert!(html.contains("<code>r-1</code>"));
+    }
+
+    #[test]
+    fn contents_lead_to_sections_that_exist() {
+        let html = page().html();
+        for id in ["summary", "section-1", "provenance"] {
+            assert!(
+                html.contains(&format!("href=\"#{id}\"")) && html.contains(&format!("<section id=\"{id}\"")),
+                "{id}"
+            );
+        }
+    }
+}
