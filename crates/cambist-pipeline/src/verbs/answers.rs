@@ -47,7 +47,7 @@ impl Answers<'_> {
             let artifact = workshop.artifact(&input.id)?;
             let scored_by = match self.scores {
                 Some(scores) => Some(workshop.artifact(&scores.id)?),
-                None => artifact.manifest().files.contains_key(&SCORES.file()).then(|| artifact.clone()),
+                None => artifact.manifest().files.contains_key(SCORES).then(|| artifact.clone()),
             };
             let scores: Vec<Score> = scored_by.map(|a| read_table(&a, SCORES)).transpose()?.unwrap_or_default();
             let rewards: HashMap<(&str, &str, u32), f64> = scores
