@@ -14,6 +14,7 @@
 pub mod chance;
 pub mod digest;
 pub mod language;
+pub mod polyglot;
 pub mod prompt;
 pub mod split;
 

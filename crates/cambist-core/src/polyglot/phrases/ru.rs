@@ -1,0 +1,98 @@
+//! Russian.
+
+use super::{Phrases, Spelling};
+
+/// The whole of it: order and meaning of the fields are those of [`Phrases`].
+pub(super) const PHRASES: Phrases = Phrases {
+    tag: "ru",
+    locales: &["ru"],
+    unit_locales: &["ru"],
+    comma: ", ",
+    full_stop: ".",
+    numerals: [
+        "один",
+        "два",
+        "три",
+        "четыре",
+        "пять",
+        "шесть",
+        "семь",
+        "восемь",
+        "девять",
+        "десять",
+        "одиннадцать",
+        "двенадцать",
+        "тринадцать",
+        "четырнадцать",
+        "пятнадцать",
+        "шестнадцать",
+        "семнадцать",
+        "восемнадцать",
+        "девятнадцать",
+        "двадцать",
+    ],
+    plus: " плюс ",
+    minus: " минус ",
+    spellings: &[Spelling::Anywhere("ё", "е"), Spelling::Anywhere("грамм", "граммов")],
+    date_spellings: &[Spelling::End(" г.", ""), Spelling::End(" г.", " года")],
+    copy_words: ["Повтори: {words}", "Перепиши эти слова: {words}", "Скажи точно так: {words}"],
+    reverse_digits: [
+        "Переверни цифры: {digits}",
+        "Напиши {digits} задом наперёд",
+        "Цифры в обратном порядке: {digits}",
+    ],
+    date_long: ["Напиши дату полностью: {date}", "Как пишется эта дата? {date}", "Полная запись даты: {date}"],
+    number_format: ["Оформи число: {number}", "Напиши {number} с разделителями", "Раздели цифры на группы: {number}"],
+    percent_format: ["Вырази {number} в процентах", "В процентах: {number}", "Сколько это процентов? {number}"],
+    currency_format: [
+        "Оформи сумму: {amount}",
+        "Напиши цену со знаком валюты: {amount}",
+        "Как пишется эта цена? {amount}",
+    ],
+    join_list: [
+        "Соедини в перечисление: {items}",
+        "Перечисли с союзом «и»: {items}",
+        "Запиши как перечисление: {items}",
+    ],
+    country_names: ["Какие это страны? {codes}", "Назови страны: {codes}", "Названия стран: {codes}"],
+    language_names: ["Какие это языки? {codes}", "Назови языки: {codes}", "Названия языков: {codes}"],
+    month_names: ["Назови месяцы: {numbers}", "Какие это месяцы? {numbers}", "Напиши названия месяцев: {numbers}"],
+    relative_time: [
+        "Скажи относительно текущего момента: {shift}",
+        "Как относительное время: {shift}",
+        "Когда это, если считать от сейчас? {shift}",
+    ],
+    unit_name: [
+        "Напиши единицу полностью: {quantity}",
+        "Единица без сокращения: {quantity}",
+        "{quantity}: напиши единицу словом",
+    ],
+    sort_names: [
+        "Расставь по алфавиту: {names}",
+        "Отсортируй по алфавиту: {names}",
+        "Расположи как в словаре: {names}",
+    ],
+    number_words: ["Ответь словами: {sum}", "Сколько будет {sum}? Словами.", "Вычисли и напиши словами: {sum}"],
+    addition: ["Вычисли: {sum}", "Сколько будет {sum}?", "Посчитай: {sum}"],
+    unit_conversion: [
+        "Переведи: {quantity} = ? {unit}",
+        "Другая единица: {quantity} = ? {unit}",
+        "Сколько это? {quantity} = ? {unit}",
+    ],
+    month_shift: [
+        "Какой это месяц? {month} {shift}",
+        "Назови месяц: {month} {shift}",
+        "Отсчитай месяцы: {month} {shift}",
+    ],
+    weekday_shift: [
+        "Какой это день недели? {weekday} {shift}",
+        "Назови день недели: {weekday} {shift}",
+        "Отсчитай дни: {weekday} {shift}",
+    ],
+    weekday_of_date: ["Какой это день недели? {date}", "Назови день недели: {date}", "Определи день недели: {date}"],
+    date_shift: [
+        "Какая это дата? {date} {shift}",
+        "Вычисли дату: {date} {shift}",
+        "Отсчитай по календарю: {date} {shift}",
+    ],
+};
