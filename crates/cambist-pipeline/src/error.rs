@@ -23,7 +23,7 @@ pub enum PipelineError {
         /// The job.
         label: String,
         /// What the model said.
-        source: cambist_model::ModelError,
+        source: ModelFault,
     },
     /// The input of a step is not what the step needs.
     #[error("`{step}`: {what}; {remedy}")]
@@ -55,8 +55,37 @@ impl PipelineError {
         }
     }
 
+    /// Returns an error of the model that the job `label` works on.
+    pub(crate) fn model(label: &str, source: impl Into<ModelFault>) -> Self {
+        Self::Model { label: label.to_owned(), source: source.into() }
+    }
+
     /// Returns an error about what a step was given.
     pub(crate) fn input(step: &str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Input { step: step.to_owned(), what: what.into(), remedy: remedy.into() }
+    }
+}
+
+/// What a model said.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub enum ModelFault {
+    /// It cannot be read or made.
+    Model(#[from] cambist_model::ModelError),
+    /// It cannot be trained.
+    Train(#[from] cambist_model::TrainError),
+    /// Its tokenizer cannot be trained.
+    Tokenizer(#[from] cambist_model::TokenizerError),
+    /// Its numbers cannot be computed.
+    Tensor(#[from] cambist_model::TensorFault),
+}
+
+impl ModelFault {
+    /// Whose fault it is: tensors of the wrong shape are ours, the rest is what was given.
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Tensor(_) => Fault::Us,
+            Self::Model(_) | Self::Train(_) | Self::Tokenizer(_) => Fault::You,
+        }
     }
 }

@@ -24,7 +24,6 @@ pub struct PoolMember {
     #[serde(default = "all_languages", deserialize_with = "coverage", serialize_with = "write_coverage")]
     pub languages: Coverage,
     /// The licence of its answers, SPDX where there is one.
-    #[serde(default = "unknown")]
     pub license: String,
     /// List prices in USD per million tokens; free by default.
     #[serde(default, deserialize_with = "price")]
@@ -115,10 +114,6 @@ fn multilingual() -> TeacherKind {
 
 fn all_languages() -> Coverage {
     Coverage::All
-}
-
-fn unknown() -> String {
-    "unknown".into()
 }
 
 /// `all` or a list of tags.

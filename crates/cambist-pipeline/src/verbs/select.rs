@@ -1,5 +1,6 @@
 //! `select`: replays every strategy on the recorded answers, cuts the sets to the same prompts, writes them.
 
+mod card;
 mod datasets;
 mod table;
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    ops::ControlFlow,
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -15,7 +16,7 @@ use cambist_io::{
     formats::{self, RecordedAnswer},
     ledger::{CallRecord, CallStatus, call_key},
 };
-use cambist_model::{GenerateRequest, Generated, LocalModel, Sampling};
+use cambist_model::{EncodeError, GenerateRequest, Generated, LocalModel, ModelFiles, Sampling};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
@@ -66,7 +67,7 @@ impl Voice {
         } else if let Some(folder) = &member.folder {
             let files = formats::read_model_folder(&workshop.plan.folder.join(folder))?;
             let endpoint = format!("local:{}", cambist_io::formats::digest_model(&files));
-            local(job, &files.into(), endpoint)?
+            local(job, &ModelFiles(files), endpoint)?
         } else {
             let input = job.input(&format!("teacher {}", member.id))?;
             trained(workshop, job, input)?
@@ -85,7 +86,7 @@ fn trained(workshop: &Workshop<'_>, job: &Job, input: &Input) -> Result<Speaker,
     local(job, &files, format!("local:{}", input.id.digest))
 }
 
-fn local(job: &Job, files: &cambist_model::ModelFiles, endpoint: String) -> Result<Speaker, PipelineError> {
+fn local(job: &Job, files: &ModelFiles, endpoint: String) -> Result<Speaker, PipelineError> {
     let model = LocalModel::from_files(files).map_err(|source| PipelineError::model(&job.label, source))?;
     Ok(Speaker::Local { model: Box::new(model), endpoint })
 }
@@ -178,33 +179,48 @@ fn local_chunk(
         cells.iter().zip(&requests).map(|(cell, request)| call_key(local.endpoint, request, cell.sample)).collect();
     let known = workshop.ledger().find_calls(&keys)?;
     let missing: Vec<usize> = (0..cells.len()).filter(|&at| known[at].is_none()).collect();
-    let asked: Vec<GenerateRequest> = missing
-        .iter()
-        .map(|&at| GenerateRequest { messages: cells[at].prompt.messages.clone(), key: keys[at].to_string() })
-        .collect();
-    let started = clock::now_unix_ms();
-    let generated = cambist_model::generate(local.model, &asked, local.sampling)
-        .map_err(|source| PipelineError::model(&job.label, source))?;
-    let seconds = (clock::now_unix_ms().saturating_sub(started)) as f64 / 1e3 / asked.len().max(1) as f64;
-    let record = |(&at, answer): (&usize, Generated)| CallRecord {
-        key: keys[at].clone(),
-        endpoint: local.endpoint.to_owned(),
-        teacher: local.voice.name.clone(),
-        prompt_id: cells[at].prompt.id.clone(),
-        sample: cells[at].sample,
-        request: requests[at].to_string(),
-        status: CallStatus::Answered,
-        text: answer.text,
-        finish_reason: answer.finish_reason,
-        failure: None,
-        tokens_in: Some(answer.tokens_in),
-        tokens_out: Some(answer.tokens_out),
-        cost_usd: local.voice.price.of(Some(answer.tokens_in), Some(answer.tokens_out)),
-        seconds,
-        attempts: 1,
-        created_at_unix_ms: started,
+    let ask_of = |&at: &usize| GenerateRequest {
+        messages: cells[at].prompt.messages.clone(),
+        sampling_key: keys[at].to_string(),
     };
-    let fresh: Vec<CallRecord> = missing.iter().zip(generated).map(record).collect();
+    let asked: Vec<GenerateRequest> = missing.iter().map(ask_of).collect();
+    let mut answers: Vec<Option<Result<Generated, EncodeError>>> = asked.iter().map(|_| None).collect();
+    let started = clock::now_unix_ms();
+    let mut on_done = |at: usize, answer| {
+        answers[at] = Some(answer);
+        ControlFlow::Continue(())
+    };
+    cambist_model::generate(local.model, &asked, (local.sampling, CHUNK), &mut on_done)
+        .map_err(|error| PipelineError::model(&job.label, error))?;
+    let seconds = clock::now_unix_ms().saturating_sub(started) as f64 / 1e3 / asked.len().max(1) as f64;
+    let record = |(&at, answer): (&usize, Option<Result<Generated, EncodeError>>)| {
+        let (answer, failure) = match answer {
+            Some(Ok(answer)) => (Some(answer), None),
+            Some(Err(error)) => (None, Some(error.to_string())),
+            None => (None, Some("the model gave no answer".to_owned())),
+        };
+        let tokens_in = answer.as_ref().map(|answer| answer.tokens_in);
+        let tokens_out = answer.as_ref().map(|answer| answer.tokens_out);
+        CallRecord {
+            key: keys[at].clone(),
+            endpoint: local.endpoint.to_owned(),
+            teacher: local.voice.name.clone(),
+            prompt_id: cells[at].prompt.id.clone(),
+            sample: cells[at].sample,
+            request: requests[at].to_string(),
+            status: if failure.is_none() { CallStatus::Answered } else { CallStatus::Failed },
+            finish_reason: answer.as_ref().map_or(FinishReason::Error, |answer| answer.finish_reason),
+            text: answer.map(|answer| answer.text).unwrap_or_default(),
+            failure,
+            tokens_in,
+            tokens_out,
+            cost_usd: local.voice.price.of(tokens_in, tokens_out),
+            seconds,
+            attempts: 1,
+            created_at_unix_ms: started,
+        }
+    };
+    let fresh: Vec<CallRecord> = missing.iter().zip(answers).map(record).collect();
     workshop.ledger().put_calls(&fresh)?;
     let mut fresh = fresh.into_iter();
     let records = known.into_iter().map(|found| found.or_else(|| fresh.next()));

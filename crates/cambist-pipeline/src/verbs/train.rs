@@ -1,0 +1,176 @@
+//! `train`: rows to a checkpoint, through the one trainer.
+
+use std::{collections::BTreeMap, ops::ControlFlow, sync::atomic::Ordering};
+
+use cambist_core::prompt::Message;
+use cambist_io::{
+    formats::{self, SftRow},
+    store::{Artifact, ManifestDraft},
+};
+use cambist_model::{LocalModel, ModelFiles, Objective, Pretrain, Sft, StepLog, TrainRow, TrainSummary, train, train_tokenizer};
+use serde_json::json;
+
+use super::{prompts::read_prompts, tables::read_table};
+use crate::{
+    error::PipelineError,
+    plan::{Input, Job},
+    progress::Advance,
+    recipe::params::{NewModel, ObjectiveName, TrainParams},
+    run::Workshop,
+};
+
+/// One line for each step: loss, rate, gradient norm, loss per language.
+pub(crate) const LOG: &str = "train.jsonl";
+
+/// Makes the artifact.
+pub(super) fn make(workshop: &Workshop<'_>, job: &Job, params: &TrainParams) -> Result<Artifact, PipelineError> {
+    let rows = rows(workshop, job, params)?;
+    let seed = job.run.as_ref().and_then(|run| run.seed).unwrap_or(workshop.plan.recipe.seed);
+    let mut model = start(workshop, job, params, (&rows, seed))?;
+    let mut config = params.config.clone();
+    config.seed = seed;
+    let objective: &dyn Objective = match params.objective {
+        ObjectiveName::Pretrain => &Pretrain,
+        ObjectiveName::Sft => &Sft,
+    };
+    let mut log = String::new();
+    let mut observer = |step: &StepLog| {
+        log += &format!("{}\n", log_line(step));
+        if step.step % 10 == 9 || step.step + 1 == step.n_steps {
+            let note = format!("loss {:.3}", step.loss);
+            let at = Advance { done: step.step as u64 + 1, total: step.n_steps as u64, unit: "steps", note: &note };
+            workshop.runtime.progress.advance(&job.label, at);
+        }
+        let stop = workshop.runtime.stop.load(Ordering::Relaxed);
+        if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let trained = train(&mut model, (&rows, objective), &config, &mut observer);
+    let summary = trained.map_err(|error| PipelineError::model(&job.label, error))?;
+    if summary.stopped {
+        return Err(PipelineError::Interrupted);
+    }
+    write(workshop, job, &model, (&summary, rows.len(), &log))
+}
+
+/// Reads a checkpoint's model folder out of its artifact.
+pub(super) fn read_checkpoint(artifact: &Artifact) -> Result<ModelFiles, PipelineError> {
+    let names = artifact.manifest().files.keys().filter(|name| *name != LOG);
+    let read = names.map(|name| Ok((name.clone(), artifact.read(name)?)));
+    Ok(ModelFiles(read.collect::<Result<BTreeMap<_, _>, PipelineError>>()?))
+}
+
+fn start(
+    workshop: &Workshop<'_>,
+    job: &Job,
+    params: &TrainParams,
+    (rows, seed): (&[TrainRow], u64),
+) -> Result<LocalModel, PipelineError> {
+    let files = match (&params.new, &params.base_folder) {
+        (Some(new), _) => return invent(job, new, (rows, seed)),
+        (None, Some(folder)) => ModelFiles(formats::read_model_folder(&workshop.plan.folder.join(folder))?),
+        (None, None) => read_checkpoint(&workshop.artifact(&job.input("base")?.id)?)?,
+    };
+    LocalModel::from_files(&files).map_err(|error| PipelineError::model(&job.label, error))
+}
+
+/// A new model with a tokenizer that is trained on the rows.
+fn invent(job: &Job, new: &NewModel, (rows, seed): (&[TrainRow], u64)) -> Result<LocalModel, PipelineError> {
+    let texts: Vec<String> = rows.iter().flat_map(TrainRow::texts).map(str::to_owned).collect();
+    let tokenizer = train_tokenizer(&texts, new.vocab_size).map_err(|error| PipelineError::model(&job.label, error))?;
+    LocalModel::new(&new.shape, &tokenizer, seed).map_err(|error| PipelineError::model(&job.label, error))
+}
+
+/// The rows of every input under `data`, filtered by language and task.
+fn rows(workshop: &Workshop<'_>, job: &Job, params: &TrainParams) -> Result<Vec<TrainRow>, PipelineError> {
+    let mut rows = Vec::new();
+    for input in job.inputs("data") {
+        let conversations = match input.id.verb.as_str() {
+            "select" => kept_rows(workshop, input)?,
+            _ => reference_rows(workshop, job, input)?,
+        };
+        rows.extend(conversations.into_iter().filter(|row| wanted(row, params)).map(|row| to_train_row(row, params.objective)));
+    }
+    if rows.is_empty() {
+        let what = "no rows are left to train on";
+        return Err(PipelineError::input(&job.label, what, "check `languages`, `tasks` and what the strategy kept"));
+    }
+    Ok(rows)
+}
+
+struct Conversation {
+    id: String,
+    language: cambist_core::language::Language,
+    task: Option<String>,
+    messages: Vec<Message>,
+}
+
+fn kept_rows(workshop: &Workshop<'_>, input: &Input) -> Result<Vec<Conversation>, PipelineError> {
+    let artifact = workshop.artifact(&input.id)?;
+    let rows: Vec<SftRow> = read_table(&artifact, &format!("{}/sft.parquet", input.part))?;
+    let conversation = |row: SftRow| Conversation { id: row.id, language: row.language, task: row.task, messages: row.messages };
+    Ok(rows.into_iter().map(conversation).collect())
+}
+
+/// Prompts whose reference is the answer to learn.
+fn reference_rows(workshop: &Workshop<'_>, job: &Job, input: &Input) -> Result<Vec<Conversation>, PipelineError> {
+    let prompts = read_prompts(workshop, std::iter::once(input))?;
+    let n_prompts = prompts.len();
+    let answered = prompts.into_iter().filter_map(|prompt| {
+        let mut messages = prompt.messages;
+        messages.push(Message::assistant(prompt.reference?));
+        Some(Conversation { id: prompt.id, language: prompt.language, task: prompt.task, messages })
+    });
+    let rows: Vec<Conversation> = answered.collect();
+    if rows.len() == n_prompts {
+        return Ok(rows);
+    }
+    let what = format!("{} of {n_prompts} prompts have no reference answer to learn", n_prompts - rows.len());
+    Err(PipelineError::input(&job.label, what, "train on the datasets of a `select` step, or give references"))
+}
+
+fn wanted(row: &Conversation, params: &TrainParams) -> bool {
+    let language_fits = params.languages.is_empty() || params.languages.contains(&row.language);
+    let task_fits = params.tasks.is_empty() || row.task.as_ref().is_some_and(|task| params.tasks.contains(task));
+    language_fits && task_fits
+}
+
+/// Pre-training sees a conversation as text, one turn a line; SFT as a conversation.
+fn to_train_row(row: Conversation, objective: ObjectiveName) -> TrainRow {
+    match objective {
+        ObjectiveName::Sft => TrainRow::chat(row.id, row.language, row.messages),
+        ObjectiveName::Pretrain => {
+            let turns: Vec<String> = row.messages.into_iter().map(|message| message.content).collect();
+            TrainRow::text(row.id, row.language, turns.join("\n"))
+        }
+    }
+}
+
+fn log_line(step: &StepLog) -> serde_json::Value {
+    json!({
+        "step": step.step + 1, "loss": step.loss, "lr": step.lr, "grad_norm": step.grad_norm,
+        "loss_tokens": step.n_loss_tokens, "tokens": step.n_tokens, "loss_per_language": step.loss_per_language,
+    })
+}
+
+fn write(
+    workshop: &Workshop<'_>,
+    job: &Job,
+    model: &LocalModel,
+    (summary, n_rows, log): (&TrainSummary, usize, &str),
+) -> Result<Artifact, PipelineError> {
+    let scratch = workshop.store.begin(job.identity.clone())?;
+    let files = model.to_files().map_err(|error| PipelineError::model(&job.label, error))?;
+    for (name, bytes) in &files.0 {
+        scratch.write(name, bytes)?;
+    }
+    scratch.write(LOG, log.as_bytes())?;
+    let counts = [
+        ("parameters", model.n_parameters() as u64),
+        ("rows", n_rows as u64),
+        ("steps", summary.n_steps as u64),
+        ("tokens", summary.n_tokens as u64),
+    ];
+    let counts = counts.into_iter().map(|(what, n)| (what.to_owned(), n)).collect();
+    let draft = ManifestDraft { step: job.label.clone(), kind: "checkpoint".into(), counts, ..ManifestDraft::default() };
+    Ok(scratch.commit(draft)?)
+}
