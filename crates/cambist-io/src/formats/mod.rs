@@ -1,1 +1,19 @@
-//! Formats.
+//! Tables of rows in the shapes of the field.
+//!
+//! Reading goes in three steps: [`rows`] turns any container (JSONL, JSON array, CSV, Parquet; plain, gzip, Zstandard)
+//! into one stream of named fields; a shape (`messages`, ShareGPT, Alpaca, ...) or a declared table turns the fields of
+//! a row into a type; [`read_table`] and its siblings collect the faults of many rows into one error. Writing goes
+//! through the declared columns of a [`TableRow`], as Parquet or JSONL.
+
+mod fault;
+
+pub mod rows;
+
+mod table;
+
+mod core_rows;
+mod training_rows;
+
+pub use fault::{FormatError, MAX_FAULTS, Place, Problem, Result, RowFault};
+pub use table::{Cell, TableRow, read_table, to_jsonl, to_parquet};
+pub use training_rows::{PreferenceRow, SftRow};

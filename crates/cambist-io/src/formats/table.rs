@@ -1,0 +1,158 @@
+//! One writer and one reader for every kind of row.
+
+use std::{path::Path, sync::Arc};
+
+use arrow_array::RecordBatch;
+use arrow_json::ReaderBuilder;
+use arrow_schema::{DataType, Field, Schema};
+use parquet::{
+    arrow::ArrowWriter,
+    basic::{Compression, ZstdLevel},
+    file::properties::{WriterProperties, WriterVersion},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::{
+    FormatError, Problem, Result, RowFault,
+    fault::collect_rows,
+    rows::{Row, open_rows},
+};
+
+/// What a column holds. Every cell may be missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cell {
+    /// Text of any length.
+    Text,
+    /// A whole number of 64 bits with sign.
+    Integer,
+    /// A double-precision number; one that is not finite is written as missing.
+    Number,
+    /// Yes or no.
+    Flag,
+    /// A list of texts.
+    TextList,
+    /// A list of `{role, content}`, as chat templates take it.
+    Messages,
+    /// An object, a list or a number: JSON text in Parquet, plain JSON in JSONL.
+    Json,
+}
+
+/// A row that can be written and read as a table.
+pub trait TableRow: Serialize + DeserializeOwned {
+    /// The name of the kind of row, for errors.
+    const TABLE: &'static str;
+
+    /// All fields in the order of the file, by the names that serde gives them.
+    const COLUMNS: &'static [(&'static str, Cell)];
+}
+
+/// Rows that are turned into Arrow at once.
+const BATCH: usize = 4096;
+
+/// Rows of one row group: enough to compress well, few enough to read in parallel.
+const ROW_GROUP: usize = 65_536;
+
+/// Returns rows as the bytes of a Parquet file (Zstandard level 3). The same rows give the same bytes.
+///
+/// # Errors
+/// When a row does not fit its declared columns.
+pub fn to_parquet<'a, R: TableRow + 'a>(rows: impl IntoIterator<Item = &'a R>) -> Result<Vec<u8>> {
+    let encode = |reason: String| FormatError::Encode { table: R::TABLE, reason };
+    let schema = Arc::new(Schema::new(R::COLUMNS.iter().map(|(name, cell)| field(name, *cell)).collect::<Vec<_>>()));
+    let properties = properties().map_err(|error| encode(error.to_string()))?;
+    let mut writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties))
+        .map_err(|error| encode(error.to_string()))?;
+    let mut rows = rows.into_iter().peekable();
+    while rows.peek().is_some() {
+        let values: Result<Vec<Value>> = rows.by_ref().take(BATCH).map(flat_value).collect();
+        let batch = to_batch(&schema, &values?).map_err(|error| encode(error.to_string()))?;
+        writer.write(&batch).map_err(|error| encode(error.to_string()))?;
+    }
+    writer.into_inner().map_err(|error| encode(error.to_string()))
+}
+
+/// Returns rows as the bytes of a JSONL file: one object per line, missing optional fields left out or null as the
+/// type says.
+///
+/// # Errors
+/// When a row is not JSON.
+pub fn to_jsonl<'a, R: TableRow + 'a>(rows: impl IntoIterator<Item = &'a R>) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for row in rows {
+        serde_json::to_writer(&mut bytes, row)
+            .map_err(|error| FormatError::Encode { table: R::TABLE, reason: error.to_string() })?;
+        bytes.push(b'\n');
+    }
+    Ok(bytes)
+}
+
+/// Reads back rows that were written by this module, from Parquet or JSONL, in the order of the file.
+///
+/// # Errors
+/// When the file cannot be read or rows do not fit; a file without rows is an empty table, not an error.
+pub fn read_table<R: TableRow>(path: &Path) -> Result<Vec<R>> {
+    match open_rows(path) {
+        Err(FormatError::Empty { .. }) => Ok(Vec::new()),
+        rows => collect_rows(rows?, read_row),
+    }
+}
+
+fn read_row<R: TableRow>(row: Row) -> std::result::Result<R, RowFault> {
+    let Row { place, mut fields } = row;
+    let unfit = |reason: String| RowFault { place, problem: Problem::Unfit { reason } };
+    for (name, cell) in R::COLUMNS {
+        if let (Cell::Json, Some(value)) = (cell, fields.get_mut(*name))
+            && let Value::String(text) = value
+        {
+            *value = serde_json::from_str(text).map_err(|error| unfit(format!("field `{name}`: {error}")))?;
+        }
+    }
+    serde_json::from_value(Value::Object(fields)).map_err(|error| unfit(error.to_string()))
+}
+
+/// Returns the row with its JSON cells as text.
+fn flat_value<R: TableRow>(row: &R) -> Result<Value> {
+    let encode = |error: serde_json::Error| FormatError::Encode { table: R::TABLE, reason: error.to_string() };
+    let mut value = serde_json::to_value(row).map_err(encode)?;
+    for (name, cell) in R::COLUMNS {
+        if let (Cell::Json, Some(inner)) = (cell, value.get_mut(*name))
+            && !inner.is_null()
+        {
+            *inner = Value::String(inner.to_string());
+        }
+    }
+    Ok(value)
+}
+
+fn to_batch(schema: &Arc<Schema>, values: &[Value]) -> std::result::Result<RecordBatch, arrow_schema::ArrowError> {
+    // Strict: a field that no column declares is a mistake in the declaration, not something to drop.
+    let mut decoder =
+        ReaderBuilder::new(schema.clone()).with_strict_mode(true).with_batch_size(BATCH).build_decoder()?;
+    decoder.serialize(values)?;
+    Ok(decoder.flush()?.unwrap_or_else(|| RecordBatch::new_empty(schema.clone())))
+}
+
+/// Names the parts of lists as `pyarrow` and `datasets` do.
+fn field(name: &str, cell: Cell) -> Field {
+    let text = |name: &str| Field::new(name, DataType::Utf8, true);
+    let list = |element: DataType| DataType::List(Arc::new(Field::new("element", element, true)));
+    let data_type = match cell {
+        Cell::Text | Cell::Json => DataType::Utf8,
+        Cell::Integer => DataType::Int64,
+        Cell::Number => DataType::Float64,
+        Cell::Flag => DataType::Boolean,
+        Cell::TextList => list(DataType::Utf8),
+        Cell::Messages => list(DataType::Struct(vec![text("role"), text("content")].into())),
+    };
+    Field::new(name, data_type, true)
+}
+
+fn properties() -> parquet::errors::Result<WriterProperties> {
+    Ok(WriterProperties::builder()
+        .set_created_by(concat!("cambist ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_max_row_group_row_count(Some(ROW_GROUP))
+        .build())
+}

@@ -1,0 +1,91 @@
+//! What trainers read: supervised rows and preference pairs, in the shapes of TRL and Hugging Face.
+
+use cambist_core::{language::Language, prompt::Message};
+use serde::{Deserialize, Serialize};
+
+use super::table::{Cell, TableRow};
+
+/// One row of a set for supervised fine-tuning, in TRL's conversational shape with its provenance beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SftRow {
+    /// The prompt's name.
+    pub id: String,
+    /// Shared by the translations of one prompt.
+    pub source_id: String,
+    /// The language of the answer.
+    pub language: Language,
+    /// The set that the prompt came from.
+    pub source: String,
+    /// What kind of task it is; none when unknown.
+    pub task: Option<String>,
+    /// The whole conversation; the last turn is the answer that was kept.
+    pub messages: Vec<Message>,
+    /// Who answered.
+    pub teacher: String,
+    /// The licence of the answer, SPDX where there is one.
+    pub license: String,
+    /// The answer's reward; none when it was kept without one.
+    pub score: Option<f64>,
+}
+
+impl TableRow for SftRow {
+    const TABLE: &'static str = "supervised rows";
+    const COLUMNS: &'static [(&'static str, Cell)] = &[
+        ("id", Cell::Text),
+        ("source_id", Cell::Text),
+        ("language", Cell::Text),
+        ("source", Cell::Text),
+        ("task", Cell::Text),
+        ("messages", Cell::Messages),
+        ("teacher", Cell::Text),
+        ("license", Cell::Text),
+        ("score", Cell::Number),
+    ];
+}
+
+/// One preference pair in TRL's conversational shape with an explicit prompt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PreferenceRow {
+    /// The prompt's name.
+    pub id: String,
+    /// Shared by the translations of one prompt.
+    pub source_id: String,
+    /// The language of the answers.
+    pub language: Language,
+    /// The set that the prompt came from.
+    pub source: String,
+    /// The turns before the answers; the last is the user's.
+    pub prompt: Vec<Message>,
+    /// The better answer, one assistant's turn.
+    pub chosen: Vec<Message>,
+    /// The worse answer, one assistant's turn.
+    pub rejected: Vec<Message>,
+    /// Who gave the better answer.
+    pub chosen_model: String,
+    /// Who gave the worse answer.
+    pub rejected_model: String,
+    /// The reward of the better answer.
+    pub chosen_score: f64,
+    /// The reward of the worse answer.
+    pub rejected_score: f64,
+    /// `chosen_score - rejected_score`.
+    pub margin: f64,
+}
+
+impl TableRow for PreferenceRow {
+    const TABLE: &'static str = "preference pairs";
+    const COLUMNS: &'static [(&'static str, Cell)] = &[
+        ("id", Cell::Text),
+        ("source_id", Cell::Text),
+        ("language", Cell::Text),
+        ("source", Cell::Text),
+        ("prompt", Cell::Messages),
+        ("chosen", Cell::Messages),
+        ("rejected", Cell::Messages),
+        ("chosen_model", Cell::Text),
+        ("rejected_model", Cell::Text),
+        ("chosen_score", Cell::Number),
+        ("rejected_score", Cell::Number),
+        ("margin", Cell::Number),
+    ];
+}

@@ -1,0 +1,140 @@
+//! Every kind of row through Parquet and JSONL and back.
+
+#![cfg(test)]
+
+use std::fs;
+
+use cambist_core::{
+    check::Check,
+    completion::{Completion, FinishReason},
+    language::Language,
+    prompt::{Message, Prompt, Role},
+    score::Score,
+};
+use cambist_io::formats::{PreferenceRow, SftRow, TableRow, read_table, to_jsonl, to_parquet};
+use proptest::prelude::*;
+
+/// Text that breaks careless writers: right-to-left marks, CJK, emoji of several scalars, line separators, NUL.
+fn text() -> impl Strategy<Value = String> {
+    let nasty = [
+        "\u{202e}שלום\u{200f}",
+        "العربية ١٢٣",
+        "日本語、漢字",
+        "👩‍👩‍👧🇹🇷",
+        "\u{2028}\u{2029}\u{85}",
+        "\0\u{1}\u{7f}",
+        "\"\\/\r\n\t,",
+        "",
+        "\u{feff}",
+    ];
+    prop_oneof![any::<String>(), proptest::sample::select(nasty.to_vec()).prop_map(str::to_owned), ".{0,40}"]
+}
+
+fn number() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        any::<f64>().prop_filter("finite", |x| x.is_finite()),
+        Just(0.1 + 0.2),
+        Just(-0.0),
+        Just(f64::MIN_POSITIVE),
+        Just(f64::MAX)
+    ]
+}
+
+fn language() -> impl Strategy<Value = Language> {
+    proptest::sample::select(vec!["ar", "zh-hant", "uk", "tr"]).prop_map(|tag| Language::parse(tag).unwrap())
+}
+
+fn messages() -> impl Strategy<Value = Vec<Message>> {
+    let role = proptest::sample::select(vec![Role::System, Role::User, Role::Assistant, Role::Tool]);
+    proptest::collection::vec((role, text()).prop_map(|(role, content)| Message { role, content }), 0..4)
+}
+
+prop_compose! {
+    fn prompt()(id in text(), source_id in text(), language in language(), answer in proptest::option::of(language()),
+                messages in messages(), task in proptest::option::of(text()), reference in proptest::option::of(text()),
+                check in proptest::option::of(proptest::collection::vec(text(), 0..3)), source in text()) -> Prompt {
+        Prompt { id, source_id, language, answer_language: answer, messages, task, reference, check: check.map(Check::OneOf), source }
+    }
+}
+
+prop_compose! {
+    fn completion()(prompt_id in text(), language in language(), sample in any::<u32>(), text in text(),
+                    failure in proptest::option::of(text()), tokens in proptest::option::of(any::<u32>()),
+                    cost_usd in number()) -> Completion {
+        let finish_reason = if failure.is_some() { FinishReason::Error } else { FinishReason::ContentFilter };
+        Completion { source_id: prompt_id.clone(), prompt_id, language, teacher: "t".into(), sample, text, finish_reason,
+                     failure, tokens_in: tokens, tokens_out: None, cost_usd }
+    }
+}
+
+prop_compose! {
+    fn score()(prompt_id in text(), arbiter in text(), value in proptest::option::of(number()),
+               missing in proptest::option::of(text())) -> Score {
+        Score { prompt_id, teacher: "t".into(), sample: 0, arbiter, value, missing }
+    }
+}
+
+prop_compose! {
+    fn sft()(id in text(), language in language(), messages in messages(), score in proptest::option::of(number()),
+             task in proptest::option::of(text())) -> SftRow {
+        SftRow { source_id: id.clone(), id, language, source: "s".into(), task, messages, teacher: "t".into(),
+                 license: "apache-2.0".into(), score }
+    }
+}
+
+prop_compose! {
+    fn pair()(id in text(), language in language(), prompt in messages(), chosen in messages(), rejected in messages(),
+              chosen_score in number(), rejected_score in number()) -> PreferenceRow {
+        PreferenceRow { source_id: id.clone(), id, language, source: "s".into(), prompt, chosen, rejected,
+                        chosen_model: "a".into(), rejected_model: "b".into(), chosen_score, rejected_score, margin: 0.5 }
+    }
+}
+
+fn comes_back<R: TableRow + PartialEq + std::fmt::Debug>(rows: &[R]) {
+    let folder = tempfile::tempdir().unwrap();
+    let [parquet, jsonl] = ["rows.parquet", "rows.jsonl"].map(|name| folder.path().join(name));
+    let bytes = to_parquet(rows).unwrap();
+    assert_eq!(bytes, to_parquet(rows).unwrap(), "same rows, same bytes");
+    fs::write(&parquet, bytes).unwrap();
+    fs::write(&jsonl, to_jsonl(rows).unwrap()).unwrap();
+    assert_eq!(read_table::<R>(&parquet).unwrap(), rows);
+    assert_eq!(read_table::<R>(&jsonl).unwrap(), rows);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn prompts_come_back(rows in proptest::collection::vec(prompt(), 0..6)) { comes_back(&rows); }
+
+    #[test]
+    fn completions_come_back(rows in proptest::collection::vec(completion(), 0..6)) { comes_back(&rows); }
+
+    #[test]
+    fn scores_come_back(rows in proptest::collection::vec(score(), 0..6)) { comes_back(&rows); }
+
+    #[test]
+    fn supervised_rows_come_back(rows in proptest::collection::vec(sft(), 0..6)) { comes_back(&rows); }
+
+    #[test]
+    fn preference_pairs_come_back(rows in proptest::collection::vec(pair(), 0..6)) { comes_back(&rows); }
+}
+
+#[test]
+fn more_rows_than_one_batch_keep_their_order_and_exact_numbers() {
+    let score = |n: u32| Score {
+        prompt_id: format!("p{n}"),
+        teacher: "t".into(),
+        sample: n,
+        arbiter: "exact".into(),
+        value: (!n.is_multiple_of(3)).then(|| 1.0 / f64::from(n)),
+        missing: None,
+    };
+    let rows: Vec<Score> = (0..10_000).map(score).collect();
+    comes_back(&rows);
+    let zero = Score { value: Some(-0.0), ..score(1) };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("zero.parquet");
+    fs::write(&path, to_parquet([&zero]).unwrap()).unwrap();
+    assert!(read_table::<Score>(&path).unwrap()[0].value.unwrap().is_sign_negative());
+}
