@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use cambist_core::{align::Align, gates::Gates, language::Language, pairs::PairOptions, pool::Eligibility};
-use cambist_io::formats::ColumnMapping;
+use cambist_io::formats::PromptColumns;
 use cambist_model::{Sampling, Shape, TrainConfig};
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,10 @@ pub struct PromptsParams {
     pub file: Option<PathBuf>,
     /// Says which columns of the file mean what, where the names do not say it.
     #[serde(default)]
-    pub columns: ColumnMapping,
+    pub columns: PromptColumns,
+    /// The language of prompts that do not say theirs; identified from the text when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<Language>,
     /// Keeps these languages only; all when empty. `polyglot` writes its prompts in these.
     #[serde(default)]
     pub languages: Vec<Language>,

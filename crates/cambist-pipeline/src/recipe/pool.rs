@@ -6,7 +6,7 @@ use cambist_core::{
     language::Language,
     teacher::{Coverage, Price, Teacher, TeacherKind},
 };
-use cambist_io::formats::ColumnMapping;
+use cambist_io::formats::RecordedColumns;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::reference::Reference;
@@ -50,7 +50,7 @@ pub struct Replay {
     pub model: Option<String>,
     /// Which columns mean what, where the names do not say it.
     #[serde(default)]
-    pub columns: ColumnMapping,
+    pub columns: RecordedColumns,
 }
 
 impl PoolMember {
@@ -105,7 +105,7 @@ pub struct Recorded {
     pub file: PathBuf,
     /// Which columns mean what, where the names do not say it.
     #[serde(default)]
-    pub columns: ColumnMapping,
+    pub columns: RecordedColumns,
 }
 
 fn multilingual() -> TeacherKind {

@@ -94,7 +94,7 @@ fn local(job: &Job, files: &ModelFiles, endpoint: String) -> Result<Speaker, Pip
 fn recorded(workshop: &Workshop<'_>, teacher: &str, replay: &Replay) -> Result<Speaker, PipelineError> {
     let path = workshop.plan.folder.join(&replay.file);
     let model = replay.model.as_deref().unwrap_or(teacher);
-    let answers = formats::read_recorded_answers(&path, &replay.columns)?;
+    let answers = formats::read_answers(&path, &replay.columns)?;
     let of_model = answers.into_iter().filter(|answer| answer.teacher == model);
     let by_cell: HashMap<_, _> = of_model.map(|answer| ((answer.prompt_id.clone(), answer.sample), answer)).collect();
     if by_cell.is_empty() {
@@ -140,23 +140,22 @@ pub(super) fn ask(
     Ok(placed.into_iter().map(|(_, completion)| completion).collect())
 }
 
+/// A recorded answer is whole, costs nothing now, and has no token counts; one that is not there is a failure.
 fn replayed(voice: &Voice, answers: &HashMap<(String, u32), RecordedAnswer>, cell: &Cell<'_>) -> Completion {
     let found = answers.get(&(cell.prompt.id.clone(), cell.sample));
-    let answer = found.cloned();
-    let (tokens_in, tokens_out) = answer.as_ref().map_or((None, None), |a| (a.tokens_in, a.tokens_out));
-    let is_whole = |a: &RecordedAnswer| a.finish_reason.unwrap_or(FinishReason::Stop);
+    let text = found.and_then(|answer| answer.text.clone());
     Completion {
         prompt_id: cell.prompt.id.clone(),
         source_id: cell.prompt.source_id.clone(),
         language: cell.prompt.language.clone(),
         teacher: voice.name.clone(),
         sample: cell.sample,
-        finish_reason: answer.as_ref().map_or(FinishReason::Error, is_whole),
-        failure: answer.is_none().then(|| "no recorded answer".to_owned()),
-        text: answer.map(|a| a.text).unwrap_or_default(),
-        tokens_in,
-        tokens_out,
-        cost_usd: voice.price.of(tokens_in, tokens_out),
+        finish_reason: if text.is_some() { FinishReason::Stop } else { FinishReason::Error },
+        failure: text.is_none().then(|| "no recorded answer".to_owned()),
+        text: text.unwrap_or_default(),
+        tokens_in: None,
+        tokens_out: None,
+        cost_usd: 0.0,
     }
 }
 
