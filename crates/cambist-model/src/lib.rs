@@ -1,1 +1,52 @@
-//! Cambist.
+//! Local models: students and local teachers, one decoder of the Llama family, one trainer, batched generation.
+//!
+//! **The odd decision: no batch is ever padded.** Sequences lie behind one another in one long row of tokens;
+//! attention knows where each begins, everything else treats tokens one by one.
+//! *Why*: short rows of many lengths are what tiny models are trained on, and padding would be half the work; without
+//! it there is no padding mask to get wrong, and an answer cannot depend on who was in the batch.
+//! *The price*: attention is an operation of our own, with its own backward pass, as are the other fused operations.
+//!
+//! The second one: an [`Objective`] sees log-probabilities of tokens, never tensors.
+//!
+//! This crate never touches disk, network or clock, and never prints: bytes in, bytes out ([`ModelFiles`]).
+
+mod model;
+mod model_files;
+mod shape;
+
+mod chat;
+mod config;
+mod tokenizer;
+mod weights;
+
+mod batch;
+mod decoder;
+mod fault;
+mod ops;
+mod rope;
+
+pub mod generate;
+pub mod objective;
+pub mod score;
+pub mod train;
+mod train_row;
+
+pub use crate::{
+    chat::{ChatError, EncodeError},
+    config::ConfigError,
+    fault::TensorFault,
+    generate::{GenerateRequest, Generated, generate, sampling::Sampling},
+    model::{LocalModel, ModelError},
+    model_files::{FileError, ModelFiles},
+    objective::{Objective, pretrain::Pretrain, sft::Sft},
+    score::{AnswerLogProb, MeanLoss, log_probs, mean_loss},
+    shape::Shape,
+    tokenizer::{Tokenizer, TokenizerError, train_tokenizer},
+    train::{
+        StepLog, TrainError, TrainSummary,
+        config::{Schedule, TrainConfig},
+        train,
+    },
+    train_row::{RowContent, Sequence, TrainRow},
+    weights::WeightsError,
+};

@@ -1,0 +1,111 @@
+//! Keys and values of the tokens so far, one cache for each sequence.
+
+use std::sync::Arc;
+
+use candle_core::{Result, Storage, Tensor, bail};
+use rayon::prelude::*;
+
+use crate::{
+    decoder::{Attend, Causal},
+    ops::{attention::Heads, floats, simd},
+    rope::RopeTable,
+};
+
+/// Keys (turned to their positions) and values of one sequence; `[length, head_dim]` for each layer and key head.
+pub(super) struct KvCache {
+    heads: Heads,
+    keys_values: Vec<(Vec<f32>, Vec<f32>)>,
+    /// Tokens in each layer.
+    lengths: Vec<usize>,
+}
+
+impl KvCache {
+    pub(super) fn new(n_layers: usize, heads: Heads) -> Self {
+        Self { heads, keys_values: vec![Default::default(); n_layers * heads.n_kv_heads], lengths: vec![0; n_layers] }
+    }
+
+    /// Keeps the keys and values of one more token, given its joint projection.
+    #[inline(always)]
+    fn push(&mut self, layer: usize, qkv: &[f32], rope: &RopeTable) {
+        let (head_dim, position) = (self.heads.head_dim, self.lengths[layer]);
+        for kv_head in 0..self.heads.n_kv_heads {
+            let (keys, values) = &mut self.keys_values[layer * self.heads.n_kv_heads + kv_head];
+            let (key, value) = (self.heads.key_column(kv_head), self.heads.value_column(kv_head));
+            let end = keys.len();
+            keys.resize(end + head_dim, 0.0);
+            rope.rotate(&mut keys[end..], &qkv[key..key + head_dim], position);
+            values.extend_from_slice(&qkv[value..value + head_dim]);
+        }
+        self.lengths[layer] += 1;
+    }
+
+    /// Writes the attention's result for the newest token, given its joint projection.
+    #[inline(always)]
+    fn attend(&self, layer: usize, (qkv, out): (&[f32], &mut [f32]), rope: &RopeTable) {
+        let (heads, head_dim, length) = (self.heads, self.heads.head_dim, self.lengths[layer]);
+        let mut query = vec![0f32; head_dim];
+        let mut scores = vec![0f32; length];
+        out.fill(0.0);
+        for (head, out) in out.chunks_exact_mut(head_dim).enumerate() {
+            let (keys, values) = &self.keys_values[layer * heads.n_kv_heads + head / heads.group()];
+            rope.rotate(&mut query, &qkv[head * head_dim..(head + 1) * head_dim], length - 1);
+            for (score, key) in scores.iter_mut().zip(keys.chunks_exact(head_dim)) {
+                *score = simd::dot(&query, key) * heads.scale();
+            }
+            simd::softmax(&mut scores);
+            for (probability, value) in scores.iter().zip(values.chunks_exact(head_dim)) {
+                simd::add_scaled(out, *probability, value);
+            }
+        }
+    }
+}
+
+/// The prompt of one sequence: attends to itself and fills the cache.
+pub(super) struct Prefill<'a> {
+    pub(super) causal: Causal,
+    pub(super) cache: &'a mut KvCache,
+    pub(super) rope: Arc<RopeTable>,
+}
+
+impl Attend for Prefill<'_> {
+    fn attend(&mut self, layer: usize, qkv: &Tensor) -> Result<Tensor> {
+        with_floats(qkv, |rows| {
+            let width = self.cache.heads.qkv_width();
+            simd::vectorised(|| rows.chunks_exact(width).for_each(|row| self.cache.push(layer, row, &self.rope)));
+            Ok(())
+        })?;
+        self.causal.attend(layer, qkv)
+    }
+}
+
+/// The newest token of several sequences, each attending to its own cache.
+pub(super) struct Step<'a> {
+    pub(super) caches: Vec<&'a mut KvCache>,
+    pub(super) rope: Arc<RopeTable>,
+}
+
+impl Attend for Step<'_> {
+    fn attend(&mut self, layer: usize, qkv: &Tensor) -> Result<Tensor> {
+        let Some(heads) = self.caches.first().map(|cache| cache.heads) else { bail!("a step needs a sequence") };
+        let mut out = vec![0f32; self.caches.len() * heads.out_width()];
+        with_floats(qkv, |rows| {
+            let pairs = rows.par_chunks(heads.qkv_width()).zip(out.par_chunks_mut(heads.out_width()));
+            self.caches.par_iter_mut().zip(pairs).for_each(|(cache, (qkv, out))| {
+                simd::vectorised(|| {
+                    cache.push(layer, qkv, &self.rope);
+                    cache.attend(layer, (qkv, out), &self.rope);
+                });
+            });
+            Ok(())
+        })?;
+        Tensor::from_vec(out, (self.caches.len(), heads.out_width()), qkv.device())
+    }
+}
+
+fn with_floats(tensor: &Tensor, read: impl FnOnce(&[f32]) -> Result<()>) -> Result<()> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => read(floats(storage, layout)?),
+        _ => bail!("generation runs on the cpu"),
+    }
+}

@@ -1,0 +1,178 @@
+//! A model that runs here: weights, tokenizer, template and config as one thing.
+
+use std::sync::Arc;
+
+use cambist_core::prompt::Message;
+use serde_json::json;
+
+use crate::{
+    chat::{Chat, ChatError, DEFAULT_TEMPLATE, EncodeError},
+    config::{ConfigError, DecoderConfig},
+    decoder::{Decoder, Purpose},
+    fault::TensorFault,
+    model_files::{CONFIG, GENERATION_CONFIG, ModelFiles, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS, WEIGHTS_INDEX},
+    shape::Shape,
+    tokenizer::{BOS, END_OF_TURN, EOS, PAD, Tokenizer, TokenizerError},
+    weights::{self, WeightsError},
+};
+
+/// A model that runs here, student and local teacher alike: weights in f32 on the CPU, tokenizer, template, config.
+#[derive(Debug)]
+pub struct LocalModel {
+    pub(crate) decoder: Decoder,
+    pub(crate) chat: Chat,
+    /// Every file but the weights, as it will be written again.
+    files: ModelFiles,
+}
+
+/// A model cannot be made or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The architecture.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The weights.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// Tokenizer or template.
+    #[error(transparent)]
+    Chat(#[from] ChatError),
+    /// The tokenizer of a new model.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// The tokenizer can name tokens that the embedding table does not have.
+    #[error("the tokenizer has {tokens} tokens, the embedding table only {rows} rows")]
+    Vocabulary {
+        /// Tokens of the tokenizer.
+        tokens: usize,
+        /// Rows of the table.
+        rows: usize,
+    },
+    /// The tensor library failed.
+    #[error(transparent)]
+    Tensor(#[from] TensorFault),
+}
+
+impl LocalModel {
+    /// Draws a new model around a tokenizer made by [`train_tokenizer`](crate::train_tokenizer), with the default chat
+    /// template.
+    ///
+    /// The same shape, tokenizer and seed give the same bytes. Matrices are normal with deviation
+    /// sqrt(2 / (5 `hidden_size`)) (arXiv 1910.05895), those that write to the residual stream divided by
+    /// sqrt(2 `n_layers`); norms are 1.
+    ///
+    /// # Errors
+    /// When the shape's sizes do not fit one another, or the tokenizer lacks the tokens of the default template.
+    pub fn new(shape: &Shape, tokenizer: &Tokenizer, seed: u64) -> Result<Self, ModelError> {
+        let config = DecoderConfig::new(shape, tokenizer.vocab_size())?;
+        let id = |name: &str| tokenizer.token_id(name).ok_or_else(|| ChatError::UnknownToken(name.to_owned()));
+        let (bos, eos, pad) = (id(BOS)?, id(EOS)?, id(PAD)?);
+        let mut config_json = config.to_json();
+        config_json.extend([("bos_token_id", bos), ("eos_token_id", eos), ("pad_token_id", pad)].map(number));
+        let generation = json!({
+            "bos_token_id": bos, "eos_token_id": [eos, id(END_OF_TURN)?], "pad_token_id": pad,
+        });
+        let tokenizer_config = json!({
+            "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": BOS, "eos_token": EOS, "pad_token": PAD,
+            "clean_up_tokenization_spaces": false, "model_max_length": shape.max_positions,
+            "chat_template": DEFAULT_TEMPLATE,
+        });
+        let mut files = ModelFiles::default();
+        files.0.insert(CONFIG.to_owned(), pretty(&config_json.into()));
+        files.0.insert(GENERATION_CONFIG.to_owned(), pretty(&generation));
+        files.0.insert(TOKENIZER_CONFIG.to_owned(), pretty(&tokenizer_config));
+        files.0.insert(TOKENIZER.to_owned(), tokenizer.to_bytes()?);
+        let decoder = Decoder::new(config.clone(), weights::draw(&config, seed)?);
+        Self::assembled(decoder, files)
+    }
+
+    /// Reads a Hugging Face model folder of the Llama family, whole or in shards; f16 and bf16 become f32.
+    ///
+    /// # Errors
+    /// When a file is missing or broken, or when the model holds anything that is not implemented: nothing is computed
+    /// rather than wrongly.
+    pub fn from_files(files: &ModelFiles) -> Result<Self, ModelError> {
+        let mut config_json = files.json(CONFIG).map_err(ConfigError::from)?;
+        let config = DecoderConfig::read(&config_json)?;
+        let decoder = Decoder::new(config.clone(), weights::read(&config, files)?);
+        let mut rest = files.clone();
+        let weight_files = weights::weight_files(files).map_err(WeightsError::from)?;
+        rest.0.retain(|name, _| name != WEIGHTS_INDEX && !weight_files.contains(name));
+        for key in ["dtype", "torch_dtype"] {
+            if let Some(dtype) = config_json.get_mut(key) {
+                *dtype = "float32".into();
+            }
+        }
+        rest.0.insert(CONFIG.to_owned(), pretty(&config_json.into()));
+        Self::assembled(decoder, rest)
+    }
+
+    fn assembled(decoder: Decoder, files: ModelFiles) -> Result<Self, ModelError> {
+        let chat = Chat::read(&files)?;
+        let (tokens, rows) = (chat.tokenizer.vocab_size(), decoder.config.vocab_size);
+        if tokens > rows {
+            return Err(ModelError::Vocabulary { tokens, rows });
+        }
+        Ok(Self { decoder, chat, files })
+    }
+
+    /// Returns the model as a Hugging Face folder that `transformers` loads with the same logits.
+    ///
+    /// # Errors
+    /// When memory does not suffice for a copy of the weights.
+    pub fn to_files(&self) -> Result<ModelFiles, TensorFault> {
+        let mut files = self.files.clone();
+        files.0.insert(WEIGHTS.to_owned(), weights::write(&self.decoder.parameters)?);
+        Ok(files)
+    }
+
+    /// Returns the number of trained numbers; a tied output layer counts once.
+    pub fn n_parameters(&self) -> usize {
+        self.decoder.n_parameters()
+    }
+
+    /// The text to tokens and back.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.chat.tokenizer
+    }
+
+    /// Longest sequence in tokens, prompt and answer together.
+    pub fn max_positions(&self) -> usize {
+        self.decoder.config.shape.max_positions
+    }
+
+    /// Returns what the chat template makes of a conversation, with the cue for an answer where asked.
+    ///
+    /// # Errors
+    /// When the model has no template, or the template refuses the conversation.
+    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, EncodeError> {
+        self.chat.render(messages, add_generation_prompt)
+    }
+
+    /// Returns the tokens that an answer to `messages` is generated from, exactly one beginning and the cue included.
+    ///
+    /// # Errors
+    /// When the template refuses the conversation, or a text holds a control token.
+    pub fn encode(&self, messages: &[Message]) -> Result<Vec<u32>, EncodeError> {
+        self.chat.encode_prompt(messages)
+    }
+
+    /// Returns the logits of every position of a sequence, `[tokens, vocabulary]` row by row.
+    ///
+    /// # Errors
+    /// When a token is beyond the vocabulary.
+    pub fn logits(&self, tokens: &[u32]) -> Result<Vec<f32>, TensorFault> {
+        let mut attention = self.decoder.causal(Arc::from([0, tokens.len()]));
+        let hidden = self.decoder.hidden(&Arc::from(tokens), &mut attention, (Purpose::Score, None))?;
+        let logits = crate::ops::linear::linear(&hidden, &self.decoder.head(Purpose::Score))?;
+        Ok(logits.flatten_all()?.to_vec1()?)
+    }
+}
+
+fn number((key, id): (&str, u32)) -> (String, serde_json::Value) {
+    (key.to_owned(), id.into())
+}
+
+fn pretty(value: &serde_json::Value) -> Vec<u8> {
+    format!("{value:#}\n").into_bytes()
+}

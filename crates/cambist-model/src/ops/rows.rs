@@ -1,0 +1,80 @@
+//! Rows of a table: embeddings, and the positions that a loss reads.
+
+use std::sync::Arc;
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+
+use super::floats;
+
+/// Returns row `rows[i]` of `table` as row `i`, `[rows.len(), width]`; a row may be asked for more than once.
+pub(crate) fn rows_of(table: &Tensor, rows: &Arc<[u32]>) -> Result<Tensor> {
+    table.apply_op1(Rows(Arc::clone(rows)))
+}
+
+struct Rows(Arc<[u32]>);
+
+impl CustomOp1 for Rows {
+    fn name(&self) -> &'static str {
+        "rows"
+    }
+
+    fn cpu_fwd(&self, table: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (n_rows, width) = layout.shape().dims2()?;
+        let table = floats(table, layout)?;
+        let mut out = Vec::with_capacity(self.0.len() * width);
+        for &row in self.0.iter() {
+            let Some(row) = table.get(row as usize * width..(row as usize + 1) * width) else {
+                bail!("row {row} was asked of a table of {n_rows} rows")
+            };
+            out.extend_from_slice(row);
+        }
+        Ok((CpuStorage::F32(out), Shape::from((self.0.len(), width))))
+    }
+
+    fn bwd(&self, table: &Tensor, _out: &Tensor, d_out: &Tensor) -> Result<Option<Tensor>> {
+        let scatter = Scatter { rows: Arc::clone(&self.0), n_rows: table.dim(0)? };
+        Ok(Some(d_out.contiguous()?.apply_op1_no_bwd(&scatter)?))
+    }
+}
+
+/// Adds row `i` to row `rows[i]` of a table of zeros, in the order of the rows.
+struct Scatter {
+    rows: Arc<[u32]>,
+    n_rows: usize,
+}
+
+impl CustomOp1 for Scatter {
+    fn name(&self) -> &'static str {
+        "scatter"
+    }
+
+    fn cpu_fwd(&self, d_out: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (_, width) = layout.shape().dims2()?;
+        let mut table = vec![0f32; self.n_rows * width];
+        for (row, d_row) in self.rows.iter().zip(floats(d_out, layout)?.chunks_exact(width)) {
+            let start = *row as usize * width;
+            for (sum, x) in table[start..start + width].iter_mut().zip(d_row) {
+                *sum += x;
+            }
+        }
+        Ok((CpuStorage::F32(table), Shape::from((self.n_rows, width))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::reference::{assert_same_gradients, noise};
+
+    #[test]
+    fn gradients_add_up_where_a_row_is_asked_for_twice() {
+        let rows: Arc<[u32]> = Arc::from([3, 0, 3, 1]);
+        let index = Tensor::new(&*rows, &candle_core::Device::Cpu).unwrap();
+        assert_same_gradients(&[noise(&[5, 6], 1)], |v| rows_of(&v[0], &rows), |v| v[0].index_select(&index, 0));
+    }
+
+    #[test]
+    fn a_row_beyond_the_table_is_refused() {
+        assert!(rows_of(&noise(&[5, 6], 1), &Arc::from([5])).is_err());
+    }
+}

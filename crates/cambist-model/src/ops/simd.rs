@@ -1,0 +1,147 @@
+//! Loops over slices that the compiler turns into the widest vectors of the machine at hand.
+//!
+//! Callers wrap their loops in [`vectorised`]; everything here is inlined into it. Sums run over [`LANES`] partial
+//! sums in a fixed order, so a result depends on the numbers alone, never on threads.
+
+/// Partial sums that a reduction keeps: two AVX2 registers.
+pub(crate) const LANES: usize = 16;
+
+/// Runs `loops` compiled for the machine's vector unit (AVX2 and FMA where present), chosen at run time.
+#[inline]
+pub(crate) fn vectorised<R>(loops: impl FnOnce() -> R) -> R {
+    struct Loops<F>(F);
+    impl<R, F: FnOnce() -> R> pulp::NullaryFnOnce for Loops<F> {
+        type Output = R;
+        #[inline(always)]
+        fn call(self) -> R {
+            self.0()
+        }
+    }
+    pulp::Arch::new().dispatch(Loops(loops))
+}
+
+/// Returns e^x within 2 units in the last place for `-87 <= x <= 88`, and the value at the nearer bound outside.
+///
+/// Without branches, so that loops over it become vector code (Cephes' polynomial after range reduction by ln 2).
+#[inline(always)]
+pub(crate) fn exp(x: f32) -> f32 {
+    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it rounds to the nearest whole number
+    let x = x.clamp(-87.0, 88.0);
+    let n = x.mul_add(std::f32::consts::LOG2_E, ROUND) - ROUND;
+    let r = n.mul_add(2.121_944_4e-4, n.mul_add(-0.693_359_4, x));
+    let p = 1.987_569_1e-4f32.mul_add(r, 1.398_199_9e-3);
+    let p = p.mul_add(r, 8.333_452e-3).mul_add(r, 4.166_579_6e-2).mul_add(r, 0.166_666_65);
+    let p = p.mul_add(r, 0.5).mul_add(r * r, r) + 1.0;
+    f32::from_bits(((n as i32 + 127) << 23) as u32) * p
+}
+
+/// Returns 1 / (1 + e^-x).
+#[inline(always)]
+pub(crate) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
+/// Returns the sum of products.
+#[inline(always)]
+pub(crate) fn dot(left: &[f32], right: &[f32]) -> f32 {
+    let mut lanes = [0f32; LANES];
+    let (left_chunks, right_chunks) = (left.chunks_exact(LANES), right.chunks_exact(LANES));
+    let tail: f32 = left_chunks.remainder().iter().zip(right_chunks.remainder()).map(|(l, r)| l * r).sum();
+    for (l, r) in left_chunks.zip(right_chunks) {
+        for lane in 0..LANES {
+            lanes[lane] = l[lane].mul_add(r[lane], lanes[lane]);
+        }
+    }
+    fold(lanes) + tail
+}
+
+/// Returns the sum.
+#[inline(always)]
+pub(crate) fn sum(row: &[f32]) -> f32 {
+    let mut lanes = [0f32; LANES];
+    let chunks = row.chunks_exact(LANES);
+    let tail: f32 = chunks.remainder().iter().sum();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            lanes[lane] += chunk[lane];
+        }
+    }
+    fold(lanes) + tail
+}
+
+/// Returns the largest number; negative infinity for none.
+#[inline(always)]
+pub(crate) fn max(row: &[f32]) -> f32 {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let chunks = row.chunks_exact(LANES);
+    let tail = chunks.remainder().iter().copied().fold(f32::NEG_INFINITY, larger);
+    for chunk in chunks {
+        for lane in 0..LANES {
+            lanes[lane] = larger(lanes[lane], chunk[lane]);
+        }
+    }
+    lanes.into_iter().fold(tail, larger)
+}
+
+/// Turns scores into probabilities in place.
+#[inline(always)]
+pub(crate) fn softmax(row: &mut [f32]) {
+    let inverse = 1.0 / exp_shifted(row).1;
+    for x in row.iter_mut() {
+        *x *= inverse;
+    }
+}
+
+/// Replaces each `x` by e^(x - max) and returns the maximum and the sum.
+#[inline(always)]
+pub(crate) fn exp_shifted(row: &mut [f32]) -> (f32, f32) {
+    let top = max(row);
+    for x in row.iter_mut() {
+        *x = exp(*x - top);
+    }
+    (top, sum(row))
+}
+
+/// Adds `scale * row` to `out`.
+#[inline(always)]
+pub(crate) fn add_scaled(out: &mut [f32], scale: f32, row: &[f32]) {
+    for (o, x) in out.iter_mut().zip(row) {
+        *o = x.mul_add(scale, *o);
+    }
+}
+
+#[inline(always)]
+fn fold(lanes: [f32; LANES]) -> f32 {
+    let mut half = [0f32; LANES / 2];
+    for lane in 0..LANES / 2 {
+        half[lane] = lanes[lane] + lanes[lane + LANES / 2];
+    }
+    ((half[0] + half[4]) + (half[1] + half[5])) + ((half[2] + half[6]) + (half[3] + half[7]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_is_within_two_units_in_the_last_place() {
+        for i in -870_000..880_000 {
+            let x = i as f32 * 1e-4;
+            let exact = f64::from(x).exp();
+            let relative = (f64::from(vectorised(|| exp(x))) - exact).abs() / exact;
+            assert!(relative < 2.0 * f64::from(f32::EPSILON), "{x}: {relative}");
+        }
+    }
+
+    #[test]
+    fn reductions_cover_their_tails() {
+        for n in [0, 1, 15, 16, 17, 40] {
+            let row: Vec<f32> = (0..n).map(|i| (i as f32 - 7.0) * 0.25).collect();
+            let expected: f32 = row.iter().sum();
+            assert_eq!(vectorised(|| sum(&row)), expected);
+            assert_eq!(vectorised(|| dot(&row, &row)), row.iter().map(|x| x * x).sum::<f32>());
+            assert_eq!(vectorised(|| max(&row)), row.last().copied().unwrap_or(f32::NEG_INFINITY));
+        }
+    }
+}

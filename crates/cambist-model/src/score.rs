@@ -1,0 +1,115 @@
+//! Exact log-probabilities and held-out losses.
+
+use std::collections::BTreeMap;
+
+use cambist_core::{language::Language, prompt::Message};
+
+use crate::{
+    batch::Batch,
+    chat::EncodeError,
+    decoder::Purpose,
+    fault::TensorFault,
+    model::LocalModel,
+    objective::{Objective, ScoredRow},
+    train::{TrainError, encode_rows},
+    train_row::{Sequence, TrainRow},
+};
+
+/// The log-probability of an answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AnswerLogProb {
+    /// Of all its tokens together, end of turn included, in nats.
+    pub sum: f64,
+    /// How many tokens that is.
+    pub n_tokens: usize,
+}
+
+/// A loss over many rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MeanLoss {
+    /// The objective's loss: nats per token for SFT and pre-training.
+    pub loss: f64,
+    /// How many rows it is over.
+    pub n_rows: usize,
+}
+
+/// Tokens that are scored in one pass.
+const TOKENS_PER_PASS: usize = 4096;
+
+/// Returns the log-probability of the last turn of each conversation given those before it, in their order. One
+/// conversation that cannot become tokens does not keep the others back.
+///
+/// # Errors
+/// When the tensor library fails.
+pub fn log_probs(
+    model: &LocalModel,
+    conversations: &[Vec<Message>],
+) -> Result<Vec<Result<AnswerLogProb, EncodeError>>, TensorFault> {
+    let encoded: Vec<_> = conversations.iter().map(|messages| last_answer(model, messages)).collect();
+    let sequences: Vec<&Sequence> = encoded.iter().filter_map(|e| e.as_ref().ok()).collect();
+    let mut scores = passes(model, &sequences)?.into_iter();
+    let answer = |log_probs: Vec<f32>| AnswerLogProb {
+        sum: log_probs.iter().map(|x| f64::from(*x)).sum(),
+        n_tokens: log_probs.len(),
+    };
+    Ok(encoded.into_iter().map(|e| e.map(|_| answer(scores.next().unwrap_or_default()))).collect())
+}
+
+fn last_answer(model: &LocalModel, messages: &[Message]) -> Result<Sequence, EncodeError> {
+    let whole = model.chat.encode_conversation(messages)?;
+    let (n_tokens, max_positions) = (whole.tokens.len(), model.max_positions());
+    if n_tokens > max_positions {
+        return Err(EncodeError::TooLong { n_tokens, max_positions });
+    }
+    let first = whole.is_answer.iter().rposition(|own| *own).unwrap_or(0);
+    let begins = whole.is_answer[..first].iter().rposition(|own| !own).map_or(0, |before| before + 1);
+    let weight = |(i, own): (usize, &bool)| f32::from(*own && i >= begins);
+    let weights = whole.is_answer.iter().enumerate().map(weight).collect();
+    let sequence = Sequence::new(whole.tokens, weights, n_tokens);
+    match sequence.n_loss_tokens() {
+        0 => Err(EncodeError::EmptyMask("the last turn is not the assistant's")),
+        _ => Ok(sequence),
+    }
+}
+
+/// Returns the held-out loss of each language under an objective.
+///
+/// # Errors
+/// When a row cannot become tokens.
+pub fn mean_loss(
+    model: &LocalModel,
+    rows: &[TrainRow],
+    objective: &dyn Objective,
+) -> Result<BTreeMap<Language, MeanLoss>, TrainError> {
+    let mut sums = BTreeMap::<Language, (f64, f64, usize)>::new();
+    for row in encode_rows(model, (rows, objective), model.max_positions())? {
+        let log_probs = token_log_probs(model, &row.sequences)?;
+        let loss = objective.loss(ScoredRow { sequences: &row.sequences, log_probs: &log_probs, reference: &[] });
+        let (sum, denominator, n_rows) = sums.entry(row.language.clone()).or_default();
+        (*sum, *denominator, *n_rows) = (*sum + loss.sum, *denominator + row.denominator, *n_rows + 1);
+    }
+    let mean = |(sum, denominator, n_rows)| MeanLoss { loss: sum / denominator, n_rows };
+    Ok(sums.into_iter().map(|(language, sums)| (language, mean(sums))).collect())
+}
+
+/// Returns the log-probabilities of the tokens that count in each sequence, in nats.
+pub(crate) fn token_log_probs(model: &LocalModel, sequences: &[Sequence]) -> Result<Vec<Vec<f32>>, TensorFault> {
+    passes(model, &sequences.iter().collect::<Vec<_>>())
+}
+
+/// Scores sequences in passes of limited size.
+fn passes(model: &LocalModel, sequences: &[&Sequence]) -> Result<Vec<Vec<f32>>, TensorFault> {
+    let (mut scores, mut first) = (vec![], 0);
+    while first < sequences.len() {
+        let mut n_tokens = 0;
+        let fits = |s: &&&Sequence| {
+            n_tokens += s.tokens.len();
+            n_tokens <= TOKENS_PER_PASS
+        };
+        let n = sequences[first..].iter().take_while(fits).count().max(1);
+        let batch = Batch::new(sequences[first..first + n].iter().copied());
+        scores.extend(batch.split(&batch.log_probs(&model.decoder, Purpose::Score)?.to_vec1()?));
+        first += n;
+    }
+    Ok(scores)
+}

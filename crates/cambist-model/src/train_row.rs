@@ -1,0 +1,97 @@
+//! What a model is trained on, before and after it became tokens.
+
+use cambist_core::{language::Language, prompt::Message};
+use serde::{Deserialize, Serialize};
+
+/// One row of training data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainRow {
+    /// Names the row in errors.
+    pub id: String,
+    /// The language that its loss is reported under.
+    pub language: Language,
+    /// What is learned from.
+    pub content: RowContent,
+}
+
+/// What a row holds; an objective says which kind it needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RowContent {
+    /// A document, for pre-training.
+    Text(String),
+    /// A conversation with at least one assistant's turn, for SFT.
+    Chat(Vec<Message>),
+    /// Two answers to one prompt, for preference objectives.
+    Pair {
+        /// The turns so far; the last is the user's.
+        prompt: Vec<Message>,
+        /// The better answer.
+        chosen: String,
+        /// The worse answer.
+        rejected: String,
+    },
+}
+
+impl RowContent {
+    /// Names the kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "a text",
+            Self::Chat(_) => "a conversation",
+            Self::Pair { .. } => "a pair of answers",
+        }
+    }
+}
+
+impl TrainRow {
+    /// Returns a row that holds a document.
+    pub fn text(id: impl Into<String>, language: Language, text: impl Into<String>) -> Self {
+        Self { id: id.into(), language, content: RowContent::Text(text.into()) }
+    }
+
+    /// Returns a row that holds a conversation.
+    pub fn chat(id: impl Into<String>, language: Language, messages: Vec<Message>) -> Self {
+        Self { id: id.into(), language, content: RowContent::Chat(messages) }
+    }
+}
+
+/// Tokens, and what predicting each of them counts in the loss.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sequence {
+    pub(crate) tokens: Vec<u32>,
+    pub(crate) weights: Vec<f32>,
+}
+
+impl Sequence {
+    /// Pairs tokens with weights, both cut from the right to `max_length`; the first token is never predicted, so its
+    /// weight is set to 0. A missing weight is 0.
+    pub fn new(mut tokens: Vec<u32>, mut weights: Vec<f32>, max_length: usize) -> Self {
+        tokens.truncate(max_length);
+        weights.resize(tokens.len(), 0.0);
+        if let Some(first) = weights.first_mut() {
+            *first = 0.0;
+        }
+        Self { tokens, weights }
+    }
+
+    /// The tokens.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// The weights of the tokens that count, in their order.
+    pub fn loss_weights(&self) -> impl Iterator<Item = f32> {
+        self.weights.iter().copied().filter(|weight| *weight != 0.0)
+    }
+
+    /// How many tokens count.
+    pub fn n_loss_tokens(&self) -> usize {
+        self.loss_weights().count()
+    }
+
+    /// Positions of the tokens that count.
+    pub(crate) fn scored(&self) -> impl Iterator<Item = usize> {
+        self.weights.iter().enumerate().filter(|(_, weight)| **weight != 0.0).map(|(position, _)| position)
+    }
+}

@@ -1,0 +1,139 @@
+//! The whole room at once: a tokenizer, a model, training, answers.
+#![cfg(test)]
+
+use std::ops::ControlFlow;
+
+use cambist_core::{completion::FinishReason, language::Language, prompt::Message};
+use cambist_model::{
+    GenerateRequest, Generated, LocalModel, ModelFiles, Objective, Sampling, Sft, Shape, TrainConfig, TrainRow,
+    generate, mean_loss, train, train_tokenizer,
+};
+
+/// Instructions that a tiny model learns in seconds: name the digit in German or Turkish.
+fn rows() -> Vec<TrainRow> {
+    let german = ["null", "eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun"];
+    let turkish = ["sıfır", "bir", "iki", "üç", "dört", "beş", "altı", "yedi", "sekiz", "dokuz"];
+    let row = |language: &str, digit: usize, question: &str, answer: &str| {
+        let messages = vec![Message::user(format!("{question} {digit}")), Message::assistant(answer)];
+        TrainRow::chat(format!("{language}-{digit}"), Language::parse(language).unwrap(), messages)
+    };
+    let de = (0..10).map(|digit| row("de", digit, "Schreibe die Ziffer", german[digit]));
+    let tr = (0..10).map(|digit| row("tr", digit, "Rakamı yazıyla yaz:", turkish[digit]));
+    de.chain(tr).collect()
+}
+
+fn conversation(row: &TrainRow) -> &[Message] {
+    match &row.content {
+        cambist_model::RowContent::Chat(messages) => messages,
+        _ => &[],
+    }
+}
+
+fn model(seed: u64) -> LocalModel {
+    let texts: Vec<String> = rows().iter().flat_map(|r| conversation(r).iter().map(|m| m.content.clone())).collect();
+    let shape = Shape { hidden_size: 32, n_heads: 4, n_kv_heads: 2, intermediate_size: 64, ..Shape::default() };
+    LocalModel::new(&shape, &train_tokenizer(&texts, 330).unwrap(), seed).unwrap()
+}
+
+fn trained(config: &TrainConfig) -> LocalModel {
+    let mut model = model(1);
+    train(&mut model, (&rows(), &Sft), config, &mut |_| ControlFlow::Continue(())).unwrap();
+    model
+}
+
+fn config() -> TrainConfig {
+    TrainConfig { steps: Some(150), batch_size: 10, lr: 1e-2, ..TrainConfig::default() }
+}
+
+fn answers(model: &LocalModel, sampling: &Sampling, batch_size: usize) -> Vec<Generated> {
+    let request =
+        |row: &TrainRow| GenerateRequest { messages: conversation(row)[..1].to_vec(), sampling_key: row.id.clone() };
+    let requests: Vec<_> = rows().iter().map(request).collect();
+    let mut answers = vec![None; requests.len()];
+    let mut keep = |i: usize, answer: Result<Generated, _>| {
+        assert!(answers[i].replace(answer.unwrap()).is_none(), "answer {i} came twice");
+        ControlFlow::Continue(())
+    };
+    generate(model, &requests, (sampling, batch_size), &mut keep).unwrap();
+    answers.into_iter().map(Option::unwrap).collect()
+}
+
+#[test]
+fn a_tiny_model_learns_to_answer_and_survives_its_folder() {
+    let model = trained(&config());
+    let copy = LocalModel::from_files(&model.to_files().unwrap()).unwrap();
+    assert_eq!(copy.to_files().unwrap(), model.to_files().unwrap());
+    let answers = answers(&copy, &Sampling::default(), 7);
+    for (row, answer) in rows().iter().zip(&answers) {
+        assert_eq!(answer.text, conversation(row)[1].content, "{}", row.id);
+        assert_eq!(answer.finish_reason, FinishReason::Stop);
+    }
+    let losses = mean_loss(&copy, &rows(), &Sft).unwrap();
+    assert_eq!(losses.len(), 2);
+    assert!(losses.values().all(|l| l.loss < 0.05 && l.n_rows == 10), "{losses:?}");
+}
+
+#[test]
+fn answers_do_not_depend_on_the_batch() {
+    let model = trained(&TrainConfig { steps: Some(20), ..config() });
+    for temperature in [0.0, 1.0] {
+        let sampling = Sampling { temperature, max_new_tokens: 24, seed: 3, ..Sampling::default() };
+        let alone = answers(&model, &sampling, 1);
+        for batch_size in [2, 3, 20] {
+            assert_eq!(answers(&model, &sampling, batch_size), alone, "batch size {batch_size}");
+        }
+    }
+}
+
+fn weights(config: &TrainConfig, n_threads: usize) -> ModelFiles {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+    pool.install(|| trained(config).to_files().unwrap())
+}
+
+#[test]
+fn training_gives_the_same_bytes_under_any_number_of_threads() {
+    let config = TrainConfig { steps: Some(8), ..config() };
+    let one = weights(&config, 1);
+    assert_eq!(weights(&config, 1), one);
+    assert_eq!(weights(&config, 2), one);
+    assert_eq!(weights(&config, 5), one);
+    assert_ne!(weights(&TrainConfig { seed: 9, ..config }, 1), one);
+}
+
+#[test]
+fn micro_batches_do_not_change_the_result_beyond_rounding() {
+    let log = |micro_batch_size| {
+        let config = TrainConfig { steps: Some(3), micro_batch_size, ..config() };
+        let mut logs = vec![];
+        let mut keep = |log: &cambist_model::StepLog| {
+            logs.push((log.loss, log.grad_norm));
+            ControlFlow::Continue(())
+        };
+        train(&mut model(1), (&rows(), &Sft), &config, &mut keep).unwrap();
+        logs
+    };
+    for ((loss, norm), (whole_loss, whole_norm)) in log(Some(3)).into_iter().zip(log(None)) {
+        assert!((loss - whole_loss).abs() < 1e-5 * whole_loss, "{loss} {whole_loss}");
+        assert!((norm - whole_norm).abs() < 1e-4 * whole_norm, "{norm} {whole_norm}");
+    }
+}
+
+#[test]
+fn the_observer_stops_the_run_after_a_whole_step() {
+    let mut n_seen = 0;
+    let mut stop = |log: &cambist_model::StepLog| {
+        n_seen += 1;
+        if log.step == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let summary = train(&mut model(1), (&rows(), &Sft), &config(), &mut stop).unwrap();
+    assert_eq!((summary.n_steps, summary.stopped, n_seen), (3, true, 3));
+}
+
+#[test]
+fn a_row_without_an_answer_stops_the_run_before_it_begins() {
+    let mut rows = rows();
+    rows[4].content = cambist_model::RowContent::Chat(vec![Message::user("?")]);
+    let error = train(&mut model(1), (&rows, &Sft), &config(), &mut |_| ControlFlow::Continue(())).unwrap_err();
+    assert_eq!(error.to_string().split(':').next(), Some("row `de-4`"), "{error}");
+    assert_eq!(Sft.name(), "sft");
+}
