@@ -1,0 +1,46 @@
+//! From a recipe's arbiter to whoever gives values.
+
+use cambist_core::{
+    arbiter::{Arbiter, Chrf, ChrfArbiter, ExactChecker, Recorded, score},
+    completion::Completion,
+    prompt::Prompt,
+    score::Score,
+};
+use cambist_io::formats;
+
+use crate::{error::PipelineError, run::Workshop};
+
+/// An arbiter under the name that the recipe gives it.
+pub(super) struct Scorer {
+    name: String,
+    arbiter: Box<dyn Arbiter>,
+}
+
+impl Scorer {
+    /// Opens the arbiter that the recipe calls `id`.
+    pub fn open(workshop: &Workshop<'_>, id: &str) -> Result<Self, PipelineError> {
+        let Some(declared) = workshop.plan.recipe.arbiters.iter().find(|arbiter| arbiter.id == id) else {
+            return Err(PipelineError::Internal(format!("the arbiter `{id}` passed the check and is not there")));
+        };
+        let arbiter: Box<dyn Arbiter> = if let Some(chrf) = &declared.chrf {
+            Box::new(ChrfArbiter(Chrf { word_order: chrf.word_order, ..Chrf::default() }))
+        } else if let Some(recorded) = &declared.recorded {
+            let path = workshop.plan.folder.join(&recorded.file);
+            let scores = formats::read_scores(&path, &recorded.columns, id)?;
+            let remedy = "mend the file, or name the judge's column in `columns.arbiter`";
+            let of_judge = recorded.judge.as_deref().unwrap_or(id);
+            let read = Recorded::new(of_judge, &scores);
+            Box::new(read.map_err(|error| PipelineError::input(id, error.to_string(), remedy))?)
+        } else {
+            Box::new(ExactChecker)
+        };
+        Ok(Self { name: id.to_owned(), arbiter })
+    }
+
+    /// Scores one answer; what the arbiter cannot say is missing.
+    pub fn score(&self, prompt: &Prompt, completion: &Completion) -> Result<Score, PipelineError> {
+        let given = score(self.arbiter.as_ref(), prompt, completion);
+        let given = given.map_err(|error| PipelineError::input(&self.name, error.to_string(), "mend the scores"))?;
+        Ok(Score { arbiter: self.name.clone(), ..given })
+    }
+}

@@ -1,0 +1,36 @@
+//! `score`: scores answers that exist.
+
+use std::collections::HashMap;
+
+use cambist_core::{completion::Completion, prompt::Prompt};
+use cambist_io::store::{Artifact, ManifestDraft};
+
+use super::{
+    arbiters::Scorer,
+    prompts::read_prompts,
+    tables::{COMPLETIONS, SCORES, read_table, write_table},
+};
+use crate::{error::PipelineError, plan::Job, recipe::params::ScoreParams, run::Workshop};
+
+/// Makes the artifact.
+pub(super) fn make(workshop: &Workshop<'_>, job: &Job, params: &ScoreParams) -> Result<Artifact, PipelineError> {
+    let prompts = read_prompts(workshop, job.inputs("prompts"))?;
+    let by_id: HashMap<&str, &Prompt> = prompts.iter().map(|prompt| (prompt.id.as_str(), prompt)).collect();
+    let scorer = Scorer::open(workshop, &params.arbiter)?;
+    let mut scores = Vec::new();
+    for input in job.inputs("from") {
+        for completion in read_table::<Completion>(&workshop.artifact(&input.id)?, COMPLETIONS)? {
+            if let Some(prompt) = by_id.get(completion.prompt_id.as_str()) {
+                scores.push(scorer.score(prompt, &completion)?);
+            }
+        }
+    }
+    let scratch = workshop.store.begin(job.identity.clone())?;
+    write_table(&scratch, SCORES, &scores)?;
+    let mut draft = ManifestDraft { step: job.label.clone(), kind: "scores".into(), ..ManifestDraft::default() };
+    draft.counts.insert("scores".into(), scores.iter().filter(|score| score.value.is_some()).count() as u64);
+    for reason in scores.iter().filter_map(|score| score.missing.as_ref()) {
+        *draft.failures.entry(format!("no score: {reason}")).or_default() += 1;
+    }
+    Ok(scratch.commit(draft)?)
+}
