@@ -22,6 +22,7 @@ pub mod teacher;
 
 pub mod check;
 
+pub mod arbiter;
 pub mod candidate;
 pub mod gates;
 pub mod identify;

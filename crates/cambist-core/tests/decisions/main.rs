@@ -1,6 +1,8 @@
 //! Routing, selection and pairs on made-up matrices: what must hold whatever the rewards are.
 
 #[cfg(test)]
+mod arbiters;
+#[cfg(test)]
 mod gates;
 #[cfg(test)]
 mod made;
