@@ -39,3 +39,5 @@ pub mod router;
 pub mod align;
 pub mod pairs;
 pub mod select;
+
+pub mod metrics;
