@@ -25,6 +25,7 @@ pub mod teacher;
 pub mod check;
 
 pub mod fault;
+pub mod arbiter;
 pub mod candidate;
 pub mod gates;
 pub mod identify;
@@ -41,3 +42,5 @@ pub mod router;
 pub mod align;
 pub mod pairs;
 pub mod select;
+
+pub mod metrics;

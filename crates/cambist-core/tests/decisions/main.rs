@@ -1,9 +1,13 @@
-//! Routing, selection and pairs on made-up matrices: what must hold whatever the rewards are.
+//! Decisions and their measures on made-up matrices: what must hold whatever the rewards are.
 
+#[cfg(test)]
+mod arbiters;
 #[cfg(test)]
 mod gates;
 #[cfg(test)]
 mod made;
+#[cfg(test)]
+mod metrics;
 #[cfg(test)]
 mod pairs;
 #[cfg(test)]
