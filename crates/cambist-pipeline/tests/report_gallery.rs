@@ -105,7 +105,7 @@ fn bars(arrangement: Arrangement) -> Plot {
 
 fn curve() -> Plot {
     let line = |(idx, name): (usize, &&str)| {
-        let loss = |step: usize| 1.1 + 0.05 * idx as f64 + 6.0 / (1.0 + step as f64 / 40.0) + 0.12 * noise(step, idx);
+        let loss = |step: usize| 1.1 + 0.15 * idx as f64 + 6.0 / (1.0 + step as f64 / 40.0) + 0.06 * noise(step, idx);
         Line { name: (*name).to_owned(), points: (0..900).map(|step| [step as f64, loss(step)]).collect() }
     };
     Plot::Curve(Curve {

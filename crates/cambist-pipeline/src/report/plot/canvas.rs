@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use cambist_core::language::Language;
 use unicode_width::UnicodeWidthChar;
 
+use crate::report::number::MISSING;
 use crate::report::text::{Words, escape};
 
 /// A drawing under way. Units are CSS pixels; y grows downwards.
@@ -144,6 +145,12 @@ impl Canvas {
 /// Returns the colour class of a series.
 pub(crate) fn colour(series_idx: usize) -> String {
     format!("s{}", series_idx % N_COLOURS)
+}
+
+/// Tells one row of a plot in words, for its description; what is missing is told too.
+pub(crate) fn sentence<'a>(row: &str, values: impl Iterator<Item = (&'a String, Option<String>)>) -> String {
+    let told = values.map(|(name, value)| format!("{name} {}", value.as_deref().unwrap_or(MISSING)));
+    format!("{row}: {}.", told.collect::<Vec<_>>().join("; "))
 }
 
 /// Writes a length with at most one digit after the point.
