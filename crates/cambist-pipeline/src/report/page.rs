@@ -40,6 +40,8 @@ pub struct Finding {
     pub unit: String,
     /// Which way it should go.
     pub direction: Direction,
+    /// What stands beside the number, such as the relative gain beside the absolute one; empty for nothing.
+    pub beside: String,
     /// Where it comes from.
     pub origin: Origin,
 }
@@ -204,7 +206,7 @@ impl Finding {
             None => (MISSING.to_owned(), String::new()),
         };
         let origin = self.origin.parts().filter(|_| has_own_origin);
-        let parts = [detail, self.direction.words().to_owned()].into_iter().chain(origin);
+        let parts = [detail, escape(&self.beside), self.direction.words().to_owned()].into_iter().chain(origin);
         let (label, unit) = (escape(&self.label), escape(&self.unit));
         format!(
             r#"<div><dt>{label}</dt><dd><span class="value">{value} <span class="unit">{unit}</span></span>{}</dd></div>"#,
@@ -326,6 +328,7 @@ mod tests {
             style: Style::signed(1),
             unit: "points".to_owned(),
             direction: Direction::HigherIsBetter,
+            beside: "+9.1 % relative".to_owned(),
             origin,
         };
         Page {
@@ -356,7 +359,7 @@ mod tests {
     #[test]
     fn every_number_brings_its_origin() {
         let html = page().html();
-        assert!(html.contains("<span>[+1.0, +7.0], n\u{202f}=\u{202f}1000</span> <span>higher is better</span>"));
+        assert!(html.contains("<span>[+1.0, +7.0], n\u{202f}=\u{202f}1000</span> <span>+9.1 % relative</span>"));
         assert_eq!(html.matches("<span>n: 3 prompts</span> <span>seed 7</span>").count(), 2);
         assert!(html.contains("<code>r-1</code>"));
     }

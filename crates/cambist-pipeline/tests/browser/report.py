@@ -176,7 +176,6 @@ def check(browser, address, width, theme, folder):
     page.on("pageerror", lambda e: faults.append(f"script: {e}"))
     page.on("request", lambda r: requests.append(r.url))
     page.goto(address)
-    title = page.title()
     page.evaluate("() => document.querySelectorAll('details').forEach((d) => { d.open = true; })")
     if folder:
         page.screenshot(path=str(folder / f"report-{width}-{theme}.png"), full_page=True)
@@ -193,8 +192,8 @@ def check(browser, address, width, theme, folder):
         if table.evaluate(SORTED) is False:
             faults.append(f"sorting `{table.get_attribute('id')}` goes wrong")
     faults += [f"fetched {url}" for url in requests if url != address]
-    if page.title() != title:
-        faults.append("text of the page ran as a script")
+    if page.evaluate("() => document.scripts.length") != 1 or page.title() != page.inner_text("h1"):
+        faults.append("text of the page became a script")
     page.close()
     print(f"{width} px {theme}: {len(faults)} faults, least contrast {contrast['lowest']:.2f}")
     return [f"{width} px {theme}: {fault}" for fault in faults]
