@@ -48,8 +48,12 @@ const WIDE: f64 = 720.0;
 const NARROW: f64 = 328.0;
 
 impl Plot {
-    /// Returns both drawings; `id` is unique in the page.
+    /// Returns both drawings, or a word where there is nothing to draw; `id` is unique in the page.
     pub(crate) fn html(&self, id: &str) -> String {
+        let numbers = self.numbers();
+        if numbers.rows.is_empty() || numbers.columns.len() < 2 {
+            return r#"<p class="none">nothing to draw</p>"#.to_owned();
+        }
         let (wide, narrow) = (self.draw(&format!("{id}-w"), WIDE), self.draw(&format!("{id}-s"), NARROW));
         format!(r#"<div class="wide">{wide}</div><div class="narrow">{narrow}</div>"#)
     }

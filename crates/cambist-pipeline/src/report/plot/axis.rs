@@ -75,9 +75,9 @@ impl Frame {
         }
         canvas.line("axis", (self.left, self.bottom), (self.right, self.bottom));
         let lines = axis.title_lines(canvas.width);
+        let half = lines.iter().map(|line| text_width(line)).fold(0.0, f64::max) / 2.0;
+        let middle = (0.5 * (self.left + self.right)).min(canvas.width - half).max(half);
         for (idx, line) in lines.iter().enumerate() {
-            let half = text_width(line) / 2.0;
-            let middle = (0.5 * (self.left + self.right)).min(canvas.width - half).max(half);
             canvas.text((middle, self.bottom + 30.0 + LINE * idx as f64), &Label::middle(line).class("muted"));
         }
         self.bottom + 24.0 + LINE * lines.len() as f64
