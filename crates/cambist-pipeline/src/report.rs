@@ -12,13 +12,17 @@ pub mod number;
 pub mod text;
 
 pub mod examples;
+pub mod origin;
 pub mod page;
 pub mod plot;
+pub mod section;
 pub mod table;
 
 pub use examples::{Answer, Example, Verdict};
 pub use number::{Direction, Estimate, Style};
-pub use page::{Block, Fact, Finding, Origin, Page, Section};
+pub use origin::Origin;
+pub use page::{Fact, Finding, Page};
 pub use plot::{Arrangement, Axis, BarRow, Bars, Curve, Forest, ForestRow, Heat, HeatRow, Line, Plot, Point, Scatter};
+pub use section::{Block, Section};
 pub use table::{Cell, Column, Row, Table};
 pub use text::Words;

@@ -1,6 +1,6 @@
 //! A page with every component of the report and text in many scripts.
 //!
-//! The page is left as `report_gallery.html` in cargo's folder for test output; `tests/browser/report.py` opens it.
+//! The pages are left as `report_gallery.html` and `report_hardship.html` in cargo's folder for test output; `tests/browser/report.py` opens them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -105,7 +105,7 @@ fn bars(arrangement: Arrangement) -> Plot {
 
 fn curve() -> Plot {
     let line = |(idx, name): (usize, &&str)| {
-        let loss = |step: usize| 1.1 + 0.05 * idx as f64 + 6.0 / (1.0 + step as f64 / 40.0) + 0.12 * noise(step, idx);
+        let loss = |step: usize| 1.1 + 0.15 * idx as f64 + 6.0 / (1.0 + step as f64 / 40.0) + 0.06 * noise(step, idx);
         Line { name: (*name).to_owned(), points: (0..900).map(|step| [step as f64, loss(step)]).collect() }
     };
     Plot::Curve(Curve {
@@ -324,6 +324,7 @@ fn gallery() -> Page {
         style,
         unit: unit.to_owned(),
         direction: Direction::HigherIsBetter,
+        beside: "+9.1\u{202f}% relative".to_owned(),
         origin: Origin { n: String::new(), ..origin() },
     };
     let fact = |name: &str, value: Cell| Fact { name: name.to_owned(), value };
@@ -347,6 +348,87 @@ fn gallery() -> Page {
     }
 }
 
+/// The same kinds of plots where they are hardest to draw: many and long names, one row, no rows, nothing finite,
+/// sizes far apart.
+fn hardship() -> Page {
+    let names =
+        |n: usize| (0..n).map(|idx| format!("organisation-{idx}/a-model-with-a-long-name-{idx}b-instruct")).collect();
+    let all: Vec<Plot> = [(23, 12), (1, 1), (0, 0), (0, 5), (3, 0)]
+        .into_iter()
+        .flat_map(|(n_rows, n_series)| {
+            let label = |row: usize| match row % 3 {
+                0 => words("日本語とその方言についての長い名前", "ja"),
+                1 => words("العربية الفصحى الحديثة والقديمة", "ar"),
+                _ => words("a language with a very long English name", "en"),
+            };
+            let value = |row: usize, series: usize| match (row + series) % 7 {
+                0 => f64::NAN,
+                1 => -1e7 * noise(row, series),
+                2 => 1e12,
+                _ => 1e-3 * noise(row, series),
+            };
+            let values = |row: usize| (0..n_series).map(|series| Some(value(row, series))).collect::<Vec<_>>();
+            let estimates = |row: usize| (0..n_series).map(|series| estimate(value(row, series), 1e6, 9)).collect();
+            let axis = |title: &str| Axis::linear(title, Direction::LowerIsBetter);
+            let long = "a quantity whose name is far longer than any axis of a narrow screen, in units per something";
+            let bars = |arrangement| {
+                let rows = (0..n_rows).map(|row| BarRow { label: label(row), values: values(row) }).collect();
+                Plot::Bars(Bars {
+                    axis: axis(long),
+                    style: Style::plain(1),
+                    arrangement,
+                    series: names(n_series),
+                    rows,
+                })
+            };
+            let point = |n: usize| Point {
+                name: format!("strategy number {n}"),
+                x: 10.0 + noise(n, 1),
+                y: Estimate { value: 50.0 + noise(n, 2), interval: Some([49.0, 52.0]), n: 5 },
+            };
+            let line = |n: usize| Line {
+                name: format!("organisation-{n}/a-model-with-a-long-name"),
+                points: (1..50).map(|x| [f64::from(x), 2.0 + 1.0 / f64::from(x)]).collect(),
+            };
+            [
+                Plot::Forest(Forest {
+                    axis: axis(long),
+                    style: Style::signed(2),
+                    reference: 0.0,
+                    series: names(n_series),
+                    rows: (0..n_rows)
+                        .map(|row| ForestRow { label: label(row), estimates: estimates(row), summary: false })
+                        .collect(),
+                }),
+                Plot::Heat(Heat {
+                    title: long.to_owned(),
+                    style: Style::plain(3),
+                    direction: Direction::LowerIsBetter,
+                    columns: names(n_series),
+                    rows: (0..n_rows).map(|row| HeatRow { label: label(row), values: values(row) }).collect(),
+                }),
+                bars(Arrangement::Shares),
+                bars(Arrangement::Grouped),
+                Plot::Curve(Curve {
+                    x: axis(long),
+                    y: Axis::log(long, Direction::LowerIsBetter),
+                    style: Style::plain(3),
+                    lines: (0..n_series).map(line).collect(),
+                }),
+                Plot::Scatter(Scatter {
+                    x: axis(long),
+                    y: axis(long),
+                    x_style: Style::plain(1),
+                    y_style: Style::plain(1),
+                    points: (0..n_series).map(point).collect(),
+                }),
+            ]
+        })
+        .collect();
+    let blocks = all.into_iter().map(|plot| figure(plot, "A hard one.")).collect();
+    Page { sections: vec![Section { title: "Hardship".to_owned(), blocks }], ..gallery() }
+}
+
 /// Returns the values of an attribute, in the order of the page.
 fn attribute<'a>(html: &'a str, name: &str) -> Vec<&'a str> {
     let open = format!(" {name}=\"");
@@ -366,7 +448,7 @@ fn the_gallery_holds_together() {
     for id in named.chain(linked) {
         assert!(known.contains(id), "`{id}` is referred to and not there");
     }
-    assert!(!html.contains("NaN") && !html.contains(">inf"), "no number is missing its name");
+    assert!(!html.contains("NaN") && !html.contains(">inf"), "what is not finite is said in words");
     assert_eq!(html.matches("<script>").count(), 1, "the hostile one is text");
     assert!(html.contains(r#"lang="ar" dir="rtl""#) && html.contains(r#"lang="ja""#));
     assert!(html.len() < 400_000, "a report is a small file: {} bytes", html.len());
@@ -377,6 +459,14 @@ fn the_same_page_gives_the_same_bytes_and_json() {
     assert_eq!(gallery().html(), gallery().html());
     let json = serde_json::to_value(gallery()).unwrap();
     assert_eq!(json["findings"][0]["estimate"]["n"], 1200);
+}
+
+#[test]
+fn hard_plots_are_drawn_too() {
+    let html = hardship().html();
+    std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("report_hardship.html"), &html).unwrap();
+    assert!(!html.contains("NaN") && !html.contains("inf\""), "no coordinate is without a value");
+    assert_eq!((html.matches("<svg").count(), html.matches("nothing to draw").count()), (2 * 14, 16));
 }
 
 #[test]

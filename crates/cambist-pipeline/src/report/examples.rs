@@ -65,12 +65,15 @@ const LONG_TEXT_CHARS: usize = 600;
 impl Example {
     /// Returns the prompt and its answers as one article; `id` is unique in the page.
     pub(crate) fn html(&self, id: &str) -> String {
-        let mut out = format!(r#"<article class="example" aria-labelledby="{id}"><header>"#);
-        let _ = write!(out, r#"<p class="label" id="{id}">Prompt <code>{}</code></p>"#, escape(&self.prompt_id));
+        // The whole example runs as its prompt does; English words in it are isolated.
+        let direction = self.prompt.direction();
+        let mut out = format!(r#"<article class="example"{direction} aria-labelledby="{id}"><header>"#);
+        let _ =
+            write!(out, r#"<p class="label" id="{id}"><bdi>Prompt <code>{}</code></bdi></p>"#, escape(&self.prompt_id));
         let _ = write!(out, "{}</header>", passage("prompt", &self.prompt, &self.prompt.attributes()));
         if let Some(reference) = &self.reference {
             let text = passage("reference", reference, &reference.answer_attributes());
-            let _ = write!(out, r#"<p class="label">Right answer</p>{text}"#);
+            let _ = write!(out, r#"<p class="label"><bdi>Right answer</bdi></p>{text}"#);
         }
         if self.answers.is_empty() {
             return out + r#"<p class="none">no answers</p></article>"#;
@@ -86,9 +89,10 @@ impl Answer {
         let class = if self.kept { r#" class="kept""# } else { "" };
         let kept = if self.kept { "kept" } else { "not kept" };
         let reward = self.reward.filter(|r| r.is_finite()).map_or(MISSING.to_owned(), |r| Style::plain(2).write(r));
-        let note = if self.note.is_empty() { String::new() } else { format!("<p>{}</p>", escape(&self.note)) };
+        let note =
+            if self.note.is_empty() { String::new() } else { format!("<p><bdi>{}</bdi></p>", escape(&self.note)) };
         format!(
-            r#"<li{class}><p class="label"><bdi>{}</bdi></p>{}<p class="facts">{} <span>reward {reward}</span> <span class="fate">{kept}</span></p>{note}</li>"#,
+            r#"<li{class}><p class="label"><bdi>{}</bdi></p>{}<p class="facts">{} <span><bdi>reward {reward}</bdi></span> <span class="fate">{kept}</span></p>{note}</li>"#,
             escape(&self.teacher),
             passage("answer", &self.text, &self.text.answer_attributes()),
             self.verdict.html(),

@@ -1,13 +1,11 @@
-//! The page: headings in order, landmarks, a table of contents, every table and figure with its origin.
-
-use std::fmt::Write as _;
+//! The page: headings in order, landmarks, a table of contents, a summary, and where it all comes from.
 
 use serde::Serialize;
 
-use super::examples::Example;
 use super::number::{Direction, Estimate, MISSING, Style, count};
-use super::plot::Plot;
-use super::table::{Cell, Table};
+use super::origin::{Origin, origin_line};
+use super::section::{Numbering, Section, paragraph, section_id};
+use super::table::Cell;
 use super::text::{Words, escape};
 
 /// A whole report.
@@ -40,65 +38,10 @@ pub struct Finding {
     pub unit: String,
     /// Which way it should go.
     pub direction: Direction,
+    /// What stands beside the number, such as the relative gain beside the absolute one; empty for nothing.
+    pub beside: String,
     /// Where it comes from.
     pub origin: Origin,
-}
-
-/// A part of the report under its own heading.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Section {
-    /// The heading.
-    pub title: String,
-    /// What it holds, in reading order.
-    pub blocks: Vec<Block>,
-}
-
-/// One thing in a section.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Block {
-    /// Running text.
-    Paragraph(Words),
-    /// A heading below the section's.
-    Heading(String),
-    /// A numbered table.
-    Table {
-        /// The table with its caption.
-        table: Table,
-        /// Where its numbers come from.
-        origin: Origin,
-    },
-    /// A numbered picture, with its numbers to unfold.
-    Figure {
-        /// The picture.
-        plot: Plot,
-        /// What it shows and how to read it.
-        caption: String,
-        /// Where its numbers come from.
-        origin: Origin,
-    },
-    /// Prompts with the answers they got.
-    Examples {
-        /// The examples, in reading order.
-        examples: Vec<Example>,
-        /// Where they come from.
-        origin: Origin,
-    },
-}
-
-/// Where numbers come from; a line below each table and figure. Empty parts are left out.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Origin {
-    /// What was counted: `200 prompts per language`.
-    pub n: String,
-    /// What the interval is: `95 % bootstrap, clustered by source prompt`.
-    pub interval: String,
-    /// The seeds that the numbers are means over.
-    pub seeds: Vec<u64>,
-    /// The task and its version: `polyglot 1`.
-    pub task: String,
-    /// Ids of the artifacts that hold the numbers.
-    pub artifacts: Vec<String>,
 }
 
 /// One line of provenance.
@@ -116,14 +59,6 @@ const SCRIPT: &str = include_str!("page.js");
 const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 const THEMES: [(&str, &str); 3] = [("auto", "Auto"), ("light", "Light"), ("dark", "Dark")];
-
-/// How many figures, tables and examples came before.
-#[derive(Default)]
-struct Numbering {
-    figures: usize,
-    tables: usize,
-    examples: usize,
-}
 
 impl Page {
     /// Returns the whole document. The same page gives the same bytes.
@@ -170,12 +105,16 @@ impl Page {
         format!(r#"<nav aria-label="Contents"><ol>{first}{sections}{last}</ol></nav>"#)
     }
 
+    /// Findings of one origin say it once, below them all.
     fn summary(&self) -> String {
         let words: String = self.summary.iter().map(paragraph).collect();
-        let findings: String = self.findings.iter().map(Finding::html).collect();
+        let first = self.findings.first().map(|finding| &finding.origin);
+        let shared = first.filter(|origin| self.findings.iter().all(|finding| finding.origin == **origin));
+        let findings: String = self.findings.iter().map(|finding| finding.html(shared.is_none())).collect();
+        let origin = shared.map(|origin| origin_line(origin.parts())).unwrap_or_default();
         let findings = if findings.is_empty() { findings } else { format!(r#"<dl class="findings">{findings}</dl>"#) };
         format!(
-            r#"<section id="summary" aria-labelledby="summary-h"><h2 id="summary-h">Summary</h2>{words}{findings}</section>
+            r#"<section id="summary" aria-labelledby="summary-h"><h2 id="summary-h">Summary</h2>{words}{findings}{origin}</section>
 "#
         )
     }
@@ -194,16 +133,16 @@ impl Page {
 }
 
 impl Finding {
-    fn html(&self) -> String {
+    fn html(&self, has_own_origin: bool) -> String {
         let (value, detail) = match self.estimate.and_then(Estimate::finite) {
             Some(estimate) => (self.style.write(estimate.value), self.detail(estimate)),
             None => (MISSING.to_owned(), String::new()),
         };
-        let parts = [detail, self.direction.words().to_owned()].into_iter().chain(self.origin.parts());
-        let label = escape(&self.label);
+        let origin = self.origin.parts().filter(|_| has_own_origin);
+        let parts = [detail, escape(&self.beside), self.direction.words().to_owned()].into_iter().chain(origin);
+        let (label, unit) = (escape(&self.label), escape(&self.unit));
         format!(
-            r#"<div><dt>{label}</dt><dd><span class="value">{value} <span class="unit">{}</span></span>{}</dd></div>"#,
-            escape(&self.unit),
+            r#"<div><dt>{label}</dt><dd><span class="value">{value} <span class="unit">{unit}</span></span>{}</dd></div>"#,
             origin_line(parts)
         )
     }
@@ -212,91 +151,6 @@ impl Finding {
         let interval = estimate.interval.map(|ends| self.style.write_interval(ends) + ", ").unwrap_or_default();
         format!("{interval}n\u{202f}=\u{202f}{}", count(estimate.n))
     }
-}
-
-impl Section {
-    fn html(&self, number: usize, numbering: &mut Numbering) -> String {
-        let (id, title) = (section_id(number), escape(&self.title));
-        let blocks: String = self.blocks.iter().map(|block| block.html(numbering)).collect();
-        format!(
-            r#"<section id="{id}" aria-labelledby="{id}-h"><h2 id="{id}-h">{title}</h2>
-{blocks}</section>
-"#
-        )
-    }
-}
-
-impl Block {
-    fn html(&self, numbering: &mut Numbering) -> String {
-        match self {
-            Self::Paragraph(words) => paragraph(words),
-            Self::Heading(title) => format!("<h3>{}</h3>\n", escape(title)),
-            Self::Table { table, origin } => {
-                numbering.tables += 1;
-                let number = numbering.tables;
-                let html = table.html(&format!("table-{number}"), &format!("Table {number}"));
-                format!("<div class=\"table\">{html}{}</div>\n", origin_line(origin.parts()))
-            }
-            Self::Figure { plot, caption, origin } => {
-                numbering.figures += 1;
-                figure(plot, caption, (origin, numbering.figures))
-            }
-            Self::Examples { examples, origin } => {
-                let mut out = String::new();
-                for example in examples {
-                    numbering.examples += 1;
-                    let _ = writeln!(out, "{}", example.html(&format!("example-{}", numbering.examples)));
-                }
-                let none = if examples.is_empty() { r#"<p class="none">no examples</p>"# } else { "" };
-                format!("{out}{none}{}\n", origin_line(origin.parts()))
-            }
-        }
-    }
-}
-
-impl Origin {
-    fn parts(&self) -> impl Iterator<Item = String> {
-        let named = |name: &str, value: &str| if value.is_empty() { String::new() } else { format!("{name}{value}") };
-        let seeds: Vec<String> = self.seeds.iter().map(u64::to_string).collect();
-        let word = if seeds.len() == 1 { "seed " } else { "seeds " };
-        let artifacts: Vec<String> = self.artifacts.iter().map(|id| format!("<code>{}</code>", escape(id))).collect();
-        [
-            named("n: ", &escape(&self.n)),
-            named("interval: ", &escape(&self.interval)),
-            named(word, &seeds.join(", ")),
-            named("task ", &escape(&self.task)),
-            artifacts.join(", "),
-        ]
-        .into_iter()
-    }
-}
-
-fn figure(plot: &Plot, caption: &str, (origin, number): (&Origin, usize)) -> String {
-    let id = format!("figure-{number}");
-    let parts = std::iter::once(plot.direction().words().to_owned()).chain(origin.parts());
-    let numbers = plot.numbers().html(&format!("{id}-numbers"), "");
-    format!(
-        r#"<figure id="{id}" aria-labelledby="{id}-caption"><figcaption id="{id}-caption"><b>Figure {number}</b> {}</figcaption><div class="scroll plot" role="region" tabindex="0" aria-labelledby="{id}-caption">{}</div>{}<details><summary>Numbers of figure {number}</summary>{numbers}</details></figure>
-"#,
-        escape(caption),
-        plot.html(&id),
-        origin_line(parts),
-    )
-}
-
-fn paragraph(words: &Words) -> String {
-    let attributes = if words.language.is_some() { words.attributes() } else { String::new() };
-    format!("<p{attributes}>{}</p>\n", escape(&words.text))
-}
-
-/// Joins what is not empty; the parts are markup already.
-fn origin_line(parts: impl Iterator<Item = String>) -> String {
-    let parts: Vec<String> = parts.filter(|part| !part.is_empty()).map(|part| format!("<span>{part}</span>")).collect();
-    if parts.is_empty() { String::new() } else { format!(r#"<p class="origin">{}</p>"#, parts.join(" ")) }
-}
-
-fn section_id(number: usize) -> String {
-    format!("section-{number}")
 }
 
 /// The theme is chosen by radio buttons and CSS alone; the script only remembers it.
@@ -310,7 +164,8 @@ fn theme_choice() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::table::Column;
+    use super::super::section::Block;
+    use super::super::table::{Column, Table};
     use super::*;
 
     fn page() -> Page {
@@ -323,6 +178,7 @@ mod tests {
             style: Style::signed(1),
             unit: "points".to_owned(),
             direction: Direction::HigherIsBetter,
+            beside: "+9.1 % relative".to_owned(),
             origin,
         };
         Page {
@@ -340,7 +196,7 @@ mod tests {
         let html = page().html();
         assert!(html.contains("<title>&lt;/title&gt;&lt;script&gt;</title>"));
         assert!(html.contains("default-src 'none'"));
-        for outside in ["src=", "@import", "url(", "//cdn", "<link"] {
+        for outside in ["src=", "@import", "url(http", "//cdn", "<link"] {
             assert!(!html.contains(outside), "{outside}");
         }
     }
@@ -353,7 +209,7 @@ mod tests {
     #[test]
     fn every_number_brings_its_origin() {
         let html = page().html();
-        assert!(html.contains("<span>[+1.0, +7.0], n\u{202f}=\u{202f}1000</span> <span>higher is better</span>"));
+        assert!(html.contains("<span>[+1.0, +7.0], n\u{202f}=\u{202f}1000</span> <span>+9.1 % relative</span>"));
         assert_eq!(html.matches("<span>n: 3 prompts</span> <span>seed 7</span>").count(), 2);
         assert!(html.contains("<code>r-1</code>"));
     }

@@ -25,7 +25,6 @@ pub use heat::{Heat, HeatRow};
 pub use scale::Spacing;
 pub use scatter::{Point, Scatter};
 
-use super::number::Direction;
 use super::table::Table;
 
 /// A picture of numbers.
@@ -49,8 +48,12 @@ const WIDE: f64 = 720.0;
 const NARROW: f64 = 328.0;
 
 impl Plot {
-    /// Returns both drawings; `id` is unique in the page.
+    /// Returns both drawings, or a word where there is nothing to draw; `id` is unique in the page.
     pub(crate) fn html(&self, id: &str) -> String {
+        let numbers = self.numbers();
+        if numbers.rows.is_empty() || numbers.columns.len() < 2 {
+            return r#"<p class="none">nothing to draw</p>"#.to_owned();
+        }
         let (wide, narrow) = (self.draw(&format!("{id}-w"), WIDE), self.draw(&format!("{id}-s"), NARROW));
         format!(r#"<div class="wide">{wide}</div><div class="narrow">{narrow}</div>"#)
     }
@@ -74,17 +77,6 @@ impl Plot {
             Self::Heat(plot) => plot.numbers(),
             Self::Curve(plot) => plot.numbers(),
             Self::Scatter(plot) => plot.numbers(),
-        }
-    }
-
-    /// Returns which way the measured values should go.
-    pub fn direction(&self) -> Direction {
-        match self {
-            Self::Forest(plot) => plot.direction(),
-            Self::Bars(plot) => plot.direction(),
-            Self::Heat(plot) => plot.direction,
-            Self::Curve(plot) => plot.direction(),
-            Self::Scatter(plot) => plot.direction(),
         }
     }
 }

@@ -1,7 +1,5 @@
 //! Tables whose columns know their unit, their digits and which way is better.
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
 use super::number::{Direction, Estimate, MISSING, Style, count};
@@ -85,18 +83,22 @@ impl Column {
 
     fn heading(&self) -> String {
         let class = if self.style.is_some() { r#" class="num""# } else { "" };
-        let mut out = format!(r#"<th scope="col"{class}><span>{}</span>"#, escape(&self.title));
-        if !self.unit.is_empty() {
-            let _ = write!(out, r#" <span class="unit">{}</span>"#, escape(&self.unit));
-        }
         let arrow = match self.direction {
             Direction::HigherIsBetter => "\u{2191}",
             Direction::LowerIsBetter => "\u{2193}",
-            Direction::Neutral => return out + "</th>",
+            Direction::Neutral => "",
         };
         let words = self.direction.words();
-        let _ = write!(out, r#" <abbr title="{words}" aria-label="{words}">{arrow}</abbr></th>"#);
-        out
+        let arrow = match arrow {
+            "" => String::new(),
+            _ => format!(r#"<abbr title="{words}" aria-label="{words}">{arrow}</abbr>"#),
+        };
+        let detail = [escape(&self.unit), arrow].join(" ");
+        let detail = match detail.trim() {
+            "" => String::new(),
+            detail => format!(r#" <span class="unit">{detail}</span>"#),
+        };
+        format!(r#"<th scope="col"{class}>{}{detail}</th>"#, escape(&self.title))
     }
 }
 
@@ -131,7 +133,7 @@ impl Table {
         let body = if self.rows.is_empty() { self.no_rows() } else { body };
         let foot = if foot.is_empty() { foot } else { format!("<tfoot>{foot}</tfoot>") };
         format!(
-            r#"<div class="scroll" role="region" tabindex="0" aria-labelledby="{id}-caption"><table id="{id}"><caption id="{id}-caption">{number}{caption}</caption><thead><tr>{headings}</tr></thead><tbody>{body}</tbody>{foot}</table></div>"#
+            r#"<div class="scroll" role="region" tabindex="0" aria-labelledby="{id}-caption"><table id="{id}"><caption id="{id}-caption"><span>{number}{caption}</span></caption><thead><tr>{headings}</tr></thead><tbody>{body}</tbody>{foot}</table></div>"#
         )
     }
 
@@ -233,7 +235,7 @@ mod tests {
             vec![Row::new(vec![Words::from("Deutsch").into(), Cell::Estimate(estimate)])],
         );
         assert!(html.contains("A &lt; B"));
-        assert!(html.contains(r#"<span class="unit">%</span>"#));
+        assert!(html.contains(r#"Accuracy <span class="unit">% <abbr "#));
         assert!(html.contains(r#"aria-label="higher is better""#));
         assert!(html.contains(r#"data-key="61.25">61.2 <span class="interval">[−3.0, 70.0]</span>"#), "{html}");
         assert!(html.contains(r#"<th scope="row"><bdi dir="auto">Deutsch</bdi></th>"#));

@@ -31,6 +31,11 @@ impl Words {
         }
     }
 
+    /// Returns `dir` alone, for an element around this text that holds words of other languages too.
+    pub(crate) fn direction(&self) -> String {
+        self.language.as_ref().map(|language| format!(r#" dir="{}""#, direction(language))).unwrap_or_default()
+    }
+
     /// Returns `lang` and `dir` for an answer, which may be in another language than it was asked for.
     ///
     /// The letters of the text decide; a text without letters (a number, a price) runs as its language does.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::canvas::{Canvas, Label, shorten, text_width};
+use super::canvas::{Canvas, LINE, Label, shorten, text_width};
 use super::scale::{Scale, Spacing};
 use crate::report::number::Direction;
 
@@ -28,12 +28,25 @@ impl Axis {
         Self { title: title.into(), spacing: Spacing::Log, direction }
     }
 
-    /// Returns the title with the better side named.
-    fn directed_title(&self) -> String {
-        match self.direction {
-            Direction::Neutral => self.title.clone(),
-            direction => format!("{} ({})", self.title, direction.words()),
+    /// Returns how much room a vertical axis needs above its frame.
+    pub(crate) fn room_above(&self, width: f64) -> f64 {
+        12.0 + LINE * self.title_lines(width).len() as f64
+    }
+
+    /// Returns the title with the better side named, in lines of at most `width`.
+    fn title_lines(&self, width: f64) -> Vec<String> {
+        let better = match self.direction {
+            Direction::Neutral => String::new(),
+            direction => format!(" ({})", direction.words()),
+        };
+        let mut lines: Vec<String> = Vec::new();
+        for word in format!("{}{better}", self.title).split_whitespace() {
+            match lines.last_mut() {
+                Some(line) if text_width(line) + text_width(word) + 8.0 <= width => *line = format!("{line} {word}"),
+                _ => lines.push(shorten(word, width)),
+            }
         }
+        lines
     }
 }
 
@@ -61,11 +74,13 @@ impl Frame {
             }
         }
         canvas.line("axis", (self.left, self.bottom), (self.right, self.bottom));
-        let title = shorten(&axis.directed_title(), canvas.width - 4.0);
-        let half = text_width(&title) / 2.0;
+        let lines = axis.title_lines(canvas.width);
+        let half = lines.iter().map(|line| text_width(line)).fold(0.0, f64::max) / 2.0;
         let middle = (0.5 * (self.left + self.right)).min(canvas.width - half).max(half);
-        canvas.text((middle, self.bottom + 30.0), &Label::middle(&title).class("muted"));
-        self.bottom + 40.0
+        for (idx, line) in lines.iter().enumerate() {
+            canvas.text((middle, self.bottom + 30.0 + LINE * idx as f64), &Label::middle(line).class("muted"));
+        }
+        self.bottom + 24.0 + LINE * lines.len() as f64
     }
 
     /// Draws the vertical axis left of the frame with horizontal grid lines, its title above.
@@ -74,12 +89,29 @@ impl Frame {
             canvas.line("grid", (self.left, tick.at), (self.right, tick.at));
             canvas.text((self.left - 6.0, tick.at), &Label::end(&tick.label).class("tick"));
         }
-        let title = shorten(&axis.directed_title(), canvas.width - 4.0);
-        canvas.text((0.0, self.top - 16.0), &Label::start(&title).class("muted"));
+        let lines = axis.title_lines(canvas.width);
+        for (idx, line) in lines.iter().rev().enumerate() {
+            let y = self.top - 16.0 - LINE * idx as f64;
+            canvas.text((0.0, y), &Label::start(line).class("muted"));
+        }
     }
 }
 
 /// Returns how much room the tick labels of a vertical axis need.
 pub(crate) fn y_gutter(scale: &Scale) -> f64 {
     scale.ticks(5).iter().map(|tick| text_width(&tick.label)).fold(12.0, f64::max) + 8.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_titles_break_between_words() {
+        let axis = Axis::linear("gain over the best single teacher, points", Direction::HigherIsBetter);
+        assert_eq!(axis.title_lines(720.0), ["gain over the best single teacher, points (higher is better)"]);
+        let narrow = axis.title_lines(200.0);
+        assert!(narrow.len() > 1 && narrow.iter().all(|line| text_width(line) <= 200.0), "{narrow:?}");
+        assert_eq!(narrow.join(" "), axis.title_lines(720.0).concat());
+    }
 }

@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::axis::{Axis, Frame};
-use super::canvas::{Canvas, LINE, Label, colour, gutter, px, shorten, text_width};
-use super::scale::{Scale, Spacing};
-use crate::report::number::{Direction, MISSING, Style};
+use super::canvas::{Canvas, LINE, Label, colour, gutter, px, sentence, shorten, text_width};
+use super::scale::Scale;
+use crate::report::number::{MISSING, Style};
 use crate::report::table::{Cell, Column, Row, Table};
 use crate::report::text::Words;
 
@@ -85,11 +85,6 @@ impl Bars {
         Table { caption: self.axis.title.clone(), columns, rows: rows.collect() }
     }
 
-    /// Which way the values should go.
-    pub(crate) fn direction(&self) -> Direction {
-        self.axis.direction
-    }
-
     fn row_height(&self) -> f64 {
         match self.arrangement {
             Arrangement::Shares => THICK + 8.0,
@@ -102,7 +97,7 @@ impl Bars {
             Arrangement::Shares => 14.0,
             Arrangement::Grouped => {
                 let values = self.rows.iter().flat_map(|row| row.values.iter().flatten());
-                values.map(|value| text_width(&self.style.write(*value))).fold(text_width(MISSING), f64::max) + 8.0
+                values.map(|value| text_width(&self.style.write(*value))).fold(text_width(MISSING), f64::max) + 10.0
             }
         }
     }
@@ -113,7 +108,7 @@ impl Bars {
             Arrangement::Shares => Scale::exact((0.0, 100.0), ends),
             Arrangement::Grouped => {
                 let values = self.rows.iter().flat_map(|row| row.values.iter().flatten().copied());
-                Scale::over(values.chain([0.0]), Spacing::Linear, ends)
+                Scale::from_zero(values, ends)
             }
         }
     }
@@ -175,8 +170,8 @@ impl Bars {
             let written = value.map_or(MISSING.to_owned(), |value| self.style.write(value));
             let class = if value.is_some() { "num" } else { "tick" };
             // Values below zero are written past zero, where no bar of their own stands.
-            canvas.text((zero.max(end) + 5.0, y + LINE / 2.0), &Label::start(&written).class(class));
-            if idx < self.series.len() && value.is_some() {
+            canvas.text((zero.max(end) + 9.0, y + LINE / 2.0), &Label::start(&written).class(class));
+            if value.is_some() {
                 canvas.mark(idx, (end, y + LINE / 2.0));
             }
         }
@@ -186,14 +181,11 @@ impl Bars {
     fn description(&self) -> String {
         let rows = self.rows.iter().map(|row| {
             let shares = row.shares();
-            let values = self.series.iter().enumerate().map(|(idx, name)| {
-                let shown = match self.arrangement {
-                    Arrangement::Shares => shares.get(idx).map(|s| Style::plain(1).write(100.0 * s) + "\u{202f}%"),
-                    Arrangement::Grouped => row.value(idx).map(|value| self.style.write(value)),
-                };
-                format!("{name} {}", shown.unwrap_or(MISSING.to_owned()))
+            let values = (0..self.series.len()).map(|idx| match self.arrangement {
+                Arrangement::Shares => shares.get(idx).map(|s| Style::plain(1).write(100.0 * s) + "\u{202f}%"),
+                Arrangement::Grouped => row.value(idx).map(|value| self.style.write(value)),
             });
-            format!("{}: {}.", row.label.text, values.collect::<Vec<_>>().join("; "))
+            sentence(&row.label.text, self.series.iter().zip(values))
         });
         rows.collect::<Vec<_>>().join(" ")
     }
@@ -236,6 +228,7 @@ fn key(idx: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::number::Direction;
 
     fn bars(arrangement: Arrangement, values: Vec<Option<f64>>) -> Bars {
         let axis = Axis::linear("share of prompts, %", Direction::Neutral);

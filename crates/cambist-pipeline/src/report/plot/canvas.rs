@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use cambist_core::language::Language;
 use unicode_width::UnicodeWidthChar;
 
+use crate::report::number::MISSING;
 use crate::report::text::{Words, escape};
 
 /// A drawing under way. Units are CSS pixels; y grows downwards.
@@ -22,7 +23,15 @@ pub(crate) struct Label<'a> {
     text: &'a str,
     language: Option<&'a Language>,
     class: &'a str,
-    anchor: &'static str,
+    anchor: Anchor,
+}
+
+/// The side of the words that stands at their place, left and right as seen on the screen.
+#[derive(Clone, Copy)]
+enum Anchor {
+    Left,
+    Middle,
+    Right,
 }
 
 /// Height of a line of text, with its air.
@@ -44,22 +53,34 @@ const SHAPES: [&str; 7] = [
 impl<'a> Label<'a> {
     /// Words that begin at their place.
     pub(crate) fn start(text: &'a str) -> Self {
-        Self { text, language: None, class: "", anchor: "" }
+        Self { text, language: None, class: "", anchor: Anchor::Left }
     }
 
     /// Words centred on their place.
     pub(crate) fn middle(text: &'a str) -> Self {
-        Self { anchor: r#" text-anchor="middle""#, ..Self::start(text) }
+        Self { anchor: Anchor::Middle, ..Self::start(text) }
     }
 
     /// Words that end at their place.
     pub(crate) fn end(text: &'a str) -> Self {
-        Self { anchor: r#" text-anchor="end""#, ..Self::start(text) }
+        Self { anchor: Anchor::Right, ..Self::start(text) }
     }
 
     /// The same words with CSS classes.
     pub(crate) fn class(self, class: &'a str) -> Self {
         Self { class, ..self }
+    }
+
+    /// SVG counts start and end along the text, so that they change sides in right-to-left scripts.
+    fn anchoring(&self) -> &'static str {
+        match (self.anchor, self.language.is_some_and(Language::is_right_to_left)) {
+            (Anchor::Left, false) => "",
+            (Anchor::Left, true) => r#" direction="rtl" text-anchor="end""#,
+            (Anchor::Middle, false) => r#" text-anchor="middle""#,
+            (Anchor::Middle, true) => r#" direction="rtl" text-anchor="middle""#,
+            (Anchor::Right, false) => r#" text-anchor="end""#,
+            (Anchor::Right, true) => r#" direction="rtl""#,
+        }
     }
 
     /// The same words in their language.
@@ -85,7 +106,11 @@ impl Canvas {
         let class = if label.class.is_empty() { String::new() } else { format!(r#" class="{}""#, label.class) };
         // 4 px below the middle is the base line of 12 px figures and capitals.
         let (x, y) = (px(x), px(y + 4.0));
-        self.push(&format!(r#"<text x="{x}" y="{y}"{}{class}{language}>{}</text>"#, label.anchor, escape(label.text)));
+        self.push(&format!(
+            r#"<text x="{x}" y="{y}"{}{class}{language}>{}</text>"#,
+            label.anchoring(),
+            escape(label.text)
+        ));
     }
 
     /// Draws a straight line.
@@ -144,6 +169,12 @@ impl Canvas {
 /// Returns the colour class of a series.
 pub(crate) fn colour(series_idx: usize) -> String {
     format!("s{}", series_idx % N_COLOURS)
+}
+
+/// Tells one row of a plot in words, for its description; what is missing is told too.
+pub(crate) fn sentence<'a>(row: &str, values: impl Iterator<Item = (&'a String, Option<String>)>) -> String {
+    let told = values.map(|(name, value)| format!("{name} {}", value.as_deref().unwrap_or(MISSING)));
+    format!("{row}: {}.", told.collect::<Vec<_>>().join("; "))
 }
 
 /// Writes a length with at most one digit after the point.
@@ -217,6 +248,15 @@ mod tests {
         canvas.legend(&["<b>".to_owned()], 0.0);
         let svg = canvas.finish("x", "<t>", "\u{202e}");
         assert!(svg.contains("&lt;b&gt;") && svg.contains("&lt;t&gt;") && svg.contains("U+202E"));
+    }
+
+    #[test]
+    fn right_to_left_labels_stand_where_others_do() {
+        let arabic = Words::new("نص…", &Language::parse("ar").unwrap());
+        let mut canvas = Canvas::new(300.0);
+        canvas.text((5.0, 10.0), &Label::start(&arabic.text).of(&arabic));
+        let svg = canvas.finish("x", "t", "d");
+        assert!(svg.contains(r#"x="5" y="14" direction="rtl" text-anchor="end" lang="ar""#), "{svg}");
     }
 
     #[test]

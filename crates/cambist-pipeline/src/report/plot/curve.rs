@@ -6,7 +6,7 @@ use super::axis::{Axis, Frame, y_gutter};
 use super::canvas::{Canvas, LINE, Label, colour, gutter, px, shorten};
 use super::labels::spread;
 use super::scale::Scale;
-use crate::report::number::{Direction, MISSING, Style};
+use crate::report::number::{MISSING, Style};
 use crate::report::table::{Cell, Column, Row, Table};
 
 /// Lines that share both axes.
@@ -44,7 +44,8 @@ impl Curve {
         for (idx, line) in self.lines.iter().enumerate() {
             let runs = line.runs((&x, &y));
             for run in &runs {
-                canvas.path(&format!("line dash{} {}", idx % 4, colour(idx)), &steps(&thin(run)));
+                canvas.path(&format!("line {}", colour(idx)), &steps(&thin(run)));
+                along(run, idx).for_each(|at| canvas.mark(idx, at));
             }
             ends.push(runs.last().and_then(|run| run.last().copied()));
         }
@@ -76,17 +77,13 @@ impl Curve {
         Table { caption: self.y.title.clone(), columns, rows: rows.collect() }
     }
 
-    /// Which way the values should go.
-    pub(crate) fn direction(&self) -> Direction {
-        self.y.direction
-    }
-
     fn frame(&self, canvas: &Canvas) -> Frame {
         let names: Vec<String> = self.lines.iter().map(Line::label).collect();
         let names = gutter(names.iter().map(String::as_str), canvas.width * 0.34) + 12.0;
         // Every name gets its line of text.
         let height = HEIGHT.max(self.lines.len() as f64 * LINE);
-        let frame = Frame { left: 0.0, right: canvas.width - names, top: 28.0, bottom: 28.0 + height };
+        let top = self.y.room_above(canvas.width);
+        let frame = Frame { left: 0.0, right: canvas.width - names, top, bottom: top + height };
         let (_, y) = self.scales(&frame);
         Frame { left: y_gutter(&y), ..frame }
     }
@@ -153,6 +150,14 @@ impl Line {
     }
 }
 
+/// Returns places for the line's marks about every 100 px; those of other lines stand between them.
+fn along(run: &[(f64, f64)], idx: usize) -> impl Iterator<Item = (f64, f64)> {
+    const APART: f64 = 100.0;
+    let shift = (idx as f64 * 23.0) % APART;
+    let stretch = move |at: &(f64, f64)| ((at.0 - shift) / APART).floor();
+    run.windows(2).filter(move |pair| stretch(&pair[0]) != stretch(&pair[1])).map(|pair| pair[1])
+}
+
 /// Keeps the first, highest, lowest and last place of every pixel column: the picture stays, the bytes go.
 fn thin(run: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let mut kept = Vec::new();
@@ -176,6 +181,7 @@ fn steps(run: &[(f64, f64)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::number::Direction;
 
     fn curve(lines: Vec<Line>) -> Curve {
         let (x, y) = (Axis::linear("step", Direction::Neutral), Axis::log("loss", Direction::LowerIsBetter));

@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::axis::{Axis, Frame};
-use super::canvas::{Canvas, LINE, Label, colour, gutter, px, shorten};
+use super::canvas::{Canvas, LINE, Label, colour, gutter, px, sentence, shorten};
 use super::scale::{Scale, Spacing};
-use crate::report::number::{Direction, Estimate, MISSING, Style, count};
+use crate::report::number::{Estimate, MISSING, Style, count};
 use crate::report::table::{Cell, Column, Row, Table};
 use crate::report::text::Words;
 
@@ -145,21 +145,12 @@ impl Forest {
     }
 
     fn description(&self) -> String {
+        let write = |e: Estimate| format!("{}, n = {}", self.written(e, false), count(e.n));
         let rows = self.rows.iter().map(|row| {
-            let values = self.series.iter().enumerate().map(|(idx, name)| {
-                let value = row
-                    .estimate(idx)
-                    .map_or(MISSING.to_owned(), |e| format!("{}, n = {}", self.written(e, false), count(e.n)));
-                format!("{name} {value}")
-            });
-            format!("{}: {}.", row.label.text, values.collect::<Vec<_>>().join("; "))
+            let values = (0..self.series.len()).map(|idx| row.estimate(idx).map(write));
+            sentence(&row.label.text, self.series.iter().zip(values))
         });
         rows.collect::<Vec<_>>().join(" ")
-    }
-
-    /// Which way the values should go.
-    pub(crate) fn direction(&self) -> Direction {
-        self.axis.direction
     }
 }
 
@@ -172,6 +163,7 @@ impl ForestRow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::number::Direction;
 
     fn forest(rows: Vec<ForestRow>) -> Forest {
         let axis = Axis::linear("gain, points", Direction::HigherIsBetter);

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::canvas::{Canvas, Label, gutter, px, shorten, text_width};
+use super::canvas::{Canvas, Label, gutter, px, sentence, shorten, text_width};
 use crate::report::number::{Direction, MISSING, Style};
 use crate::report::table::{Cell, Column, Row, Table};
 use crate::report::text::Words;
@@ -53,12 +53,13 @@ impl Heat {
         canvas.height = top + HIGH * self.rows.len().max(1) as f64 + 4.0;
         if self.best_is_marked() {
             let y = canvas.height + 10.0;
+            let best = format!("best of the row ({})", self.direction.words());
             canvas.push(&format!(
                 r#"<rect class="best" x="{}" y="{}" width="18" height="12"/>"#,
                 px(left + 1.0),
                 px(y - 6.0)
             ));
-            canvas.text((left + 26.0, y), &Label::start("best of the row").class("muted"));
+            canvas.text((left + 26.0, y), &Label::start(&best).class("muted"));
             canvas.height += 22.0;
         }
         canvas.finish(id, &self.title, &self.description())
@@ -88,13 +89,14 @@ impl Heat {
             }
             return 16.0;
         }
+        // Slanted names lean out to the right; where that does not fit, they stand upright.
         let longest = widest.min(150.0);
-        let height = longest * 0.6 + 14.0;
+        let last = left + (self.columns.len() as f64 - 0.5) * wide;
+        let leans = last + 0.81 * longest + 10.0 <= canvas.width;
+        let (turn, height) = if leans { (-36, longest * 0.6 + 14.0) } else { (-90, longest + 8.0) };
         for (idx, name) in self.columns.iter().enumerate() {
             let (x, name) = (left + (idx as f64 + 0.5) * wide, shorten(name, longest));
-            // Slanted names lean right: the last ones need room beyond the grid.
-            canvas.width = canvas.width.max(x + text_width(&name) * 0.82 + 10.0);
-            canvas.push(&format!(r#"<g transform="translate({} {}) rotate(-36)">"#, px(x), px(height - 4.0)));
+            canvas.push(&format!(r#"<g transform="translate({} {}) rotate({turn})">"#, px(x), px(height - 4.0)));
             canvas.text((0.0, 0.0), &Label::start(&name));
             canvas.push("</g>");
         }
@@ -108,19 +110,28 @@ impl Heat {
         let best = self.best(row);
         for idx in 0..self.columns.len() {
             let x = left + idx as f64 * wide;
-            let (at, size) = ((px(x + 0.5), px(top + 0.5)), (px(wide - 2.0), px(HIGH - 2.0)));
             let value = row.value(idx);
             let is_best = value.is_some() && value == best;
-            let paint = match value.map(|value| self.depth(value)) {
-                Some(depth) => format!(r#"class="cell{}" style="--x:{depth:.0}%""#, if is_best { " best" } else { "" }),
-                None => r#"class="hatch""#.to_owned(),
-            };
-            canvas
-                .push(&format!(r#"<rect {paint} x="{}" y="{}" width="{}" height="{}"/>"#, at.0, at.1, size.0, size.1));
+            match value {
+                Some(value) => self.cell(canvas, (value, is_best), (x, top, wide)),
+                None => canvas.path("hatching", &hatching((x + 0.5, top + 0.5), (wide - 2.0, HIGH - 2.0))),
+            }
             let written = value.map_or(MISSING.to_owned(), |value| self.style.write(value));
-            let class = if is_best { "num strong" } else { "num" };
+            let class = match value {
+                None => "tick halo",
+                Some(_) if is_best => "num strong",
+                Some(_) => "num",
+            };
             canvas.text((x + wide / 2.0, middle), &Label::middle(&written).class(class));
         }
+    }
+
+    fn cell(&self, canvas: &mut Canvas, (value, is_best): (f64, bool), (left, top, wide): (f64, f64, f64)) {
+        let (x, y, wide, high) = (px(left + 0.5), px(top + 0.5), px(wide - 2.0), px(HIGH - 2.0));
+        let (best, depth) = (if is_best { " best" } else { "" }, self.depth(value));
+        canvas.push(&format!(
+            r#"<rect class="cell{best}" style="--x:{depth:.0}%" x="{x}" y="{y}" width="{wide}" height="{high}"/>"#
+        ));
     }
 
     fn present(&self) -> impl Iterator<Item = f64> {
@@ -147,11 +158,10 @@ impl Heat {
     }
 
     fn description(&self) -> String {
+        let write = |value: f64| self.style.write(value);
         let rows = self.rows.iter().map(|row| {
-            let values = self.columns.iter().enumerate().map(|(idx, name)| {
-                format!("{name} {}", row.value(idx).map_or(MISSING.to_owned(), |value| self.style.write(value)))
-            });
-            format!("{}: {}.", row.label.text, values.collect::<Vec<_>>().join("; "))
+            let values = (0..self.columns.len()).map(|idx| row.value(idx).map(write));
+            sentence(&row.label.text, self.columns.iter().zip(values))
         });
         rows.collect::<Vec<_>>().join(" ")
     }
@@ -161,6 +171,19 @@ impl HeatRow {
     fn value(&self, column_idx: usize) -> Option<f64> {
         self.values.get(column_idx).copied().flatten().filter(|value| value.is_finite())
     }
+}
+
+/// Slanted lines that fill a rectangle.
+fn hatching((left, top): (f64, f64), (wide, high): (f64, f64)) -> String {
+    const APART: f64 = 6.0;
+    let n_lines = ((wide + high) / APART) as usize;
+    let lines = (1..=n_lines).map(|n| {
+        let along = n as f64 * APART;
+        let (x1, y1) = (left + (along - high).max(0.0), top + along.min(high));
+        let (x2, y2) = (left + along.min(wide), top + (along - wide).max(0.0));
+        format!("M{} {}L{} {}", px(x1), px(y1), px(x2), px(y2))
+    });
+    lines.collect()
 }
 
 #[cfg(test)]
@@ -186,7 +209,7 @@ mod tests {
     #[test]
     fn missing_cells_are_hatched_and_said() {
         let svg = heat(Direction::HigherIsBetter, vec![vec![None, Some(f64::NAN)], vec![Some(1.0)]]).draw("h", 328.0);
-        assert_eq!(svg.matches("class=\"hatch\"").count(), 3);
+        assert_eq!(svg.matches("class=\"hatching\"").count(), 3);
         assert_eq!(svg.matches(">n/a</text>").count(), 3);
     }
 

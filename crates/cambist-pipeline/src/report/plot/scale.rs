@@ -57,6 +57,13 @@ impl Scale {
         Self { low, high, start, end, spacing: Spacing::Linear }
     }
 
+    /// Covers all values from zero on, so that the lengths of bars can be compared.
+    pub(crate) fn from_zero(values: impl IntoIterator<Item = f64>, ends: (f64, f64)) -> Self {
+        let shown = values.into_iter().filter_map(|value| representable(value, Spacing::Linear));
+        let (low, high) = shown.fold((0.0, 0.0), |(low, high): (f64, f64), v| (low.min(v), high.max(v)));
+        if low == high { Self::exact((0.0, 1.0), ends) } else { Self::exact((1.04 * low, 1.04 * high), ends) }
+    }
+
     /// Returns the place of a value; none when it is not finite, or not positive on a log axis.
     pub(crate) fn place(&self, value: f64) -> Option<f64> {
         let along = (representable(value, self.spacing)? - self.low) / (self.high - self.low);
@@ -84,8 +91,10 @@ impl Scale {
         let decades = (self.high - self.low).max(f64::MIN_POSITIVE);
         let mantissas: &[f64] = if decades > target as f64 / 2.0 {
             &[1.0]
-        } else if decades > 0.5 {
+        } else if decades > 1.1 {
             &[1.0, 2.0, 5.0]
+        } else if decades > 0.4 {
+            &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0]
         } else {
             &[1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]
         };

@@ -40,7 +40,8 @@ const HEIGHT: f64 = 280.0;
 impl Scatter {
     pub(crate) fn draw(&self, id: &str, width: f64) -> String {
         let mut canvas = Canvas::new(width);
-        let frame = Frame { left: 0.0, right: width - 10.0, top: 28.0, bottom: 28.0 + HEIGHT };
+        let top = self.y.room_above(width);
+        let frame = Frame { left: 0.0, right: width - 10.0, top, bottom: top + HEIGHT };
         let (_, y) = self.scales(&frame);
         let frame = Frame { left: y_gutter(&y), ..frame };
         let (x, y) = self.scales(&frame);
@@ -70,11 +71,6 @@ impl Scatter {
             Row::new(vec![name, Cell::Number(point.x), Cell::Estimate(point.y), Cell::Count(point.y.n)])
         });
         Table { caption: format!("{} against {}", self.y.title, self.x.title), columns, rows: rows.collect() }
-    }
-
-    /// Which way the values of y should go.
-    pub(crate) fn direction(&self) -> Direction {
-        self.y.direction
     }
 
     fn scales(&self, frame: &Frame) -> (Scale, Scale) {
@@ -133,7 +129,12 @@ impl Scatter {
             if (near.0 - at.0).hypot(near.1 - at.1) > 13.0 {
                 canvas.line(&format!("leader {}", colour(idx)), at, near);
             }
-            canvas.text((area.left + 1.0, middle), &Label::start(&name).class("halo"));
+            // A name left of its point ends there, whatever its true width.
+            let (x, label) = match area.right < at.0 {
+                true => (area.right - 1.0, Label::end(&name)),
+                false => (area.left + 1.0, Label::start(&name)),
+            };
+            canvas.text((x, middle), &label.class("halo"));
             taken.push(area);
         }
     }
