@@ -76,6 +76,9 @@ pub enum Problem {
         /// Cells in the header.
         expected: usize,
     },
+    /// A quotation mark that opens a cell and is never closed: the rest of the file would be in that cell.
+    #[error("a quotation mark opens a cell and none closes it: double the marks inside of cells")]
+    Unclosed,
     /// A field that has to be there is not, or is empty.
     #[error("field `{field}` is missing, found {}", list(found))]
     Missing {

@@ -9,11 +9,21 @@ mod fault;
 
 pub mod rows;
 
+mod chat;
+mod columns;
+mod prompts;
+mod recorded;
+
 mod table;
 
 mod core_rows;
 mod training_rows;
 
+mod model_folder;
+
 pub use fault::{FormatError, MAX_FAULTS, Place, Problem, Result, RowFault};
+pub use model_folder::{ModelFolderError, read_model_folder, write_model_folder};
+pub use prompts::{PROMPT_SHAPES, PromptColumns, RawPrompt, read_prompts};
+pub use recorded::{RecordedAnswer, RecordedColumns, read_answers, read_scores};
 pub use table::{Cell, TableRow, read_table, to_jsonl, to_parquet};
 pub use training_rows::{PreferenceRow, SftRow};

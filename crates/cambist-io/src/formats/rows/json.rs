@@ -100,10 +100,9 @@ pub(super) fn read_array(
 fn explain(text: &str, error: &serde_json::Error) -> String {
     let whole = error.to_string();
     let reason = whole.rsplit_once(" at line ").map_or(whole.as_str(), |(reason, _)| reason);
-    let rest = text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
-    let at = rest.get(error.column().saturating_sub(2)..).unwrap_or_default();
-    let not_a_number = ["NaN", "Infinity", "-Infinity"].iter().any(|word| at.starts_with(word) || rest.contains(word));
-    if error.is_syntax() && not_a_number && reason == "expected value" {
+    let line = text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
+    let has_python_number = line.contains("NaN") || line.contains("Infinity");
+    if has_python_number && matches!(reason, "expected value" | "invalid number") {
         return "`NaN` and `Infinity` are not JSON: write null where a number is missing".to_owned();
     }
     reason.to_owned()

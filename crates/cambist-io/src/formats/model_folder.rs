@@ -1,0 +1,166 @@
+//! Hugging Face model folders as bytes; what is inside is not this crate's business.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use cambist_core::fault::Fault;
+
+use crate::disk::{self, DiskError};
+
+/// What can be wrong with a model folder.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelFolderError {
+    /// The disk refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A file stands where a folder was expected.
+    #[error("`{path}` is a file: expected a model folder with `config.json`")]
+    NotAFolder {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that every model has is not there.
+    #[error("`{path}` is no model folder: `{file}` is missing")]
+    MissingFile {
+        /// The folder.
+        path: PathBuf,
+        /// What is missing.
+        file: &'static str,
+    },
+    /// The weights are pickled: loading them would run whatever program they hold.
+    #[error("`{path}` holds pickled weights, which can run any program: save the model as safetensors first")]
+    Pickled {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A name that no model folder has.
+    #[error("`{name}` is no file of a model folder: expected {expected}")]
+    UnknownFile {
+        /// The name.
+        name: String,
+        /// The names that are written.
+        expected: String,
+    },
+}
+
+impl ModelFolderError {
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Disk(error) => error.fault(),
+            Self::NotAFolder { .. } | Self::MissingFile { .. } | Self::Pickled { .. } => Fault::You,
+            Self::UnknownFile { .. } => Fault::Us,
+        }
+    }
+}
+
+type Result<T> = std::result::Result<T, ModelFolderError>;
+
+/// The files that are read and written; everything else in a model folder is left alone.
+const FILES: &[&str] = &[
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+    "README.md",
+];
+
+/// The suffixes of weights, and of the index of sharded ones.
+const SUFFIXES: &[&str] = &[".safetensors", ".safetensors.index.json"];
+
+/// Returns the known files of a Hugging Face model folder by their names: configuration, tokenizer, chat template and
+/// safetensors.
+///
+/// # Errors
+/// When it is no folder, has no `config.json` or no weights, or has only pickled weights.
+pub fn read_model_folder(path: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+    if !path.exists() {
+        return Err(DiskError::Missing { path: path.to_owned() }.into());
+    }
+    if !path.is_dir() {
+        return Err(ModelFolderError::NotAFolder { path: path.to_owned() });
+    }
+    let mut files = BTreeMap::new();
+    let mut pickled = None;
+    for file in disk::entries(path)? {
+        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if is_known(name) {
+            files.insert(name.to_owned(), disk::read(&file)?);
+        } else if name.ends_with(".bin") || name.ends_with(".pt") || name.ends_with(".pth") {
+            pickled = Some(file);
+        }
+    }
+    let missing = |file| ModelFolderError::MissingFile { path: path.to_owned(), file };
+    if !files.contains_key("config.json") {
+        return Err(missing("config.json"));
+    }
+    match (files.keys().any(|name| name.ends_with(".safetensors")), pickled) {
+        (true, _) => Ok(files),
+        (false, Some(path)) => Err(ModelFolderError::Pickled { path }),
+        (false, None) => Err(missing("model.safetensors")),
+    }
+}
+
+/// Writes the files of a model to a folder, `config.json` last, so that a folder with it is whole.
+///
+/// # Errors
+/// When a name is none of a model folder's, or the disk refuses.
+pub fn write_model_folder(path: &Path, files: &BTreeMap<String, Vec<u8>>) -> Result<()> {
+    if let Some(name) = files.keys().find(|name| !is_known(name)) {
+        let expected = FILES.iter().chain(SUFFIXES).copied().collect::<Vec<_>>().join(", ");
+        return Err(ModelFolderError::UnknownFile { name: name.clone(), expected });
+    }
+    let (last, first): (Vec<_>, Vec<_>) = files.iter().partition(|(name, _)| *name == "config.json");
+    for (name, bytes) in first.into_iter().chain(last) {
+        disk::write_atomic(&path.join(name), bytes)?;
+    }
+    Ok(())
+}
+
+fn is_known(name: &str) -> bool {
+    !name.contains(['/', '\\']) && (FILES.contains(&name) || SUFFIXES.iter().any(|suffix| name.ends_with(suffix)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn known_files_come_back_and_strangers_are_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model");
+        let names =
+            ["config.json", "tokenizer.json", "model-00001-of-00002.safetensors", "model.safetensors.index.json"];
+        let files: BTreeMap<_, _> = names.iter().map(|name| ((*name).to_owned(), name.as_bytes().to_vec())).collect();
+        write_model_folder(&path, &files).unwrap();
+        fs::write(path.join("training_args.bin"), "pickle").unwrap();
+        assert_eq!(read_model_folder(&path).unwrap(), files);
+        let stranger = [("../x.safetensors".to_owned(), vec![])].into();
+        assert!(matches!(write_model_folder(&path, &stranger), Err(ModelFolderError::UnknownFile { .. })));
+    }
+
+    #[test]
+    fn what_is_no_model_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |name: &str| read_model_folder(&folder.path().join(name)).unwrap_err();
+        assert!(matches!(read("none"), ModelFolderError::Disk(DiskError::Missing { .. })));
+        fs::write(folder.path().join("file"), "").unwrap();
+        assert!(matches!(read("file"), ModelFolderError::NotAFolder { .. }));
+        assert!(matches!(read(""), ModelFolderError::MissingFile { file: "config.json", .. }));
+        fs::write(folder.path().join("config.json"), "{}").unwrap();
+        assert!(matches!(read(""), ModelFolderError::MissingFile { file: "model.safetensors", .. }));
+        fs::write(folder.path().join("pytorch_model.bin"), "").unwrap();
+        let error = read("");
+        assert!(matches!(error, ModelFolderError::Pickled { .. }) && error.fault() == Fault::You, "{error}");
+    }
+}
