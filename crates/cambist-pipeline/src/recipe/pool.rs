@@ -103,6 +103,9 @@ pub struct Chrf {
 pub struct Recorded {
     /// The file: JSONL, CSV or Parquet, relative to the recipe.
     pub file: PathBuf,
+    /// The judge's name in the file; the arbiter's id when absent. Scores in a file that names no judge are all taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<String>,
     /// Which columns mean what, where the names do not say it.
     #[serde(default)]
     pub columns: RecordedColumns,

@@ -94,7 +94,7 @@ impl Asking<'_> {
         let completions = ask(self.workshop, self.job, self.voices, (&cells, &self.params.sampling))?;
         let gates = Gates::default();
         for ((completion, cell), at) in completions.into_iter().zip(&cells).zip(places) {
-            let score = self.scorer.as_ref().map(|scorer| scorer.score(cell.prompt, &completion));
+            let score = self.scorer.as_ref().map(|scorer| scorer.score(cell.prompt, &completion)).transpose()?;
             let reward = score.as_ref().and_then(|score| score.value);
             scores.extend(score);
             let verdict = gates.judge(cell.prompt, &completion);
