@@ -5,9 +5,9 @@ use icu::calendar::{Date, Iso};
 use super::{
     cldr::{Cldr, CldrError, calendar_date},
     name::{Name, weekday_of},
+    parameters::{Day, Parameters, Shift},
     period::Period,
     phrases::Phrases,
-    source::{Day, Parameters, Shift},
     unit::{Conversion, UnitWidth},
 };
 

@@ -135,18 +135,19 @@ impl Cldr {
         Ok(self.decimal.format_to_string(&fraction))
     }
 
-    /// An amount with the currency's symbol, rounded to the currency's own digits: with the symbol that is clear in
-    /// this locale, then with the short one that the currency has at home (`US$`, `$`).
+    /// An amount rounded to the currency's own digits: with the symbol that is clear in this locale, with the short one
+    /// that the currency has at home (`US$`, `$`), and with its code.
     pub(super) fn money(&self, number: &str, code: &str) -> Result<Vec<String>, CldrError> {
         let currency = CurrencyType::try_from_str(code).map_err(|_| malformed(code, "currency code"))?;
         let (number, locale) = (decimal(number)?, &self.locale);
-        let clear = CurrencyFormatter::try_new_symbol(locale.into(), currency, Default::default());
-        let short = CurrencyFormatter::try_new_symbol_narrow(locale.into(), currency, Default::default());
-        [clear, short]
-            .into_iter()
-            .map(|loaded| loaded.map_err(missing("currency format", locale)))
-            .map(|loaded| Ok(loaded?.format_fixed_decimal(&number).to_string()))
-            .collect()
+        [
+            CurrencyFormatter::try_new_symbol(locale.into(), currency, Default::default()),
+            CurrencyFormatter::try_new_symbol_narrow(locale.into(), currency, Default::default()),
+            CurrencyFormatter::try_new_code(locale.into(), currency, Default::default()),
+        ]
+        .into_iter()
+        .map(|loaded| Ok(loaded.map_err(missing("currency format", locale))?.format_fixed_decimal(&number).to_string()))
+        .collect()
     }
 
     /// The words joined as a sentence would: `A, B und C`.

@@ -8,7 +8,10 @@ use icu_experimental::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::cldr::{CldrError, missing};
+use super::{
+    cldr::{CldrError, missing},
+    unit_data::UnitData,
+};
 
 /// A unit of time that CLDR can count relative to now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -68,6 +71,6 @@ fn load_period(
         Period::Month => (RelativeTimeFormatter::try_new_long_month(locale.into(), options), Duration::month()),
         Period::Year => (RelativeTimeFormatter::try_new_long_year(locale.into(), options), Duration::year()),
     };
-    let counted = CategorizedFormatter::try_new_outlier(locale.into(), duration, Width::Long.into());
+    let counted = CategorizedFormatter::try_new_core_unstable(&UnitData, locale.into(), duration, Width::Long.into());
     Ok((relative.map_err(missing("relative times", locale))?, counted.map_err(missing("names of time units", locale))?))
 }

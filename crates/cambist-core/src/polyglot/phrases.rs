@@ -40,8 +40,6 @@ pub(super) struct Phrases {
     pub(super) tag: &'static str,
     /// The CLDR locales whose forms are right, the one that references are written in first.
     pub(super) locales: &'static [&'static str],
-    /// Those of `locales` that can name units of measurement: the compiled data of plain `en` have only symbols.
-    pub(super) unit_locales: &'static [&'static str],
     /// What stands between the words of a bare enumeration.
     pub(super) comma: &'static str,
     /// What may end an answer.
@@ -140,6 +138,8 @@ pub(super) enum Spelling {
     Start(&'static str, &'static str),
     /// At the end of the answer.
     End(&'static str, &'static str),
+    /// With spaces between digits and the letters beside them, as between words.
+    Spaced,
 }
 
 impl Spelling {
@@ -150,6 +150,21 @@ impl Spelling {
             Self::Anywhere(from, to) => text.contains(from).then(|| text.replace(from, to)),
             Self::Start(from, to) => text.strip_prefix(from).map(|rest| format!("{to}{rest}")),
             Self::End(from, to) => text.strip_suffix(from).map(|rest| format!("{rest}{to}")),
+            Self::Spaced => Some(space_digits(&text)),
         }
     }
+}
+
+fn space_digits(text: &str) -> String {
+    let mut spaced = String::with_capacity(2 * text.len());
+    let mut previous = ' ';
+    for letter in text.chars() {
+        let is_edge = previous.is_ascii_digit() && letter.is_alphabetic();
+        if is_edge || previous.is_alphabetic() && letter.is_ascii_digit() {
+            spaced.push(' ');
+        }
+        spaced.push(letter);
+        previous = letter;
+    }
+    spaced
 }

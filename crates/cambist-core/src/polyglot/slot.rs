@@ -4,8 +4,8 @@ use super::{
     answer::{calendar_day, names},
     cldr::{Cldr, CldrError},
     name::Name,
+    parameters::{Day, Money, Parameters, Shift},
     phrases::Phrases,
-    source::{Day, Money, Parameters, Shift},
     unit::Unit,
 };
 

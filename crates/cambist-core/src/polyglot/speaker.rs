@@ -15,7 +15,6 @@ pub(super) struct Speaker {
     phrases: &'static Phrases,
     /// Not empty; references are written in the first.
     locales: Vec<Cldr>,
-    unit_locales: Vec<Cldr>,
 }
 
 /// An instruction and its right answers, the reference first.
@@ -27,8 +26,8 @@ pub(super) struct Question {
 impl Speaker {
     /// Loads the locales of a language.
     pub(super) fn load(phrases: &'static Phrases) -> Result<Self, CldrError> {
-        let load_all = |tags: &[&str]| tags.iter().map(|tag| Cldr::load(tag)).collect::<Result<Vec<_>, _>>();
-        Ok(Self { phrases, locales: load_all(phrases.locales)?, unit_locales: load_all(phrases.unit_locales)? })
+        let locales = phrases.locales.iter().map(|tag| Cldr::load(tag)).collect::<Result<_, _>>()?;
+        Ok(Self { phrases, locales })
     }
 
     /// Asks in one of the task's phrasings, drawn by source and language.
@@ -48,8 +47,7 @@ impl Speaker {
         }
         let task = source.parameters.task();
         let mut right = Vec::new();
-        let locales = if task == Task::UnitName { &self.unit_locales } else { &self.locales };
-        for cldr in locales {
+        for cldr in &self.locales {
             right.extend(answers(&source.parameters, self.phrases, cldr)?);
         }
         Ok(Question { instruction, accepted: self.accepted(task, right) })

@@ -55,7 +55,7 @@ fn other_languages_and_tasks_change_nothing() {
 #[test]
 fn no_two_prompts_of_a_language_read_the_same() {
     let mut seen = BTreeMap::new();
-    for prompt in generate(&spec(8000)).unwrap() {
+    for prompt in generate(&spec(4000)).unwrap() {
         let key = (prompt.language.clone(), fold_answer(prompt.instruction()));
         assert_eq!(seen.insert(key, prompt.id.clone()), None, "{}", prompt.id);
     }
@@ -95,8 +95,16 @@ fn references_pass_their_own_check_and_are_short() {
 const SYMBOL_TASKS: [&str; 2] = ["currency-format", "unit-conversion"];
 
 /// Task, language, and another language whose reference is right there as well, though its own reads differently:
-/// the French `mai` at the start of a sentence is the German `Mai`, and Japanese goes without spaces too.
-const SHARED_FORMS: [(&str, &str, &str); 2] = [("month-shift", "fr", "de"), ("relative-time", "ja", "zh")];
+/// the French `mai` at the start of a sentence is the German `Mai`, Chinese and Japanese share characters and go with
+/// and without spaces, and Britons write `litre` and `litres`.
+const SHARED_FORMS: [(&str, &str, &str); 6] = [
+    ("month-shift", "fr", "de"),
+    ("relative-time", "ja", "zh"),
+    ("relative-time", "zh", "ja"),
+    ("unit-name", "en", "fr"),
+    ("unit-name", "en", "tr"),
+    ("unit-name", "zh", "ja"),
+];
 
 #[test]
 fn answers_of_another_language_fail_where_they_differ() {
@@ -113,4 +121,109 @@ fn answers_of_another_language_fail_where_they_differ() {
     shared.retain(|(task, _, _)| !SYMBOL_TASKS.contains(&task.as_str()));
     let expected = SHARED_FORMS.map(|(task, own, other)| (task.to_owned(), own, other));
     assert_eq!(shared.into_iter().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn instructions_keep_to_their_script() {
+    let is_latin = |c: char| c.is_ascii_alphabetic() || ('\u{c0}'..='\u{24f}').contains(&c);
+    let is_cyrillic = |c: char| ('\u{400}'..='\u{4ff}').contains(&c);
+    let is_arabic = |c: char| ('\u{620}'..='\u{652}').contains(&c);
+    let is_kana = |c: char| ('\u{3041}'..='\u{30ff}').contains(&c);
+    let is_han = |c: char| ('\u{4e00}'..='\u{9fff}').contains(&c);
+    for phrases in phrases::ALL {
+        for phrasing in Task::ALL.iter().flat_map(|task| phrases.phrasings(*task)) {
+            let outside_slots: String =
+                phrasing.split('{').map(|part| part.rsplit('}').next().unwrap_or(part)).collect();
+            let fits = |c: char| match phrases.tag {
+                "ru" | "uk" => is_cyrillic(c) || c == 'ʼ',
+                "ar" => is_arabic(c),
+                "ja" => is_kana(c) || is_han(c),
+                "zh" => is_han(c),
+                _ => is_latin(c),
+            };
+            let misfit = outside_slots.chars().find(|c| c.is_alphabetic() && !fits(*c));
+            assert_eq!(misfit, None, "{}: {phrasing}", phrases.tag);
+            assert!(outside_slots.chars().any(fits), "{}: {phrasing}", phrases.tag);
+        }
+    }
+}
+
+#[test]
+fn russian_and_ukrainian_are_not_mistaken_for_each_other() {
+    for (phrases, foreign) in [(phrases::ALL[6], "іїєґʼ"), (phrases::ALL[8], "ыэъё")] {
+        for phrasing in Task::ALL.iter().flat_map(|task| phrases.phrasings(*task)) {
+            assert!(!phrasing.contains(|c| foreign.contains(c)), "{}: {phrasing}", phrases.tag);
+        }
+    }
+}
+
+/// Punctuation marks that do not belong: full-width ones where words have spaces, and the other way round.
+#[test]
+fn instructions_keep_to_their_punctuation() {
+    for phrases in phrases::ALL {
+        let foreign = match phrases.tag {
+            "ar" => "?,;",
+            "ja" | "zh" => ":,;",
+            _ => "：？，、؟،",
+        };
+        for phrasing in Task::ALL.iter().flat_map(|task| phrases.phrasings(*task)) {
+            assert!(!phrasing.contains(|c| foreign.contains(c)), "{}: {phrasing}", phrases.tag);
+        }
+    }
+}
+
+#[test]
+fn wrong_languages_are_refused_with_what_there_is() {
+    let message = |tags: &[&str]| generate(&PolyglotSpec { languages: some(tags), ..spec(1) }).unwrap_err().to_string();
+    insta::assert_snapshot!(format!("{}\n{}\n{}", message(&[]), message(&["de", "nl"]), message(&["de", "uk", "de"])),);
+}
+
+#[test]
+fn too_many_sources_are_refused_with_how_many_there_are() {
+    let few = PolyglotSpec { tasks: vec![Task::MonthShift], languages: some(&["de"]), ..spec(5000) };
+    let message = generate(&few).unwrap_err().to_string();
+    assert!(message.starts_with("5000 sources were asked for and these tasks have only 234"), "{message}");
+}
+
+#[test]
+fn what_natives_write_as_well_is_accepted_and_mistakes_are_not() {
+    let first_of_may = Parameters::DateLong(Day { year: 2026, month: 5, day: 1 });
+    let friday = Parameters::WeekdayShift(4, Shift { count: 8, period: Period::Day });
+    let litre = Parameters::UnitName(Quantity { number: "3".to_owned(), unit: Unit::Liter });
+    let kilograms = Parameters::UnitName(Quantity { number: "5".to_owned(), unit: Unit::Kilogram });
+    let price = Parameters::CurrencyFormat(Money { number: "1234.50".to_owned(), currency: "USD".to_owned() });
+    let codes = Parameters::CountryNames(["DE", "FR", "UA"].map(str::to_owned).to_vec());
+    let rows: [(&str, &Parameters, &[&str], &[&str]); 14] = [
+        ("en", &first_of_may, &["May 1, 2026", "1 May 2026.", " May 1, 2026\n"], &["may 1, 2026", "May 1 2026"]),
+        ("fr", &first_of_may, &["1 mai 2026", "1er mai 2026"], &["1 Mai 2026", "21er mai 2026", "1er mai 2025"]),
+        ("es", &first_of_may, &["1 de mayo de 2026", "1.º de mayo del 2026"], &["1 mayo 2026"]),
+        ("ru", &first_of_may, &["1 мая 2026 г.", "1 мая 2026", "1 мая 2026 года"], &["1 май 2026 г."]),
+        ("uk", &first_of_may, &["1 травня 2026 р.", "1 травня 2026 року"], &["1 травня 2026 г."]),
+        ("ar", &first_of_may, &["1 مايو 2026", "١ مايو ٢٠٢٦"], &["١ مايو 2026"]),
+        ("uk", &friday, &["пʼятниця", "п'ятниця", "П’ятниця."], &["пятниця", "пятница"]),
+        ("de", &friday, &["Freitag", "Freitag."], &["freitag", "Friday"]),
+        ("en", &litre, &["3 liters", "3 litres"], &["3 L", "3 liter"]),
+        ("zh", &kilograms, &["5千克", "5 公斤"], &["5 kg"]),
+        ("ru", &kilograms, &["5 килограмм", "5 килограммов"], &["5 килограмма"]),
+        ("de", &price, &["1.234,50 $", "1.234,50 USD"], &["1,234.50 $", "$1.234,50", "1.234,50 €"]),
+        ("en", &codes, &["Germany, France, and Ukraine", "Germany, France and Ukraine"], &["Germany France Ukraine"]),
+        ("ja", &codes, &["ドイツ、フランス、ウクライナ。"], &["ドイツ, フランス, ウクライナ"]),
+    ];
+    for (tag, parameters, right, wrong) in rows {
+        let phrases = find_phrases(&Language::parse(tag).unwrap()).unwrap();
+        let source = Source { id: String::new(), parameters: parameters.clone() };
+        let check = Check::OneOf(Speaker::load(phrases).unwrap().ask(&source, 1).unwrap().accepted);
+        assert!(right.iter().all(|answer| check.accepts(answer)), "{tag}: {check:?}");
+        assert!(!wrong.iter().any(|answer| check.accepts(answer)), "{tag}: {check:?}");
+    }
+}
+
+/// For a person to read: one prompt of each task in each language.
+#[test]
+fn one_of_each() {
+    let lines = generate(&spec(Task::ALL.len())).unwrap().into_iter().map(|prompt| {
+        let task = prompt.task.clone().unwrap_or_default();
+        format!("{task} {}: {} => {}", prompt.language, prompt.instruction(), prompt.reference.as_deref().unwrap())
+    });
+    insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"));
 }

@@ -7,7 +7,10 @@ use icu_experimental::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::cldr::{CldrError, missing};
+use super::{
+    cldr::{CldrError, missing},
+    unit_data::UnitData,
+};
 
 /// A unit that the compiled locale data can name in every language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -148,7 +151,7 @@ impl UnitFormat {
         /// Loads one unit of whatever category.
         macro_rules! format_of {
             ($category:ident :: $unit:ident) => {
-                CategorizedFormatter::try_new_outlier(locale.into(), $category::$unit(), width.into())
+                CategorizedFormatter::try_new_core_unstable(&UnitData, locale.into(), $category::$unit(), width.into())
                     .map(Self::$category)
             };
         }

@@ -6,7 +6,6 @@ use super::{Phrases, Spelling};
 pub(super) const PHRASES: Phrases = Phrases {
     tag: "ar",
     locales: &["ar", "ar-u-nu-arab"],
-    unit_locales: &["ar", "ar-u-nu-arab"],
     comma: "، ",
     full_stop: ".",
     numerals: [
@@ -35,6 +34,7 @@ pub(super) const PHRASES: Phrases = Phrases {
     minus: " ناقص ",
     spellings: &[
         Spelling::Anywhere("%", "٪"),
+        Spelling::Anywhere("اثن", "إثن"),
         Spelling::Anywhere("اثنان", "اثنين"),
         Spelling::Anywhere("أحد عشر", "إحدى عشر"),
         Spelling::Anywhere("عشرون", "عشرين"),
@@ -64,8 +64,8 @@ pub(super) const PHRASES: Phrases = Phrases {
         "غيّر الوحدة: {quantity} = ؟ {unit}",
         "كم يساوي؟ {quantity} = ؟ {unit}",
     ],
-    month_shift: ["أي شهر هذا؟ {month} {shift}", "سمِّ الشهر: {month} {shift}", "عُدّ الأشهر: {month} {shift}"],
-    weekday_shift: ["أي يوم هذا؟ {weekday} {shift}", "سمِّ اليوم: {weekday} {shift}", "عُدّ الأيام: {weekday} {shift}"],
+    month_shift: ["أي شهر هذا؟ {month} {shift}", "سمِّ الشهر: {month} {shift}", "حدّد الشهر: {month} {shift}"],
+    weekday_shift: ["أي يوم هذا؟ {weekday} {shift}", "سمِّ اليوم: {weekday} {shift}", "حدّد اليوم: {weekday} {shift}"],
     weekday_of_date: ["أي يوم من الأسبوع؟ {date}", "سمِّ يوم الأسبوع: {date}", "ما يوم الأسبوع في هذا التاريخ؟ {date}"],
-    date_shift: ["أي تاريخ هذا؟ {date} {shift}", "احسب التاريخ: {date} {shift}", "عُدّ على التقويم: {date} {shift}"],
+    date_shift: ["أي تاريخ هذا؟ {date} {shift}", "احسب التاريخ: {date} {shift}", "حدّد التاريخ: {date} {shift}"],
 };

@@ -6,7 +6,6 @@ use super::Phrases;
 pub(super) const PHRASES: Phrases = Phrases {
     tag: "de",
     locales: &["de"],
-    unit_locales: &["de"],
     comma: ", ",
     full_stop: ".",
     numerals: [
@@ -70,7 +69,7 @@ pub(super) const PHRASES: Phrases = Phrases {
         "Schreibe als Monatsnamen: {numbers}",
     ],
     relative_time: [
-        "Drücke es von jetzt an gesehen aus: {shift}",
+        "Sag es von jetzt aus gesehen: {shift}",
         "Als relative Zeitangabe: {shift}",
         "Wann ist das, von jetzt aus? {shift}",
     ],
@@ -94,12 +93,12 @@ pub(super) const PHRASES: Phrases = Phrases {
     month_shift: [
         "Welcher Monat ist das? {month} {shift}",
         "Nenne den Monat: {month} {shift}",
-        "Zähle die Monate: {month} {shift}",
+        "Bestimme den Monat: {month} {shift}",
     ],
     weekday_shift: [
         "Welcher Wochentag ist das? {weekday} {shift}",
         "Nenne den Wochentag: {weekday} {shift}",
-        "Zähle die Tage: {weekday} {shift}",
+        "Bestimme den Wochentag: {weekday} {shift}",
     ],
     weekday_of_date: [
         "Welcher Wochentag ist der {date}?",
@@ -109,6 +108,6 @@ pub(super) const PHRASES: Phrases = Phrases {
     date_shift: [
         "Welches Datum ist das? {date} {shift}",
         "Berechne das Datum: {date} {shift}",
-        "Zähle im Kalender: {date} {shift}",
+        "Bestimme das Datum: {date} {shift}",
     ],
 };

@@ -1,12 +1,11 @@
 //! English.
 
-use super::{Phrases, Spelling};
+use super::Phrases;
 
 /// The whole of it: order and meaning of the fields are those of [`Phrases`].
 pub(super) const PHRASES: Phrases = Phrases {
     tag: "en",
     locales: &["en", "en-001"],
-    unit_locales: &["en-001"],
     comma: ", ",
     full_stop: ".",
     numerals: [
@@ -33,7 +32,7 @@ pub(super) const PHRASES: Phrases = Phrases {
     ],
     plus: " plus ",
     minus: " minus ",
-    spellings: &[Spelling::Anywhere("metre", "meter"), Spelling::Anywhere("litre", "liter")],
+    spellings: &[],
     date_spellings: &[],
     copy_words: ["Repeat: {words}", "Copy these words: {words}", "Say exactly this: {words}"],
     reverse_digits: ["Reverse the digits: {digits}", "Write {digits} backwards", "Digits in reverse order: {digits}"],
@@ -78,17 +77,17 @@ pub(super) const PHRASES: Phrases = Phrases {
     month_shift: [
         "Which month is it? {month} {shift}",
         "Name the month: {month} {shift}",
-        "Count the months: {month} {shift}",
+        "Find the month: {month} {shift}",
     ],
     weekday_shift: [
         "Which weekday is it? {weekday} {shift}",
         "Name the weekday: {weekday} {shift}",
-        "Count the days: {weekday} {shift}",
+        "Find the weekday: {weekday} {shift}",
     ],
     weekday_of_date: ["Which weekday is {date}?", "Name the weekday: {date}", "What day of the week is it on {date}?"],
     date_shift: [
         "What date is it? {date} {shift}",
         "Work out the date: {date} {shift}",
-        "Count on the calendar: {date} {shift}",
+        "Find the date: {date} {shift}",
     ],
 };

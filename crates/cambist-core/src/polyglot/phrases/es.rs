@@ -6,7 +6,6 @@ use super::{Phrases, Spelling};
 pub(super) const PHRASES: Phrases = Phrases {
     tag: "es",
     locales: &["es"],
-    unit_locales: &["es"],
     comma: ", ",
     full_stop: ".",
     numerals: [
@@ -91,24 +90,16 @@ pub(super) const PHRASES: Phrases = Phrases {
         "Cambia la unidad: {quantity} = ? {unit}",
         "¿Cuánto es? {quantity} = ? {unit}",
     ],
-    month_shift: [
-        "¿Qué mes es? {month} {shift}",
-        "Nombra el mes: {month} {shift}",
-        "Cuenta los meses: {month} {shift}",
-    ],
+    month_shift: ["¿Qué mes es? {month} {shift}", "Nombra el mes: {month} {shift}", "Halla el mes: {month} {shift}"],
     weekday_shift: [
         "¿Qué día de la semana es? {weekday} {shift}",
         "Nombra el día: {weekday} {shift}",
-        "Cuenta los días: {weekday} {shift}",
+        "Halla el día: {weekday} {shift}",
     ],
     weekday_of_date: [
         "¿Qué día de la semana es el {date}?",
         "Nombra el día de la semana: {date}",
         "¿En qué día de la semana cae el {date}?",
     ],
-    date_shift: [
-        "¿Qué fecha es? {date} {shift}",
-        "Calcula la fecha: {date} {shift}",
-        "Cuenta en el calendario: {date} {shift}",
-    ],
+    date_shift: ["¿Qué fecha es? {date} {shift}", "Calcula la fecha: {date} {shift}", "Halla la fecha: {date} {shift}"],
 };

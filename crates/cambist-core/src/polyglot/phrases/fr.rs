@@ -6,7 +6,6 @@ use super::{Phrases, Spelling};
 pub(super) const PHRASES: Phrases = Phrases {
     tag: "fr",
     locales: &["fr"],
-    unit_locales: &["fr"],
     comma: ", ",
     full_stop: ".",
     numerals: [
@@ -92,12 +91,12 @@ pub(super) const PHRASES: Phrases = Phrases {
     month_shift: [
         "Quel mois est-ce\u{a0}? {month} {shift}",
         "Nomme le mois\u{a0}: {month} {shift}",
-        "Compte les mois\u{a0}: {month} {shift}",
+        "Trouve le mois\u{a0}: {month} {shift}",
     ],
     weekday_shift: [
         "Quel jour est-ce\u{a0}? {weekday} {shift}",
         "Nomme le jour\u{a0}: {weekday} {shift}",
-        "Compte les jours\u{a0}: {weekday} {shift}",
+        "Trouve le jour\u{a0}: {weekday} {shift}",
     ],
     weekday_of_date: [
         "Quel jour de la semaine\u{a0}? {date}",
@@ -107,6 +106,6 @@ pub(super) const PHRASES: Phrases = Phrases {
     date_shift: [
         "Quelle date est-ce\u{a0}? {date} {shift}",
         "Calcule la date\u{a0}: {date} {shift}",
-        "Compte sur le calendrier\u{a0}: {date} {shift}",
+        "Trouve la date\u{a0}: {date} {shift}",
     ],
 };

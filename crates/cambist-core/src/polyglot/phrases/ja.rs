@@ -6,7 +6,6 @@ use super::{Phrases, Spelling};
 pub(super) const PHRASES: Phrases = Phrases {
     tag: "ja",
     locales: &["ja"],
-    unit_locales: &["ja"],
     comma: "、",
     full_stop: "。",
     numerals: [
@@ -15,7 +14,7 @@ pub(super) const PHRASES: Phrases = Phrases {
     ],
     plus: "足す",
     minus: "引く",
-    spellings: &[Spelling::Anywhere(" ", "")],
+    spellings: &[Spelling::Anywhere(" ", ""), Spelling::Spaced],
     date_spellings: &[],
     copy_words: [
         "繰り返してください：{words}",
@@ -29,13 +28,13 @@ pub(super) const PHRASES: Phrases = Phrases {
     ],
     date_long: ["年月日で書いてください：{date}", "この日付はどう書きますか？{date}", "日付を省略せずに：{date}"],
     number_format: [
-        "数を書式どおりに：{number}",
+        "三桁ごとに区切ってください：{number}",
         "桁区切りを付けて書いてください：{number}",
-        "桁を区切ってください：{number}",
+        "読みやすく桁を区切って：{number}",
     ],
     percent_format: ["百分率で書いてください：{number}", "パーセントで：{number}", "何パーセントですか？{number}"],
     currency_format: [
-        "金額を書式どおりに：{amount}",
+        "金額を通貨記号で：{amount}",
         "通貨記号で書いてください：{amount}",
         "この値段はどう書きますか？{amount}",
     ],
@@ -48,7 +47,7 @@ pub(super) const PHRASES: Phrases = Phrases {
     language_names: ["何語ですか？{codes}", "言語名を答えてください：{codes}", "言語の名前：{codes}"],
     month_names: ["月の名前を書いてください：{numbers}", "何月ですか？{numbers}", "月の名前で：{numbers}"],
     relative_time: ["今を基準に言ってください：{shift}", "相対的な時間で：{shift}", "今から見ていつですか？{shift}"],
-    unit_name: ["単位を省略せずに：{quantity}", "単位を言葉で書いてください：{quantity}", "単位の名前で：{quantity}"],
+    unit_name: ["単位を略さずに：{quantity}", "単位を言葉で書いてください：{quantity}", "単位の名前で：{quantity}"],
     sort_names: [
         "五十音順に、漢字は後に：{names}",
         "五十音順に並べ、漢字は最後に：{names}",
@@ -59,22 +58,22 @@ pub(super) const PHRASES: Phrases = Phrases {
     unit_conversion: [
         "換算してください：{quantity} = ? {unit}",
         "単位を変えてください：{quantity} = ? {unit}",
-        "いくらになりますか？{quantity} = ? {unit}",
+        "いくつになりますか？{quantity} = ? {unit}",
     ],
     month_shift: [
         "何月になりますか？{month} {shift}",
         "月の名前は？{month} {shift}",
-        "月を数えてください：{month} {shift}",
+        "何月か求めてください：{month} {shift}",
     ],
     weekday_shift: [
         "何曜日になりますか？{weekday} {shift}",
         "曜日の名前は？{weekday} {shift}",
-        "曜日を数えてください：{weekday} {shift}",
+        "曜日を求めてください：{weekday} {shift}",
     ],
     weekday_of_date: ["何曜日ですか？{date}", "曜日を答えてください：{date}", "この日の曜日は？{date}"],
     date_shift: [
         "何年何月何日ですか？{date} {shift}",
         "日付を計算してください：{date} {shift}",
-        "暦で数えてください：{date} {shift}",
+        "日付を求めてください：{date} {shift}",
     ],
 };

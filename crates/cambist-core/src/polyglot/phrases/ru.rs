@@ -6,7 +6,6 @@ use super::{Phrases, Spelling};
 pub(super) const PHRASES: Phrases = Phrases {
     tag: "ru",
     locales: &["ru"],
-    unit_locales: &["ru"],
     comma: ", ",
     full_stop: ".",
     numerals: [
@@ -37,7 +36,7 @@ pub(super) const PHRASES: Phrases = Phrases {
     date_spellings: &[Spelling::End(" г.", ""), Spelling::End(" г.", " года")],
     copy_words: ["Повтори: {words}", "Перепиши эти слова: {words}", "Скажи точно так: {words}"],
     reverse_digits: [
-        "Переверни цифры: {digits}",
+        "Запиши цифры наоборот: {digits}",
         "Напиши {digits} задом наперёд",
         "Цифры в обратном порядке: {digits}",
     ],
@@ -82,17 +81,13 @@ pub(super) const PHRASES: Phrases = Phrases {
     month_shift: [
         "Какой это месяц? {month} {shift}",
         "Назови месяц: {month} {shift}",
-        "Отсчитай месяцы: {month} {shift}",
+        "Определи месяц: {month} {shift}",
     ],
     weekday_shift: [
         "Какой это день недели? {weekday} {shift}",
         "Назови день недели: {weekday} {shift}",
-        "Отсчитай дни: {weekday} {shift}",
+        "Определи день недели: {weekday} {shift}",
     ],
     weekday_of_date: ["Какой это день недели? {date}", "Назови день недели: {date}", "Определи день недели: {date}"],
-    date_shift: [
-        "Какая это дата? {date} {shift}",
-        "Вычисли дату: {date} {shift}",
-        "Отсчитай по календарю: {date} {shift}",
-    ],
+    date_shift: ["Какая это дата? {date} {shift}", "Вычисли дату: {date} {shift}", "Определи дату: {date} {shift}"],
 };

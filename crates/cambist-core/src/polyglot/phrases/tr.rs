@@ -6,7 +6,6 @@ use super::Phrases;
 pub(super) const PHRASES: Phrases = Phrases {
     tag: "tr",
     locales: &["tr"],
-    unit_locales: &["tr"],
     comma: ", ",
     full_stop: ".",
     numerals: [
@@ -21,13 +20,13 @@ pub(super) const PHRASES: Phrases = Phrases {
     reverse_digits: ["Rakamları ters çevir: {digits}", "Tersten yaz: {digits}", "Rakamlar ters sırayla: {digits}"],
     date_long: ["Tarihi uzun biçimde yaz: {date}", "Bu tarih nasıl yazılır? {date}", "Uzun tarih olarak: {date}"],
     number_format: ["Sayıyı biçimlendir: {number}", "Ayraçlarla yaz: {number}", "Basamakları grupla: {number}"],
-    percent_format: ["Yüzde olarak yaz: {number}", "Yüzde biçiminde: {number}", "Bu yüzde kaçtır? {number}"],
+    percent_format: ["Yüzde olarak yaz: {number}", "Yüzde biçiminde: {number}", "Yüzde kaç eder? {number}"],
     currency_format: [
         "Tutarı biçimlendir: {amount}",
         "Fiyatı simgesiyle yaz: {amount}",
         "Bu fiyat nasıl yazılır? {amount}",
     ],
-    join_list: ["Tek bir listede birleştir: {items}", "“ve” ile sırala: {items}", "Liste olarak yaz: {items}"],
+    join_list: ["Tek bir listede birleştir: {items}", "“ve” ile bağla: {items}", "Liste olarak yaz: {items}"],
     country_names: ["Bunlar hangi ülkeler? {codes}", "Ülkelerin adlarını yaz: {codes}", "Ülke adları: {codes}"],
     language_names: ["Bunlar hangi diller? {codes}", "Dillerin adlarını yaz: {codes}", "Dil adları: {codes}"],
     month_names: ["Ayların adlarını yaz: {numbers}", "Bunlar hangi aylar? {numbers}", "Ay adları: {numbers}"],
@@ -45,12 +44,12 @@ pub(super) const PHRASES: Phrases = Phrases {
         "Birimi değiştir: {quantity} = ? {unit}",
         "Ne kadar eder? {quantity} = ? {unit}",
     ],
-    month_shift: ["Hangi ay? {month} {shift}", "Ayın adını yaz: {month} {shift}", "Ayları say: {month} {shift}"],
+    month_shift: ["Hangi ay? {month} {shift}", "Ayın adını yaz: {month} {shift}", "Ayı bul: {month} {shift}"],
     weekday_shift: [
         "Hangi gün? {weekday} {shift}",
         "Günün adını yaz: {weekday} {shift}",
-        "Günleri say: {weekday} {shift}",
+        "Günü bul: {weekday} {shift}",
     ],
     weekday_of_date: ["Haftanın hangi günü? {date}", "Günün adını yaz: {date}", "Hangi güne denk gelir? {date}"],
-    date_shift: ["Hangi tarih? {date} {shift}", "Tarihi hesapla: {date} {shift}", "Takvimde say: {date} {shift}"],
+    date_shift: ["Hangi tarih? {date} {shift}", "Tarihi hesapla: {date} {shift}", "Tarihi bul: {date} {shift}"],
 };

@@ -6,7 +6,6 @@ use super::{Phrases, Spelling};
 pub(super) const PHRASES: Phrases = Phrases {
     tag: "uk",
     locales: &["uk"],
-    unit_locales: &["uk"],
     comma: ", ",
     full_stop: ".",
     numerals: [
@@ -36,7 +35,11 @@ pub(super) const PHRASES: Phrases = Phrases {
     spellings: &[Spelling::Anywhere("ʼ", "’"), Spelling::Anywhere("ʼ", "'"), Spelling::Anywhere(" і ", " та ")],
     date_spellings: &[Spelling::End(" р.", ""), Spelling::End(" р.", " року")],
     copy_words: ["Повтори: {words}", "Перепиши ці слова: {words}", "Скажи точно так: {words}"],
-    reverse_digits: ["Переверни цифри: {digits}", "Напиши {digits} навпаки", "Цифри у зворотному порядку: {digits}"],
+    reverse_digits: [
+        "Запиши цифри навпаки: {digits}",
+        "Напиши {digits} ззаду наперед",
+        "Цифри у зворотному порядку: {digits}",
+    ],
     date_long: ["Напиши дату повністю: {date}", "Як пишеться ця дата? {date}", "Повний запис дати: {date}"],
     number_format: ["Оформи число: {number}", "Напиши {number} з розділювачами", "Розділи цифри на групи: {number}"],
     percent_format: ["Вирази {number} у відсотках", "У відсотках: {number}", "Скільки це відсотків? {number}"],
@@ -63,24 +66,16 @@ pub(super) const PHRASES: Phrases = Phrases {
     number_words: ["Дай відповідь словами: {sum}", "Скільки буде {sum}? Словами.", "Обчисли й напиши словами: {sum}"],
     addition: ["Обчисли: {sum}", "Скільки буде {sum}?", "Порахуй: {sum}"],
     unit_conversion: [
-        "Переведи: {quantity} = ? {unit}",
+        "Перетвори: {quantity} = ? {unit}",
         "Інша одиниця: {quantity} = ? {unit}",
         "Скільки це? {quantity} = ? {unit}",
     ],
-    month_shift: [
-        "Який це місяць? {month} {shift}",
-        "Назви місяць: {month} {shift}",
-        "Відлічи місяці: {month} {shift}",
-    ],
+    month_shift: ["Який це місяць? {month} {shift}", "Назви місяць: {month} {shift}", "Визнач місяць: {month} {shift}"],
     weekday_shift: [
         "Який це день тижня? {weekday} {shift}",
         "Назви день тижня: {weekday} {shift}",
-        "Відлічи дні: {weekday} {shift}",
+        "Визнач день тижня: {weekday} {shift}",
     ],
     weekday_of_date: ["Який це день тижня? {date}", "Назви день тижня: {date}", "Визнач день тижня: {date}"],
-    date_shift: [
-        "Яка це дата? {date} {shift}",
-        "Обчисли дату: {date} {shift}",
-        "Відлічи за календарем: {date} {shift}",
-    ],
+    date_shift: ["Яка це дата? {date} {shift}", "Обчисли дату: {date} {shift}", "Визнач дату: {date} {shift}"],
 };

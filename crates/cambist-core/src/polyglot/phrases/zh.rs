@@ -6,7 +6,6 @@ use super::{Phrases, Spelling};
 pub(super) const PHRASES: Phrases = Phrases {
     tag: "zh",
     locales: &["zh"],
-    unit_locales: &["zh"],
     comma: "、",
     full_stop: "。",
     numerals: [
@@ -15,7 +14,12 @@ pub(super) const PHRASES: Phrases = Phrases {
     ],
     plus: "加",
     minus: "减",
-    spellings: &[Spelling::Anywhere(" ", ""), Spelling::Anywhere("秒钟", "秒"), Spelling::Anywhere("千克", "公斤")],
+    spellings: &[
+        Spelling::Anywhere(" ", ""),
+        Spelling::Spaced,
+        Spelling::Anywhere("秒钟", "秒"),
+        Spelling::Anywhere("千克", "公斤"),
+    ],
     date_spellings: &[],
     copy_words: ["重复：{words}", "抄写这些词：{words}", "原样说出：{words}"],
     reverse_digits: ["把数字倒过来：{digits}", "倒着写：{digits}", "数字的逆序：{digits}"],
@@ -27,7 +31,7 @@ pub(super) const PHRASES: Phrases = Phrases {
     country_names: ["这些是哪些国家？{codes}", "写出国家名称：{codes}", "国家的名称：{codes}"],
     language_names: ["这些是哪些语言？{codes}", "写出语言名称：{codes}", "语言的名称：{codes}"],
     month_names: ["用汉字写出月份：{numbers}", "这是哪几个月？用汉字写：{numbers}", "月份的汉字名称：{numbers}"],
-    relative_time: ["以现在为准来说：{shift}", "用相对时间表示：{shift}", "从现在算是什么时候？{shift}"],
+    relative_time: ["以现在为基准表达：{shift}", "用相对时间表示：{shift}", "从现在算是什么时候？{shift}"],
     unit_name: ["写出单位全称：{quantity}", "单位用汉字表示：{quantity}", "用汉字写单位：{quantity}"],
     sort_names: ["按拼音排序：{names}", "按拼音顺序排列：{names}", "像词典那样按拼音排：{names}"],
     number_words: ["用汉字回答：{sum}", "{sum}等于几？用汉字写。", "计算并用汉字写：{sum}"],
@@ -37,8 +41,8 @@ pub(super) const PHRASES: Phrases = Phrases {
         "换个单位：{quantity} = ? {unit}",
         "等于多少？{quantity} = ? {unit}",
     ],
-    month_shift: ["这是几月？用汉字写：{month} {shift}", "写出月份：{month} {shift}", "数月份：{month} {shift}"],
-    weekday_shift: ["这是星期几？{weekday} {shift}", "写出星期几：{weekday} {shift}", "数日子：{weekday} {shift}"],
+    month_shift: ["这是几月？用汉字写：{month} {shift}", "写出月份：{month} {shift}", "推算月份：{month} {shift}"],
+    weekday_shift: ["这是星期几？{weekday} {shift}", "写出星期几：{weekday} {shift}", "推算星期几：{weekday} {shift}"],
     weekday_of_date: ["这天是星期几？{date}", "写出星期几：{date}", "查一查是星期几：{date}"],
-    date_shift: ["这是哪一天？{date} {shift}", "算出日期：{date} {shift}", "按日历数：{date} {shift}"],
+    date_shift: ["这是哪一天？{date} {shift}", "算出日期：{date} {shift}", "推算日期：{date} {shift}"],
 };
