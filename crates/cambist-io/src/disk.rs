@@ -6,7 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cambist_core::fault::Fault;
+use cambist_core::{digest::Digest, fault::Fault};
+use sha2::{Digest as _, Sha256};
 
 /// What went wrong between this program and the disk.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,16 @@ pub enum DiskError {
         /// The folder.
         path: PathBuf,
     },
+    /// The bytes are no text.
+    #[error("`{path}` is not UTF-8: line {line} breaks off at byte {byte} of the file: save it as UTF-8")]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The first byte that is no UTF-8, from 0.
+        byte: usize,
+    },
     /// Something else that the system reported.
     #[error("cannot {action} `{path}`: {source}")]
     Other {
@@ -69,7 +80,7 @@ impl DiskError {
     /// Whose fault it is: a path that is missing or no file is yours, the rest is the world's.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Missing { .. } | Self::IsFolder { .. } => Fault::You,
+            Self::Missing { .. } | Self::IsFolder { .. } | Self::NotText { .. } => Fault::You,
             Self::Full { .. } | Self::Forbidden { .. } | Self::Other { .. } => Fault::World,
         }
     }
@@ -103,6 +114,30 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
 /// When it is missing, a folder, or cannot be read.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(|source| DiskError::of("read", path, source))
+}
+
+/// Returns the text of a whole file.
+///
+/// # Errors
+/// When it is missing, a folder, cannot be read, or is not UTF-8.
+pub fn read_text(path: &Path) -> Result<String> {
+    String::from_utf8(read(path)?).map_err(|error| {
+        let byte = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..byte].iter().filter(|&&b| b == b'\n').count() + 1;
+        DiskError::NotText { path: path.to_owned(), line, byte }
+    })
+}
+
+/// Returns the digest of a file's bytes, equal to what `sha256sum` prints; the file is streamed.
+///
+/// # Errors
+/// When it is missing, a folder, or cannot be read.
+pub fn digest_file(path: &Path) -> Result<Digest> {
+    let failed = |source| DiskError::of("read", path, source);
+    let mut file = File::open(path).map_err(failed)?;
+    let mut hasher = Sha256::new();
+    io::copy(&mut file, &mut hasher).map_err(failed)?;
+    Ok(Digest::from_bytes(&hasher.finalize()))
 }
 
 /// Writes a file and waits until it is on the disk; the caller syncs the folder.

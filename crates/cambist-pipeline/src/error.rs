@@ -11,9 +11,21 @@ pub enum PipelineError {
     /// The recipe is wrong.
     #[error(transparent)]
     Recipe(#[from] Faults),
-    /// A file of the user's, the store or the ledger could not be read or written.
+    /// The disk refused, or a file is not there.
     #[error(transparent)]
-    Io(#[from] cambist_io::IoError),
+    Disk(#[from] cambist_io::disk::DiskError),
+    /// The store could not be opened, read or written.
+    #[error(transparent)]
+    Store(#[from] cambist_io::store::StoreError),
+    /// The ledger could not be opened, read or written.
+    #[error(transparent)]
+    Ledger(#[from] cambist_io::ledger::LedgerError),
+    /// A file of rows is not what it should be.
+    #[error(transparent)]
+    Format(#[from] cambist_io::formats::FormatError),
+    /// A model folder is not what it should be.
+    #[error(transparent)]
+    ModelFolder(#[from] cambist_io::formats::ModelFolderError),
     /// The built-in task was asked for something that it does not have.
     #[error(transparent)]
     Polyglot(#[from] cambist_core::polyglot::PolyglotError),
@@ -48,7 +60,11 @@ impl PipelineError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Recipe(_) | Self::Polyglot(_) | Self::Input { .. } => Fault::You,
-            Self::Io(error) => error.fault(),
+            Self::Disk(error) => error.fault(),
+            Self::Store(error) => error.fault(),
+            Self::Ledger(error) => error.fault(),
+            Self::Format(error) => error.fault(),
+            Self::ModelFolder(error) => error.fault(),
             Self::Model { source, .. } => source.fault(),
             Self::Interrupted => Fault::World,
             Self::Internal(_) => Fault::Us,

@@ -2,8 +2,12 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use cambist_io::store::{Artifact, ArtifactId, Store, StoreView};
+use cambist_io::{
+    formats,
+    store::{Artifact, ArtifactId, Store, StoreView},
+};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::error::PipelineError;
 
@@ -55,7 +59,12 @@ pub fn lineage(store: &StoreView, artifact: &Artifact) -> Result<Lineage, Pipeli
     walk(store, String::new(), &artifact.manifest().id, &mut seen)
 }
 
-fn walk(store: &StoreView, role: String, id: &ArtifactId, seen: &mut BTreeSet<ArtifactId>) -> Result<Lineage, PipelineError> {
+fn walk(
+    store: &StoreView,
+    role: String,
+    id: &ArtifactId,
+    seen: &mut BTreeSet<ArtifactId>,
+) -> Result<Lineage, PipelineError> {
     let first_time = seen.insert(id.clone());
     let Some(artifact) = store.find(id)? else {
         let (step, counts, inputs) = (String::new(), Vec::new(), Vec::new());
@@ -128,4 +137,18 @@ pub fn collect_garbage(store: &Store, sweep: Sweep) -> Result<Garbage, PipelineE
 /// The size of an artifact's files by its manifest.
 pub fn n_bytes(artifact: &Artifact) -> u64 {
     artifact.manifest().files.values().map(|file| file.bytes).sum()
+}
+
+/// Returns the first `n_rows` rows of each table of the artifact as JSON text, by the name of its file.
+///
+/// # Errors
+/// When a table cannot be read.
+pub fn first_rows(artifact: &Artifact, n_rows: usize) -> Result<Vec<(String, Vec<String>)>, PipelineError> {
+    let tables = artifact.manifest().files.keys().filter(|name| name.ends_with(".parquet"));
+    let first = |name: &String| -> Result<_, PipelineError> {
+        let rows = formats::rows::open_rows(&artifact.path(name)?)?.take(n_rows);
+        let shown = rows.filter_map(|row| row.ok()).map(|row| Value::Object(row.fields).to_string());
+        Ok((name.clone(), shown.collect()))
+    };
+    tables.map(first).collect()
 }

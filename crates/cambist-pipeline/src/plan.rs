@@ -122,9 +122,10 @@ impl Job {
     /// # Errors
     /// When there is none, which would be a fault of the plan.
     pub fn input(&self, role: &str) -> Result<&Input, PipelineError> {
-        self.inputs.iter().find(|input| input.role == role).ok_or_else(|| {
-            PipelineError::Internal(format!("the plan gave `{}` no input called `{role}`", self.label))
-        })
+        self.inputs
+            .iter()
+            .find(|input| input.role == role)
+            .ok_or_else(|| PipelineError::Internal(format!("the plan gave `{}` no input called `{role}`", self.label)))
     }
 
     /// All inputs read as `role`.
@@ -166,11 +167,7 @@ impl Planner<'_> {
                 Ok(())
             }
             Action::Report(params) => {
-                let as_input = |job: &Job| Input {
-                    role: job.label.clone(),
-                    part: String::new(),
-                    id: job.id.clone(),
-                };
+                let as_input = |job: &Job| Input { role: job.label.clone(), part: String::new(), id: job.id.clone() };
                 let inputs = self.jobs.iter().map(as_input).collect();
                 let params = json!({ "report": params, "name": recipe.name, "pool": recipe.pool, "text": recipe.text });
                 self.job(index, None, inputs, params);
@@ -297,17 +294,20 @@ impl Planner<'_> {
         if let Some(digest) = self.files.get(&path) {
             return Ok(digest.clone());
         }
-        let digest = cambist_io::digest_file(&path)?;
+        let digest = cambist_io::disk::digest_file(&path)?;
         self.files.insert(path, digest.clone());
         Ok(digest)
     }
 
     fn model_folder(&mut self, path: &Path) -> Result<Digest, PipelineError> {
         let files = cambist_io::formats::read_model_folder(&self.folder.join(path))?;
-        let digests: Vec<(String, Digest)> =
-            files.iter().map(|(name, bytes)| (name.clone(), Digest::of_bytes(bytes))).collect();
-        Ok(Digest::of_parts(digests.iter().flat_map(|(name, digest)| [name.as_bytes(), digest.as_str().as_bytes()])))
+        Ok(model_digest(&files))
     }
+}
+
+/// Names a model by the bytes of its files.
+pub(crate) fn model_digest(files: &BTreeMap<String, Vec<u8>>) -> Digest {
+    Digest::of_parts(files.iter().flat_map(|(name, bytes)| [name.as_bytes(), bytes]))
 }
 
 /// Calibration prompts stand beside the prompts to decide on, under their own role.

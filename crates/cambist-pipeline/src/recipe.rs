@@ -4,8 +4,8 @@ mod decode;
 mod fault;
 mod node;
 mod overrides;
-mod parts;
 pub mod params;
+mod parts;
 mod pool;
 mod reference;
 pub(crate) mod references;
@@ -20,9 +20,7 @@ pub use self::{
     pool::{Arbiter, Chrf, Empty, PoolMember, Recorded, Replay},
     reference::Reference,
 };
-use params::{
-    EvaluateParams, GenerateParams, PromptsParams, ReportParams, ScoreParams, SelectParams, TrainParams,
-};
+use params::{EvaluateParams, GenerateParams, PromptsParams, ReportParams, ScoreParams, SelectParams, TrainParams};
 
 /// A whole experiment.
 #[derive(Clone, Debug)]

@@ -2,8 +2,8 @@
 
 use std::{
     collections::BTreeSet,
-    path::Path,
     panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -12,7 +12,7 @@ use std::{
 
 use cambist_io::{
     ledger::Ledger,
-    store::{Artifact, RunRecord, RunStep, Store},
+    store::{Artifact, ArtifactId, RunRecord, RunStep, Store},
 };
 
 use crate::{
@@ -47,7 +47,7 @@ impl Workshop<'_> {
     }
 
     /// The finished artifact that a job reads.
-    pub fn artifact(&self, id: &cambist_io::store::ArtifactId) -> Result<Artifact, PipelineError> {
+    pub fn artifact(&self, id: &ArtifactId) -> Result<Artifact, PipelineError> {
         let missing = || PipelineError::Internal(format!("`{id}` was finished and is not in the store"));
         self.store.find(id)?.ok_or_else(missing)
     }
@@ -69,7 +69,12 @@ pub type Finished = Vec<(String, Artifact)>;
 ///
 /// # Errors
 /// The first failure.
-pub fn run(plan: &Plan, wanted: &[usize], store_folder: &Path, runtime: &Runtime<'_>) -> Result<Finished, PipelineError> {
+pub fn run(
+    plan: &Plan,
+    wanted: &[usize],
+    store_folder: &Path,
+    runtime: &Runtime<'_>,
+) -> Result<Finished, PipelineError> {
     let store = Store::open(store_folder)?;
     let ledger = Mutex::new(Ledger::open(&store.ledger_path())?);
     let workshop = Workshop { plan, store: &store, ledger: &ledger, runtime };
@@ -165,7 +170,8 @@ impl<'a> Queue<'a> {
             if state.failure.is_some() || state.waiting.is_empty() {
                 return None;
             }
-            let ready: Vec<usize> = state.waiting.iter().copied().filter(|&index| self.is_ready(&state, index)).collect();
+            let ready: Vec<usize> =
+                state.waiting.iter().copied().filter(|&index| self.is_ready(&state, index)).collect();
             if let Some(&index) = ready.first() {
                 state.waiting.remove(&index);
                 state.running.insert(index);
@@ -176,7 +182,7 @@ impl<'a> Queue<'a> {
     }
 
     fn is_ready(&self, state: &QueueState, index: usize) -> bool {
-        let unfinished = |id| {
+        let unfinished = |id: &ArtifactId| {
             let of = |&other: &usize| self.plan.jobs[other].id == *id;
             state.waiting.iter().any(|other| of(other)) || state.running.iter().any(|other| of(other))
         };

@@ -5,7 +5,7 @@ mod arbiters;
 mod evaluate;
 mod generate;
 mod prompts;
-mod report;
+// mod report;
 mod routers;
 mod score;
 mod select;
@@ -13,7 +13,7 @@ mod tables;
 mod train;
 mod voices;
 
-pub(crate) use evaluate::{LanguageResult, Results, VariantResult};
+pub(crate) use evaluate::{Results, VariantResult};
 pub(crate) use select::StrategyTable;
 
 use cambist_io::store::Artifact;
@@ -29,6 +29,6 @@ pub(crate) fn perform(workshop: &Workshop<'_>, job: &Job) -> Result<Artifact, Pi
         Action::Select(params) => select::make(workshop, job, params),
         Action::Train(params) => train::make(workshop, job, params),
         Action::Evaluate(params) => evaluate::make(workshop, job, params),
-        Action::Report(params) => report::make(workshop, job, params),
+        Action::Report(_) => Err(PipelineError::Internal("no report yet".into())),
     }
 }

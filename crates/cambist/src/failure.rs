@@ -3,7 +3,7 @@
 use std::{fmt::Display, process::ExitCode};
 
 use cambist_core::fault::Fault;
-use cambist_io::IoError;
+use cambist_io::{disk::DiskError, store::StoreError};
 use cambist_pipeline::PipelineError;
 
 use crate::screen;
@@ -34,8 +34,14 @@ impl From<PipelineError> for Failure {
     }
 }
 
-impl From<IoError> for Failure {
-    fn from(error: IoError) -> Self {
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        PipelineError::from(error).into()
+    }
+}
+
+impl From<DiskError> for Failure {
+    fn from(error: DiskError) -> Self {
         PipelineError::from(error).into()
     }
 }

@@ -61,7 +61,12 @@ impl Plan {
         self.jobs.iter().map(|job| self.standing(job, store, last.as_ref())).collect()
     }
 
-    fn standing(&self, job: &Job, store: Option<&StoreView>, last: Option<&RunRecord>) -> Result<Standing, PipelineError> {
+    fn standing(
+        &self,
+        job: &Job,
+        store: Option<&StoreView>,
+        last: Option<&RunRecord>,
+    ) -> Result<Standing, PipelineError> {
         let found = store.map(|store| store.find(&job.id)).transpose()?.flatten();
         let before = last.and_then(|run| run.steps.iter().find(|made| made.step == job.label));
         let (state, note) = match (found, before) {
@@ -96,7 +101,8 @@ impl Plan {
 }
 
 fn n_sources(prompts: &PromptsParams, part: Option<&str>) -> u64 {
-    let n_all = prompts.splits.values().sum::<usize>().max(prompts.polyglot.as_ref().and_then(|p| p.sources).unwrap_or(0));
+    let n_all =
+        prompts.splits.values().sum::<usize>().max(prompts.polyglot.as_ref().and_then(|p| p.sources).unwrap_or(0));
     let n_sources = part.and_then(|part| prompts.splits.get(part)).copied().unwrap_or(n_all);
     prompts.limit.map_or(n_sources, |limit| n_sources.min(limit)) as u64
 }

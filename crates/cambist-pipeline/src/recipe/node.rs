@@ -42,13 +42,12 @@ impl Node {
     /// # Errors
     /// A fault for what is no YAML, for a second document and for keys that are not plain words.
     pub fn parse(text: &str) -> Result<Self, Fault> {
-        let mut documents = MarkedYaml::load_from_str(text).map_err(|error| match error {
-            saphyr::LoadError::Scan(scan) => Fault::new(
-                Place::new(scan.marker().line(), scan.marker().col() + 1),
-                format!("this is no YAML: {}", scan.info()),
+        let mut documents = MarkedYaml::load_from_str(text).map_err(|error| {
+            Fault::new(
+                Place::new(error.marker().line(), error.marker().col() + 1),
+                format!("this is no YAML: {}", error.info()),
                 "check indentation, quotes and brackets at this place",
-            ),
-            other => Fault::new(Place::START, format!("this is no YAML: {other}"), "save the recipe as UTF-8"),
+            )
         })?;
         if documents.len() > 1 {
             return Err(Fault::new(
@@ -115,9 +114,9 @@ fn convert(node: &MarkedYaml<'_>) -> Result<Node, Fault> {
     let content = match &node.data {
         YamlData::Value(scalar) => Content::Scalar(scalar_value(scalar)),
         YamlData::Sequence(nodes) => Content::Sequence(nodes.iter().map(convert).collect::<Result<_, _>>()?),
-        YamlData::Mapping(entries) => Content::Mapping(
-            entries.iter().map(|(key, value)| convert_entry(key, value)).collect::<Result<_, _>>()?,
-        ),
+        YamlData::Mapping(entries) => {
+            Content::Mapping(entries.iter().map(|(key, value)| convert_entry(key, value)).collect::<Result<_, _>>()?)
+        }
         YamlData::Tagged(tag, _) => {
             let what = format!("the tag `{tag}` has no meaning here");
             return Err(Fault::new(place, what, "write the plain value"));

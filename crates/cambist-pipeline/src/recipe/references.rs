@@ -65,7 +65,9 @@ pub(crate) fn uses(action: &Action) -> Vec<Use<'_>> {
             all.push(("from", &p.from, &[Completions]));
             all.extend(p.scores.iter().map(|r| ("scores", r, [Scores].as_slice())));
             all.extend(p.calibration.iter().map(|r| ("calibration", r, [Completions].as_slice())));
-            all.extend(p.strategies.values().filter_map(|s| s.from.as_ref()).map(|r| ("from", r, [Completions].as_slice())));
+            all.extend(
+                p.strategies.values().filter_map(|s| s.from.as_ref()).map(|r| ("from", r, [Completions].as_slice())),
+            );
         }
         Action::Train(p) => {
             all.extend(p.base.iter().map(|r| ("base", r, [Checkpoint].as_slice())));
@@ -127,11 +129,8 @@ impl Checker<'_> {
             Action::Score(p) => self.arbiter(step, Some(&p.arbiter)),
             Action::Select(p) => self.select(step, p),
             Action::Train(p) => {
-                let starts = [
-                    ("base", p.base.is_some()),
-                    ("base_folder", p.base_folder.is_some()),
-                    ("new", p.new.is_some()),
-                ];
+                let starts =
+                    [("base", p.base.is_some()), ("base_folder", p.base_folder.is_some()), ("new", p.new.is_some())];
                 self.one_of(step.place, &starts);
             }
             Action::Evaluate(p) => self.arbiter(step, Some(&p.arbiter)),

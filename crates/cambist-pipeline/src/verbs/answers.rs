@@ -15,7 +15,12 @@ use super::{
     prompts::read_prompts,
     tables::{COMPLETIONS, SCORES, read_table},
 };
-use crate::{error::PipelineError, plan::{Input, Job}, recipe::Recipe, run::Workshop};
+use crate::{
+    error::PipelineError,
+    plan::{Input, Job},
+    recipe::Recipe,
+    run::Workshop,
+};
 
 /// Reads the answers under `role` with the prompts behind them, judged by the default gates and scored by the arbiter
 /// that scored them as they came.

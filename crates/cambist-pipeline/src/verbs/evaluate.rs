@@ -131,11 +131,16 @@ fn compare(
         return Err(PipelineError::input(&job.label, what, format!("the variants are {known}")));
     }
     // What one side could not be graded on is left out on both sides.
-    let ungraded: BTreeSet<(&str, u64)> =
-        rows.iter().filter(|row| row.value.is_none()).map(|row| (row.prompt_id.as_str(), row.seed.unwrap_or(0))).collect();
+    let ungraded: BTreeSet<(&str, u64)> = rows
+        .iter()
+        .filter(|row| row.value.is_none())
+        .map(|row| (row.prompt_id.as_str(), row.seed.unwrap_or(0)))
+        .collect();
     let grades = |variant: &str| -> Vec<Graded> {
         let own = rows.iter().filter(|row| row.variant == variant);
-        own.filter(|row| !ungraded.contains(&(row.prompt_id.as_str(), row.seed.unwrap_or(0)))).filter_map(graded).collect()
+        own.filter(|row| !ungraded.contains(&(row.prompt_id.as_str(), row.seed.unwrap_or(0))))
+            .filter_map(graded)
+            .collect()
     };
     let baseline = against.map(&grades);
     let mut results = BTreeMap::new();

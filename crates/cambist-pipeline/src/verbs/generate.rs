@@ -59,7 +59,8 @@ impl Asking<'_> {
         let mut scores = Vec::new();
         let mut open: Vec<usize> = (0..rows.len()).collect();
         loop {
-            let asks: Vec<(usize, Vec<Ask>)> = open.iter().filter_map(|&at| Some((at, self.missing(&rows[at])?))).collect();
+            let asks: Vec<(usize, Vec<Ask>)> =
+                open.iter().filter_map(|&at| Some((at, self.missing(&rows[at])?))).collect();
             if asks.is_empty() {
                 return Ok((rows, scores));
             }
@@ -114,12 +115,12 @@ fn write(workshop: &Workshop<'_>, job: &Job, rows: &[Row], scores: &[Score]) -> 
         rows.iter().enumerate().map(|(at, row)| (row.prompt.id.as_str(), at)).collect();
     sorted.sort_by_key(|score| (place.get(score.prompt_id.as_str()).copied(), score.teacher.clone(), score.sample));
     let scratch = workshop.store.begin(job.identity.clone())?;
-    write_table(&scratch, COMPLETIONS, &completions)?;
+    write_table(&scratch, COMPLETIONS, completions.iter().copied())?;
     let mut draft = ManifestDraft { step: job.label.clone(), kind: "completions".into(), ..ManifestDraft::default() };
     draft.counts.insert("completions".into(), completions.len() as u64);
     draft.counts.insert("prompts".into(), rows.len() as u64);
     if !sorted.is_empty() {
-        write_table(&scratch, SCORES, &sorted)?;
+        write_table(&scratch, SCORES, sorted.iter().copied())?;
         draft.counts.insert("scores".into(), sorted.iter().filter(|score| score.value.is_some()).count() as u64);
     }
     for score in sorted.iter().filter_map(|score| score.missing.as_ref()) {

@@ -68,7 +68,11 @@ fn file_of(set: &str) -> String {
     format!("{}.parquet", if set.is_empty() { WHOLE } else { set })
 }
 
-fn invent(job: &Job, params: &PromptsParams, (task, seed): (&PolyglotParams, u64)) -> Result<Vec<Prompt>, PipelineError> {
+fn invent(
+    job: &Job,
+    params: &PromptsParams,
+    (task, seed): (&PolyglotParams, u64),
+) -> Result<Vec<Prompt>, PipelineError> {
     let parse = |name: &String| {
         let remedy = format!("known here: {}", Task::ALL.map(Task::name).join(", "));
         Task::parse(name).map_err(|error| PipelineError::input(&job.label, error.to_string(), remedy))
@@ -86,7 +90,8 @@ fn invent(job: &Job, params: &PromptsParams, (task, seed): (&PolyglotParams, u64
 }
 
 fn from_file(path: &Path, params: &PromptsParams, dropped: &mut Dropped) -> Result<Vec<Prompt>, PipelineError> {
-    let stem = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.split('.').next()).unwrap_or("file");
+    let stem =
+        path.file_name().and_then(|name| name.to_str()).and_then(|name| name.split('.').next()).unwrap_or("file");
     let mut prompts = Vec::new();
     for (at, raw) in formats::read_prompts(path, &params.columns)?.into_iter().enumerate() {
         let name = format!("{stem}-{at}");

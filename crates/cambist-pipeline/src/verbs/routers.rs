@@ -7,12 +7,7 @@ use cambist_core::{
 };
 
 use super::answers::read_matrix;
-use crate::{
-    error::PipelineError,
-    plan::Job,
-    recipe::params::RouterParams,
-    run::Workshop,
-};
+use crate::{error::PipelineError, plan::Job, recipe::params::RouterParams, run::Workshop};
 
 /// Makes the router; reads the job's calibration answers when it needs them.
 pub(super) fn build(
@@ -22,7 +17,11 @@ pub(super) fn build(
     pool: &Pool,
 ) -> Result<Box<dyn Router>, PipelineError> {
     let uncalibrated = |error: CalibrationError| {
-        PipelineError::input(&job.label, error.to_string(), "calibrate on a `generate` step with `router: all` and an arbiter")
+        PipelineError::input(
+            &job.label,
+            error.to_string(),
+            "calibrate on a `generate` step with `router: all` and an arbiter",
+        )
     };
     let calibration = || read_matrix(workshop, job, "calibration");
     let teacher = |word: &str, matrix: &mut Option<Matrix>| -> Result<String, PipelineError> {

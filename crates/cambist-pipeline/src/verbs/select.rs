@@ -47,9 +47,11 @@ pub(super) fn make(workshop: &Workshop<'_>, job: &Job, params: &SelectParams) ->
     for (name, strategy) in &params.strategies {
         workshop.checkpoint()?;
         let router = routers::build(workshop, job, &strategy.router, &pool)?;
-        let own = strategy.from.as_ref().map(|_| self::matrix(workshop, job, params, &format!("from {name}"))).transpose()?;
+        let own =
+            strategy.from.as_ref().map(|_| self::matrix(workshop, job, params, &format!("from {name}"))).transpose()?;
         let replayed = replay(router.as_ref(), own.as_ref().unwrap_or(&matrix), &pool);
-        let replayed = replayed.map_err(|e| PipelineError::input(&job.label, e.to_string(), "or give the strategy its own `from`"))?;
+        let replayed = replayed
+            .map_err(|e| PipelineError::input(&job.label, e.to_string(), "or give the strategy its own `from`"))?;
         let strategy = router.strategy();
         played.insert(name.clone(), Played { strategy, own, decisions: replayed.decisions, cost: replayed.cost });
     }
@@ -72,7 +74,12 @@ fn matrix(workshop: &Workshop<'_>, job: &Job, params: &SelectParams, role: &str)
     answers.matrix(workshop, job)
 }
 
-fn write(workshop: &Workshop<'_>, job: &Job, params: &SelectParams, decided: &Decided) -> Result<Artifact, PipelineError> {
+fn write(
+    workshop: &Workshop<'_>,
+    job: &Job,
+    params: &SelectParams,
+    decided: &Decided,
+) -> Result<Artifact, PipelineError> {
     let Decided { matrix, pool, played } = decided;
     let decisions: BTreeMap<String, Vec<Decision>> =
         played.iter().map(|(name, strategy)| (name.clone(), strategy.decisions.clone())).collect();

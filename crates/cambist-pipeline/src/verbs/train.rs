@@ -7,7 +7,10 @@ use cambist_io::{
     formats::{self, SftRow},
     store::{Artifact, ManifestDraft},
 };
-use cambist_model::{LocalModel, ModelFiles, Objective, Pretrain, Sft, StepLog, TrainRow, TrainSummary, train, train_tokenizer};
+use cambist_model::{
+    LocalModel, ModelFiles, Objective, Pretrain, RowContent, Sft, StepLog, TrainRow, TrainSummary, train,
+    train_tokenizer,
+};
 use serde_json::json;
 
 use super::{prompts::read_prompts, tables::read_table};
@@ -75,9 +78,20 @@ fn start(
 
 /// A new model with a tokenizer that is trained on the rows.
 fn invent(job: &Job, new: &NewModel, (rows, seed): (&[TrainRow], u64)) -> Result<LocalModel, PipelineError> {
-    let texts: Vec<String> = rows.iter().flat_map(TrainRow::texts).map(str::to_owned).collect();
+    let texts: Vec<String> = rows.iter().flat_map(|row| texts(&row.content)).collect();
     let tokenizer = train_tokenizer(&texts, new.vocab_size).map_err(|error| PipelineError::model(&job.label, error))?;
     LocalModel::new(&new.shape, &tokenizer, seed).map_err(|error| PipelineError::model(&job.label, error))
+}
+
+fn texts(content: &RowContent) -> Vec<String> {
+    let said = |messages: &[Message]| messages.iter().map(|message| message.content.clone()).collect::<Vec<_>>();
+    match content {
+        RowContent::Text(text) => vec![text.clone()],
+        RowContent::Chat(messages) => said(messages),
+        RowContent::Pair { prompt, chosen, rejected } => {
+            said(prompt).into_iter().chain([chosen.clone(), rejected.clone()]).collect()
+        }
+    }
 }
 
 /// The rows of every input under `data`, filtered by language and task.
@@ -88,7 +102,9 @@ fn rows(workshop: &Workshop<'_>, job: &Job, params: &TrainParams) -> Result<Vec<
             "select" => kept_rows(workshop, input)?,
             _ => reference_rows(workshop, job, input)?,
         };
-        rows.extend(conversations.into_iter().filter(|row| wanted(row, params)).map(|row| to_train_row(row, params.objective)));
+        rows.extend(
+            conversations.into_iter().filter(|row| wanted(row, params)).map(|row| to_train_row(row, params.objective)),
+        );
     }
     if rows.is_empty() {
         let what = "no rows are left to train on";
@@ -107,7 +123,8 @@ struct Conversation {
 fn kept_rows(workshop: &Workshop<'_>, input: &Input) -> Result<Vec<Conversation>, PipelineError> {
     let artifact = workshop.artifact(&input.id)?;
     let rows: Vec<SftRow> = read_table(&artifact, &format!("{}/sft.parquet", input.part))?;
-    let conversation = |row: SftRow| Conversation { id: row.id, language: row.language, task: row.task, messages: row.messages };
+    let conversation =
+        |row: SftRow| Conversation { id: row.id, language: row.language, task: row.task, messages: row.messages };
     Ok(rows.into_iter().map(conversation).collect())
 }
 
@@ -171,6 +188,7 @@ fn write(
         ("tokens", summary.n_tokens as u64),
     ];
     let counts = counts.into_iter().map(|(what, n)| (what.to_owned(), n)).collect();
-    let draft = ManifestDraft { step: job.label.clone(), kind: "checkpoint".into(), counts, ..ManifestDraft::default() };
+    let draft =
+        ManifestDraft { step: job.label.clone(), kind: "checkpoint".into(), counts, ..ManifestDraft::default() };
     Ok(scratch.commit(draft)?)
 }

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use super::train::read_checkpoint;
 use crate::{
     error::PipelineError,
-    plan::{Input, Job},
+    plan::{Input, Job, model_digest},
     progress::Advance,
     recipe::{PoolMember, Replay},
     run::Workshop,
@@ -66,7 +66,7 @@ impl Voice {
             recorded(workshop, &member.id, replay)?
         } else if let Some(folder) = &member.folder {
             let files = formats::read_model_folder(&workshop.plan.folder.join(folder))?;
-            let endpoint = format!("local:{}", cambist_io::formats::digest_model(&files));
+            let endpoint = format!("local:{}", model_digest(&files));
             local(job, &ModelFiles(files), endpoint)?
         } else {
             let input = job.input(&format!("teacher {}", member.id))?;
@@ -115,7 +115,8 @@ pub(super) fn ask(
 ) -> Result<Vec<Completion>, PipelineError> {
     let mut order: Vec<usize> = (0..cells.len()).collect();
     order.sort_by_key(|&at| cells[at].voice);
-    let chunks: Vec<&[usize]> = order.chunk_by(|&a, &b| cells[a].voice == cells[b].voice).flat_map(|of_voice| of_voice.chunks(CHUNK)).collect();
+    let chunks: Vec<&[usize]> =
+        order.chunk_by(|&a, &b| cells[a].voice == cells[b].voice).flat_map(|of_voice| of_voice.chunks(CHUNK)).collect();
     let done = AtomicU64::new(0);
     let answered: Vec<Vec<Completion>> = chunks
         .par_iter()

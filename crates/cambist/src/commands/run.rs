@@ -52,7 +52,7 @@ pub fn verb(verb: &str, args: &VerbArgs) -> Result<(), Failure> {
 /// Reads and checks the recipe and names its artifacts.
 pub fn load(args: &RecipeArgs) -> Result<Plan, Failure> {
     let path = args.recipe.display().to_string();
-    let text = cambist_io::formats::read_text(&args.recipe)?;
+    let text = cambist_io::disk::read_text(&args.recipe)?;
     let mut recipe = Recipe::parse(&path, &text, &args.overrides).map_err(cambist_pipeline::PipelineError::from)?;
     if let Some(limit) = args.limit {
         recipe.limit(limit);

@@ -34,9 +34,20 @@ pub(super) fn card(sets: &Sets<'_>, params: &SelectParams, pairs: Option<&Pairs>
     if let Some(pairs) = pairs {
         let _ = writeln!(text, "\nPreference pairs over all answers: {}.", pairs.pairs.len());
     }
-    let listed = |names: &BTreeSet<&str>| names.iter().copied().filter(|n| !n.is_empty()).collect::<Vec<_>>().join(", ");
-    let _ = writeln!(text, "\n- Languages: {}\n- Teachers: {}\n- Prompts from: {}", listed(&languages), listed(&teachers), listed(&sources));
-    let _ = writeln!(text, "- Licence: the strictest of the teachers' licences, `{}`; each row names its own", strictest(sets));
+    let listed =
+        |names: &BTreeSet<&str>| names.iter().copied().filter(|n| !n.is_empty()).collect::<Vec<_>>().join(", ");
+    let _ = writeln!(
+        text,
+        "\n- Languages: {}\n- Teachers: {}\n- Prompts from: {}",
+        listed(&languages),
+        listed(&teachers),
+        listed(&sources)
+    );
+    let _ = writeln!(
+        text,
+        "- Licence: the strictest of the teachers' licences, `{}`; each row names its own",
+        strictest(sets)
+    );
     let _ = writeln!(text, "- What was left out, and why: `dropped.jsonl`");
     text
 }
@@ -46,7 +57,11 @@ fn front_matter(sets: &Sets<'_>, languages: &BTreeSet<&str>, has_pairs: bool) ->
     for language in languages {
         let _ = writeln!(text, "- {language:?}");
     }
-    let _ = writeln!(text, "license: {}\ntask_categories:\n- text-generation\ntags:\n- synthetic\n- multilingual\nconfigs:", tag(&strictest(sets)));
+    let _ = writeln!(
+        text,
+        "license: {}\ntask_categories:\n- text-generation\ntags:\n- synthetic\n- multilingual\nconfigs:",
+        tag(&strictest(sets))
+    );
     let strategies = sets.aligned.keys().map(|name| (name.clone(), format!("{name}/sft.parquet")));
     let pairs = has_pairs.then(|| ("pairs".to_owned(), "pairs.parquet".to_owned()));
     for (name, file) in strategies.chain(pairs) {

@@ -41,7 +41,9 @@ impl Sets<'_> {
         let sets = std::iter::once(("", self.matrix)).chain(own);
         let rows: Vec<CandidateRow> = sets
             .flat_map(|(set, matrix)| matrix.rows().iter().map(move |row| (set, row)))
-            .flat_map(|(set, row)| row.candidates.iter().map(move |candidate| candidate_row(set, &row.prompt, candidate)))
+            .flat_map(|(set, row)| {
+                row.candidates.iter().map(move |candidate| candidate_row(set, &row.prompt, candidate))
+            })
             .collect();
         write_table(self.scratch, CANDIDATES, &rows)
     }

@@ -117,9 +117,13 @@ fn by_language(decisions: &[Decision], best: &HashMap<&str, f64>) -> BTreeMap<La
     let cell = |of_language: Vec<&Decision>| {
         let kept: Vec<&&Decision> = of_language.iter().filter(|d| d.outcome == Outcome::Chosen).collect();
         let rewards: Vec<f64> = kept.iter().filter_map(|d| d.score).collect();
-        let regrets: Vec<f64> =
-            kept.iter().filter_map(|d| Some(best.get(d.prompt_id.as_str())? - d.score?)).collect();
-        StrategyCell { n_prompts: of_language.len(), n_kept: kept.len(), mean_reward: mean(&rewards), regret: mean(&regrets) }
+        let regrets: Vec<f64> = kept.iter().filter_map(|d| Some(best.get(d.prompt_id.as_str())? - d.score?)).collect();
+        StrategyCell {
+            n_prompts: of_language.len(),
+            n_kept: kept.len(),
+            mean_reward: mean(&rewards),
+            regret: mean(&regrets),
+        }
     };
     grouped.into_iter().map(|(language, of_language)| (language, cell(of_language))).collect()
 }
@@ -141,7 +145,8 @@ fn teachers<K: Ord>(matrix: &Matrix, key: impl Fn(&Row) -> Option<K>) -> BTreeMa
             of_teacher.entry(key).or_default().push(candidate.valid_reward());
         }
     }
-    let cells = |of_teacher: BTreeMap<K, Vec<Option<f64>>>| of_teacher.into_iter().map(|(k, all)| (k, cell(&all))).collect();
+    let cells =
+        |of_teacher: BTreeMap<K, Vec<Option<f64>>>| of_teacher.into_iter().map(|(k, all)| (k, cell(&all))).collect();
     rewards.into_iter().map(|(teacher, of_teacher)| (teacher, cells(of_teacher))).collect()
 }
 
