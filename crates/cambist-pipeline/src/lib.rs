@@ -18,6 +18,8 @@ mod verbs;
 
 pub mod report;
 
+pub mod summary;
+
 pub mod inspect;
 
 pub mod progress;

@@ -42,18 +42,18 @@ pub(crate) struct Workshop<'a> {
 
 impl Workshop<'_> {
     /// The ledger, for one batch.
-    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The finished artifact that a job reads.
-    pub fn artifact(&self, id: &ArtifactId) -> Result<Artifact, PipelineError> {
+    pub(crate) fn artifact(&self, id: &ArtifactId) -> Result<Artifact, PipelineError> {
         let missing = || PipelineError::Internal(format!("`{id}` was finished and is not in the store"));
         self.store.find(id)?.ok_or_else(missing)
     }
 
     /// Stops here when the user asked for it.
-    pub fn checkpoint(&self) -> Result<(), PipelineError> {
+    pub(crate) fn checkpoint(&self) -> Result<(), PipelineError> {
         if self.runtime.stop.load(Ordering::Relaxed) { Err(PipelineError::Interrupted) } else { Ok(()) }
     }
 }

@@ -13,8 +13,8 @@ mod tables;
 mod train;
 mod voices;
 
+
 pub(crate) use evaluate::{Results, VariantResult};
-pub(crate) use select::StrategyTable;
 
 use cambist_io::store::Artifact;
 

@@ -16,7 +16,7 @@ use super::{
 ///
 /// # Errors
 /// All faults that can be told apart, at their places.
-pub fn decode<T: DeserializeOwned>(node: &Node) -> Result<T, Vec<Fault>> {
+pub(super) fn decode<T: DeserializeOwned>(node: &Node) -> Result<T, Vec<Fault>> {
     let whole = match serde_json::from_value::<T>(node.to_json()) {
         Ok(value) => return Ok(value),
         Err(error) => error.to_string(),
@@ -59,7 +59,7 @@ fn explain(message: &str, node: &Node, place: Place) -> Fault {
 }
 
 /// Returns the fault of a name that is not among the known ones, with the nearest one as the remedy.
-pub fn unknown(place: Place, (kind, name): (&str, &str), known: &[&str]) -> Fault {
+pub(super) fn unknown(place: Place, (kind, name): (&str, &str), known: &[&str]) -> Fault {
     let list = known.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
     let nearest = known.iter().map(|word| (strsim::damerau_levenshtein(word, name), word)).min();
     let remedy = match nearest {

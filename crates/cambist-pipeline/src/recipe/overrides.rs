@@ -12,7 +12,7 @@ use super::{
 ///
 /// # Errors
 /// When there is no `=`, the value is no YAML, or the path leads nowhere.
-pub fn apply(root: &mut Node, assignment: &str) -> Result<(), Fault> {
+pub(super) fn apply(root: &mut Node, assignment: &str) -> Result<(), Fault> {
     let fault = |what: String, remedy: &str| Fault::new(Place::START, what, remedy);
     let Some((path, value)) = assignment.split_once('=') else {
         let what = format!("the override `{assignment}` has no `=`");

@@ -45,7 +45,7 @@ pub(super) struct Answers<'a> {
 
 impl Answers<'_> {
     /// Puts answers, rewards and verdicts together.
-    pub fn matrix(self, workshop: &Workshop<'_>, job: &Job) -> Result<Matrix, PipelineError> {
+    pub(super) fn matrix(self, workshop: &Workshop<'_>, job: &Job) -> Result<Matrix, PipelineError> {
         let by_id: HashMap<&str, &Prompt> = self.prompts.iter().map(|prompt| (prompt.id.as_str(), prompt)).collect();
         let mut candidates = Vec::new();
         for input in &self.completions {

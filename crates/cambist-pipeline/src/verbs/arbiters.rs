@@ -18,7 +18,7 @@ pub(super) struct Scorer {
 
 impl Scorer {
     /// Opens the arbiter that the recipe calls `id`.
-    pub fn open(workshop: &Workshop<'_>, id: &str) -> Result<Self, PipelineError> {
+    pub(super) fn open(workshop: &Workshop<'_>, id: &str) -> Result<Self, PipelineError> {
         let Some(declared) = workshop.plan.recipe.arbiters.iter().find(|arbiter| arbiter.id == id) else {
             return Err(PipelineError::Internal(format!("the arbiter `{id}` passed the check and is not there")));
         };
@@ -38,7 +38,7 @@ impl Scorer {
     }
 
     /// Scores one answer; what the arbiter cannot say is missing.
-    pub fn score(&self, prompt: &Prompt, completion: &Completion) -> Result<Score, PipelineError> {
+    pub(super) fn score(&self, prompt: &Prompt, completion: &Completion) -> Result<Score, PipelineError> {
         let given = score(self.arbiter.as_ref(), prompt, completion);
         let given = given.map_err(|error| PipelineError::input(&self.name, error.to_string(), "mend the scores"))?;
         Ok(Score { arbiter: self.name.clone(), ..given })

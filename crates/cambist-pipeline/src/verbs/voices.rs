@@ -61,7 +61,7 @@ enum Speaker {
 
 impl Voice {
     /// Opens a member of the pool.
-    pub fn open(workshop: &Workshop<'_>, job: &Job, member: &PoolMember) -> Result<Self, PipelineError> {
+    pub(super) fn open(workshop: &Workshop<'_>, job: &Job, member: &PoolMember) -> Result<Self, PipelineError> {
         let speaker = if let Some(replay) = &member.replay {
             recorded(workshop, &member.id, replay)?
         } else if let Some(folder) = &member.folder {
@@ -76,7 +76,7 @@ impl Voice {
     }
 
     /// Opens a checkpoint that this recipe trained, under the name `name`.
-    pub fn of_checkpoint(workshop: &Workshop<'_>, job: &Job, input: &Input, name: &str) -> Result<Self, PipelineError> {
+    pub(super) fn of_checkpoint(workshop: &Workshop<'_>, job: &Job, input: &Input, name: &str) -> Result<Self, PipelineError> {
         Ok(Self { name: name.to_owned(), price: Price::default(), speaker: trained(workshop, job, input)? })
     }
 }

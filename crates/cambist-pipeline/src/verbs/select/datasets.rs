@@ -36,7 +36,7 @@ pub(super) struct Sets<'a> {
 
 impl Sets<'_> {
     /// `candidates.parquet`: every answer with its reward and verdict.
-    pub fn candidates(&self, played: &BTreeMap<String, Played>) -> Result<(), PipelineError> {
+    pub(super) fn candidates(&self, played: &BTreeMap<String, Played>) -> Result<(), PipelineError> {
         let own = played.iter().filter_map(|(name, strategy)| Some((name.as_str(), strategy.own.as_ref()?)));
         let sets = std::iter::once(("", self.matrix)).chain(own);
         let rows: Vec<CandidateRow> = sets
@@ -49,7 +49,7 @@ impl Sets<'_> {
     }
 
     /// `decisions.parquet`: what each strategy decided about each prompt.
-    pub fn decisions(&self, played: &BTreeMap<String, Played>) -> Result<(), PipelineError> {
+    pub(super) fn decisions(&self, played: &BTreeMap<String, Played>) -> Result<(), PipelineError> {
         let row = |name: &String, strategy: &Played, decision: &Decision| DecisionRow {
             name: name.clone(),
             set: if strategy.own.is_some() { name.clone() } else { String::new() },
@@ -63,7 +63,7 @@ impl Sets<'_> {
     }
 
     /// `<strategy>/sft.parquet` and `.jsonl`: one conversation for each kept prompt.
-    pub fn sft(&self, played: &BTreeMap<String, Played>) -> Result<(), PipelineError> {
+    pub(super) fn sft(&self, played: &BTreeMap<String, Played>) -> Result<(), PipelineError> {
         for (name, strategy) in played {
             let kept: HashSet<&str> = self.aligned[name].prompt_ids.iter().map(String::as_str).collect();
             let matrix = strategy.own.as_ref().unwrap_or(self.matrix);
@@ -85,7 +85,7 @@ impl Sets<'_> {
     }
 
     /// `pairs.parquet` and `.jsonl`: preference pairs over all answers, in TRL's conversational shape.
-    pub fn pairs(&self, pairs: &Pairs) -> Result<(), PipelineError> {
+    pub(super) fn pairs(&self, pairs: &Pairs) -> Result<(), PipelineError> {
         let rows_by_id: HashMap<&str, _> = self.matrix.rows().iter().map(|row| (row.prompt.id.as_str(), row)).collect();
         let rows: Vec<PreferenceRow> = pairs
             .pairs
@@ -116,7 +116,7 @@ impl Sets<'_> {
     }
 
     /// `dropped.jsonl`: every prompt that a set left out, and why.
-    pub fn dropped(&self, pairs: Option<&Pairs>) -> Result<(), PipelineError> {
+    pub(super) fn dropped(&self, pairs: Option<&Pairs>) -> Result<(), PipelineError> {
         let of_strategies = self.aligned.iter().flat_map(|(name, strategy)| {
             let line = move |d: &cambist_core::align::Dropped| {
                 json!({ "set": name, "prompt_id": d.prompt_id, "reason": d.reason, "lacking": d.lacking })
@@ -130,7 +130,7 @@ impl Sets<'_> {
     }
 
     /// `README.md`: the dataset card.
-    pub fn card(&self, params: &SelectParams, pairs: Option<&Pairs>) -> Result<(), PipelineError> {
+    pub(super) fn card(&self, params: &SelectParams, pairs: Option<&Pairs>) -> Result<(), PipelineError> {
         let text = card(self, params, pairs);
         Ok(self.scratch.write("README.md", text.as_bytes())?)
     }
@@ -158,7 +158,7 @@ impl Sets<'_> {
     }
 
     /// The licence of a teacher's answers.
-    pub fn license(&self, teacher: &str) -> String {
+    pub(super) fn license(&self, teacher: &str) -> String {
         let member = self.recipe.pool.iter().find(|member| member.id == teacher);
         member.map_or_else(|| "unknown".to_owned(), |member| member.license.clone())
     }

@@ -71,7 +71,7 @@ pub(crate) struct TeacherCell {
 
 impl StrategyTable {
     /// The table as the file `strategies.json`.
-    pub fn to_json(&self) -> Result<Vec<u8>, PipelineError> {
+    pub(crate) fn to_json(&self) -> Result<Vec<u8>, PipelineError> {
         serde_json::to_vec_pretty(self).map_err(|error| PipelineError::Internal(format!("the strategy table: {error}")))
     }
 }

@@ -1,0 +1,152 @@
+//! The closing screen: whether arbitrage paid, by how much, in which languages.
+
+use std::path::Path;
+
+use cambist_core::metrics::{Estimate, WinRate};
+use cambist_io::store::Artifact;
+use serde_json::Value;
+
+use crate::{
+    error::PipelineError,
+    recipe::{Action, Recipe, params::RouterParams},
+    run::Finished,
+    verbs::{Results, VariantResult},
+};
+
+/// Returns the results of every `evaluate` step as JSON, in the order of the steps.
+///
+/// # Errors
+/// When an artifact cannot be read.
+pub fn results_json(finished: &Finished) -> Result<Vec<Value>, PipelineError> {
+    let parse = |artifact: &Artifact| {
+        serde_json::from_slice(&artifact.read("results.json")?).map_err(|e| PipelineError::Internal(e.to_string()))
+    };
+    finished.iter().filter(|(_, artifact)| artifact.manifest().kind == "results").map(|(_, a)| parse(a)).collect()
+}
+
+/// Returns the lines that close a run on a terminal: a verdict and a table for each `evaluate` step, then where to look
+/// next. `store` is the store's folder as the user wrote it.
+///
+/// # Errors
+/// When an artifact cannot be read.
+pub fn closing_lines(recipe: &Recipe, finished: &Finished, store: &Path) -> Result<Vec<String>, PipelineError> {
+    let mut lines = Vec::new();
+    for (label, artifact) in finished {
+        if artifact.manifest().kind == "results" {
+            lines.push(String::new());
+            lines.extend(verdict(recipe, &read_results(artifact)?));
+            lines.push(format!("why: cambist why {}.{label}", recipe.name));
+        }
+    }
+    let run = store.join("runs").join(&recipe.name);
+    for (label, artifact) in finished {
+        if artifact.manifest().kind == "report" {
+            lines.push(format!("report: {}", run.join(label).join("report.html").display()));
+        }
+    }
+    if lines.is_empty() {
+        let last = finished.last().map(|(label, _)| format!("; look at one with: cambist show {}.{label}", recipe.name));
+        lines.push(format!("{} artifacts in {}{}", finished.len(), run.display(), last.unwrap_or_default()));
+    }
+    Ok(lines)
+}
+
+/// Reads the results of an `evaluate` artifact.
+pub(crate) fn read_results(artifact: &Artifact) -> Result<Results, PipelineError> {
+    serde_json::from_slice(&artifact.read("results.json")?).map_err(|error| {
+        PipelineError::input(&artifact.manifest().id.to_string(), error.to_string(), "run the step again after `cambist gc`")
+    })
+}
+
+/// The names of the strategies that ask everybody and keep the best: reward-based routing.
+pub(crate) fn reward_based(recipe: &Recipe) -> Vec<&str> {
+    let strategies = recipe.steps.iter().filter_map(|step| match &step.action {
+        Action::Select(params) => Some(params.strategies.iter()),
+        _ => None,
+    });
+    strategies.flatten().filter(|(_, s)| s.router == RouterParams::All).map(|(name, _)| name.as_str()).collect()
+}
+
+fn verdict(recipe: &Recipe, results: &Results) -> Vec<String> {
+    let mut lines = Vec::new();
+    for name in reward_based(recipe) {
+        let rate = results.variants.get(name).and_then(|variant| variant.versus.as_ref()?.macro_mean.as_ref());
+        if let (Some(rate), Some(against)) = (rate, &results.against) {
+            lines.push(sentence(name, against, rate));
+        }
+    }
+    lines.push(String::new());
+    lines.extend(table(results));
+    lines.push(String::new());
+    lines
+}
+
+/// `reward beat single by 12.3 points [8.1, 16.4] ...`, or that it did not.
+pub(crate) fn sentence(name: &str, against: &str, rate: &WinRate) -> String {
+    let difference = &rate.difference_points;
+    let verb = match difference.interval {
+        Some(interval) if interval.low > 0.0 => "beat",
+        Some(interval) if interval.high < 0.0 => "lost to",
+        _ => "did not clearly differ from",
+    };
+    let relative = rate.relative_percent.map(|r| format!(", {:+.0} % relative", r.value)).unwrap_or_default();
+    format!(
+        "the student of `{name}` {verb} the student of `{against}`: wins minus losses {} points{relative}\n\
+         (95 % interval over {} sources; {} prompts, {} seeds, mean over languages)",
+        estimate(difference),
+        rate.n_clusters,
+        rate.n_prompts,
+        rate.n_seeds,
+    )
+}
+
+fn estimate(of: &Estimate) -> String {
+    match of.interval {
+        Some(interval) => format!("{:+.1} [{:+.1}, {:+.1}]", of.value, interval.low, interval.high),
+        None => format!("{:+.1} (no interval)", of.value),
+    }
+}
+
+/// Accuracy by language and variant, in percent, with the difference to the baseline beside it.
+fn table(results: &Results) -> Vec<String> {
+    let names: Vec<&String> = results.variants.keys().collect();
+    let languages: Vec<String> = results
+        .variants
+        .values()
+        .next()
+        .map(|variant| variant.accuracy.languages.keys().map(|l| l.as_str().to_owned()).collect())
+        .unwrap_or_default();
+    let mut header = format!("{:<10} {:>5}", "language", "n");
+    for name in &names {
+        header += &format!("  {:>24}", if name.is_empty() { "accuracy" } else { name });
+    }
+    let mut lines = vec![header];
+    for language in languages.iter().map(String::as_str).chain(["all"]) {
+        let n_prompts = results.variants.values().next().and_then(|v| accuracy(v, language)).map_or(0, |a| a.n_prompts);
+        let mut line = format!("{language:<10} {n_prompts:>5}");
+        for name in &names {
+            line += &format!("  {:>24}", cell(&results.variants[*name], language));
+        }
+        lines.push(line);
+    }
+    lines.push("accuracy in percent; in brackets wins minus losses against the baseline, 95 % interval".to_owned());
+    lines
+}
+
+fn accuracy<'a>(variant: &'a VariantResult, language: &str) -> Option<&'a cambist_core::metrics::Accuracy> {
+    let of_language = variant.accuracy.languages.iter().find(|(tag, _)| tag.as_str() == language).map(|(_, a)| a);
+    if language == "all" { variant.accuracy.macro_mean.as_ref() } else { of_language }
+}
+
+fn cell(variant: &VariantResult, language: &str) -> String {
+    let Some(accuracy) = accuracy(variant, language) else { return "n/a".to_owned() };
+    let percent = format!("{:.1}", 100.0 * accuracy.mean.value);
+    let rate = variant.versus.as_ref().and_then(|versus| {
+        let of_language = versus.languages.iter().find(|(tag, _)| tag.as_str() == language).map(|(_, rate)| rate);
+        if language == "all" { versus.macro_mean.as_ref() } else { of_language }
+    });
+    match rate.and_then(|rate| rate.difference_points.interval) {
+        Some(interval) => format!("{percent} [{:+.1}, {:+.1}]", interval.low, interval.high),
+        None => percent,
+    }
+}
