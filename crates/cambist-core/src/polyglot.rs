@@ -8,9 +8,10 @@
 //! question marks and signs, where the nominative stands in every language. *Why*: a template that declines Russian
 //! months or Arabic duals is wrong somewhere. *The price*: some sentences are terser than a person's.
 //!
-//! Sources are drawn by name ([`Chance`](crate::chance::Chance)): the n-th source of a task depends on the seed alone, so a larger set
-//! extends a smaller one, and adding a language or a task leaves all other prompts as they were. Within a task all
-//! sources differ, and every instruction shows all of its parameters: no two prompts of one language read the same.
+//! Sources are drawn by name ([`Chance`](crate::chance::Chance)): the n-th source of a task depends on the seed alone,
+//! so a larger set extends a smaller one, and adding a language or a task leaves all other prompts as they were. Within
+//! a task all sources differ, and every instruction shows all of its parameters: no two prompts of one language read
+//! the same.
 //!
 //! *Digits.* References use the digits that CLDR has for the language as such; in Arabic these are 0 to 9, and
 //! Arabic-Indic digits are accepted too.

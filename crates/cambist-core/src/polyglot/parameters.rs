@@ -82,6 +82,17 @@ impl Parameters {
             Self::DateShift(..) => Task::DateShift,
         }
     }
+
+    /// What makes sources different: names to sort and numbers to add up are the same question in any order.
+    pub(super) fn in_order(&self) -> Self {
+        let mut ordered = self.clone();
+        match &mut ordered {
+            Self::SortNames(names) => names.sort(),
+            Self::Addition(terms) => terms.sort(),
+            _ => {}
+        }
+        ordered
+    }
 }
 
 /// A day of the Gregorian calendar, from 1950 to 2049 as drawn.

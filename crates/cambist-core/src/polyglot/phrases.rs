@@ -36,10 +36,10 @@ pub(super) type Phrasings = [&'static str; 3];
 
 /// The sentences and habits of one language. What CLDR knows is not here.
 pub(super) struct Phrases {
-    /// The language's BCP-47 tag.
+    /// The language's BCP-47 tag; references are written as CLDR has it for this locale.
     pub(super) tag: &'static str,
-    /// The CLDR locales whose forms are right, the one that references are written in first.
-    pub(super) locales: &'static [&'static str],
+    /// Other CLDR locales whose forms are as right.
+    pub(super) other_locales: &'static [&'static str],
     /// What stands between the words of a bare enumeration.
     pub(super) comma: &'static str,
     /// What may end an answer.

@@ -45,7 +45,7 @@ impl Iterator for Sources {
                 self.task,
                 &mut Chance::new(self.seed, &["polyglot", self.task.name(), "parameters", &draw]),
             );
-            if self.seen.insert(parameters.clone()) {
+            if self.seen.insert(parameters.in_order()) {
                 let id = format!("polyglot-{}-{}", self.task, self.seen.len() - 1);
                 return Some(Source { id, parameters });
             }

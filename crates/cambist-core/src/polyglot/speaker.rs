@@ -1,5 +1,7 @@
 //! A source put into the words of one language.
 
+use std::collections::BTreeSet;
+
 use super::{
     answer::answers,
     cldr::{Cldr, CldrError},
@@ -13,8 +15,8 @@ use crate::{chance::Chance, check::fold_answer};
 /// Asks in one language, and knows every right answer.
 pub(super) struct Speaker {
     phrases: &'static Phrases,
-    /// Not empty; references are written in the first.
-    locales: Vec<Cldr>,
+    own: Cldr,
+    others: Vec<Cldr>,
 }
 
 /// An instruction and its right answers, the reference first.
@@ -26,8 +28,8 @@ pub(super) struct Question {
 impl Speaker {
     /// Loads the locales of a language.
     pub(super) fn load(phrases: &'static Phrases) -> Result<Self, CldrError> {
-        let locales = phrases.locales.iter().map(|tag| Cldr::load(tag)).collect::<Result<_, _>>()?;
-        Ok(Self { phrases, locales })
+        let others = phrases.other_locales.iter().map(|tag| Cldr::load(tag)).collect::<Result<_, _>>()?;
+        Ok(Self { phrases, own: Cldr::load(phrases.tag)?, others })
     }
 
     /// Asks in one of the task's phrasings, drawn by source and language.
@@ -40,17 +42,14 @@ impl Speaker {
     /// Asks in a given phrasing.
     pub(super) fn ask_as(&self, source: &Source, phrasing: &str) -> Result<Question, CldrError> {
         let mut instruction = phrasing.to_owned();
-        if let Some(first) = self.locales.first() {
-            for (slot, value) in slots(&source.parameters, self.phrases, first)? {
-                instruction = instruction.replace(&format!("{{{slot}}}"), &value);
-            }
+        for (slot, value) in slots(&source.parameters, self.phrases, &self.own)? {
+            instruction = instruction.replace(&format!("{{{slot}}}"), &value);
         }
-        let task = source.parameters.task();
-        let mut right = Vec::new();
-        for cldr in &self.locales {
-            right.extend(answers(&source.parameters, self.phrases, cldr)?);
+        let mut right = answers(&source.parameters, self.phrases, &self.own)?;
+        for other in &self.others {
+            right.extend(answers(&source.parameters, self.phrases, other)?);
         }
-        Ok(Question { instruction, accepted: self.accepted(task, right) })
+        Ok(Question { instruction, accepted: self.accepted(source.parameters.task(), right) })
     }
 
     /// Every way to write the right answers, in their order: other spellings, then a capital at the start, then a
@@ -63,16 +62,14 @@ impl Speaker {
                 let respelled: Vec<String> = accepted.iter().filter_map(|text| spelling.respell(text)).collect();
                 accepted.extend(respelled);
             }
-            if let Some(cldr) = self.locales.first() {
-                let capitalised: Vec<String> = accepted.iter().map(|text| cldr.capitalised(text)).collect();
-                accepted.extend(capitalised);
-            }
+            let capitalised: Vec<String> = accepted.iter().map(|text| self.own.capitalised(text)).collect();
+            accepted.extend(capitalised);
         }
         let stop = self.phrases.full_stop;
         let stopped: Vec<String> =
             accepted.iter().filter(|text| !text.ends_with(stop)).map(|text| format!("{text}{stop}")).collect();
         accepted.extend(stopped);
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         accepted.retain(|text| seen.insert(fold_answer(text)));
         accepted
     }

@@ -62,10 +62,31 @@ fn no_two_prompts_of_a_language_read_the_same() {
 }
 
 #[test]
+fn names_to_sort_and_summands_are_new_in_any_order() {
+    let tasks = [Task::SortNames, Task::Addition];
+    let all = sources(&tasks, 20_000, 7).unwrap();
+    let mut seen = BTreeSet::new();
+    for source in all {
+        let key = match source.parameters {
+            Parameters::SortNames(mut names) => {
+                names.sort();
+                format!("{names:?}")
+            }
+            Parameters::Addition(mut terms) => {
+                terms.sort();
+                format!("{terms:?}")
+            }
+            other => panic!("{other:?}"),
+        };
+        assert!(seen.insert(key.clone()), "{key}");
+    }
+}
+
+#[test]
 fn every_phrasing_has_its_slots_and_no_others() {
     for phrases in phrases::ALL {
         let speaker = Speaker::load(phrases).unwrap();
-        let cldr = cldr::Cldr::load(phrases.locales[0]).unwrap();
+        let cldr = cldr::Cldr::load(phrases.tag).unwrap();
         for source in sources(&[], 5 * Task::ALL.len(), 1).unwrap() {
             let phrasings = phrases.phrasings(source.parameters.task());
             assert!(phrasings[0] != phrasings[1] && phrasings[1] != phrasings[2] && phrasings[0] != phrasings[2]);

@@ -5,7 +5,7 @@ use super::{Phrases, Spelling};
 /// The whole of it: order and meaning of the fields are those of [`Phrases`].
 pub(super) const PHRASES: Phrases = Phrases {
     tag: "ar",
-    locales: &["ar", "ar-u-nu-arab"],
+    other_locales: &["ar-u-nu-arab"],
     comma: "، ",
     full_stop: ".",
     numerals: [

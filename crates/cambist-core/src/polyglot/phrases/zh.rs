@@ -5,7 +5,7 @@ use super::{Phrases, Spelling};
 /// The whole of it: order and meaning of the fields are those of [`Phrases`].
 pub(super) const PHRASES: Phrases = Phrases {
     tag: "zh",
-    locales: &["zh"],
+    other_locales: &[],
     comma: "、",
     full_stop: "。",
     numerals: [
