@@ -7,7 +7,7 @@ use cambist_core::{
         leave_one_out, margin_histogram, play, pool_value, regret, shapley, shares, sign_flip, wilson, win_rates,
     },
     prompt::Prompt,
-    reward::Normalizer,
+    reward::Scales,
     router::{All, Decision, Fallback, Random, Single, replay},
     statistics::quantile,
 };
@@ -312,7 +312,7 @@ proptest! {
             prop_assert!(row.regret >= 0.0 && (0.0..=1.0).contains(&row.hit));
             prop_assert_eq!(row.n + row.n_without, all.languages[language].n);
         }
-        for values in pool_value(&matrix, &pool, &Normalizer::fit(&matrix)).languages.values() {
+        for values in pool_value(&matrix, &pool, &Scales::fit(&matrix)).languages.values() {
             let wins: f64 = values.iter().map(|value| value.win_share).sum();
             prop_assert!((wins - 1.0).abs() < 1e-9);
             prop_assert!(values.iter().all(|value| value.shapley >= 0.0 && value.leave_one_out >= 0.0));
