@@ -10,6 +10,9 @@ use crate::{
     script::{Letters, Script, han_forms, scripts_of, without_script},
 };
 
+/// The language is told by this many characters of running text; more would only take longer.
+const LOOKED_AT: usize = 1500;
+
 /// Keeps out answers in another language than the expected one.
 ///
 /// Looked at is the running text: code, addresses and quotations from the prompt are taken out first. An answer is
@@ -69,12 +72,12 @@ impl LanguageGate {
     /// too little is left.
     fn identify(&self, expected: &Language, text: &str) -> Option<Identified> {
         let is_latin = scripts_of(expected).is_none_or(|scripts| scripts.contains(&Script::Latin));
-        if is_latin {
-            return identify_expecting(text, expected);
+        let mut told_by: String = text.chars().take(LOOKED_AT).collect();
+        if !is_latin {
+            told_by = without_script(&told_by, Script::Latin);
         }
-        let native = without_script(text, Script::Latin);
-        let is_enough = Letters::of(&native).total() >= self.min_letters;
-        if is_enough { identify_expecting(&native, expected) } else { None }
+        let is_enough = Letters::of(&told_by).total() >= self.min_letters;
+        if is_enough { identify_expecting(&told_by, expected) } else { None }
     }
 
     fn wrong_script(&self, expected: &Language, letters: &Letters) -> Option<String> {
