@@ -4,7 +4,12 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{completion::Completion, gates::Verdict, prompt::Prompt};
+use crate::{
+    completion::Completion,
+    gates::{Gates, Verdict},
+    prompt::Prompt,
+    score::Score,
+};
 
 /// One answer with the gates' verdict and the arbiter's reward.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,6 +91,18 @@ pub enum MatrixError {
         /// The number that occurs twice.
         sample: u32,
     },
+    /// One answer has two scores.
+    #[error(
+        "teacher `{teacher}` has two scores on prompt `{prompt_id}`, sample {sample}: give the scores of one arbiter"
+    )]
+    DuplicateScore {
+        /// The prompt.
+        prompt_id: String,
+        /// Who answered.
+        teacher: String,
+        /// Which of the teacher's answers.
+        sample: u32,
+    },
     /// A reward that is no number.
     #[error(
         "the reward of teacher `{teacher}` on prompt `{prompt_id}` is {reward}, expected a finite number: leave a reward out that the arbiter could not give"
@@ -115,7 +132,7 @@ impl Matrix {
         }
         for candidate in candidates {
             let at = index.get(&candidate.completion.prompt_id).copied();
-            let at = at.ok_or_else(|| unknown(&candidate))?;
+            let at = at.ok_or_else(|| unknown(&candidate.completion))?;
             rows[at].candidates.push(candidate);
         }
         for row in &mut rows {
@@ -125,14 +142,46 @@ impl Matrix {
         Ok(Self { rows })
     }
 
+    /// Brings answers together with what `gates` say of them and with the scores of one arbiter.
+    ///
+    /// An answer without a score, or with a missing one, has no reward.
+    ///
+    /// # Errors
+    /// When two scores are of one answer, or as [`Matrix::new`].
+    pub fn judged(
+        prompts: Vec<Prompt>,
+        completions: Vec<Completion>,
+        scores: &[Score],
+        gates: &Gates,
+    ) -> Result<Self, MatrixError> {
+        let mut rewards = HashMap::with_capacity(scores.len());
+        for score in scores {
+            let Score { prompt_id, teacher, sample, value, .. } = score;
+            if rewards.insert((prompt_id.as_str(), teacher.as_str(), *sample), *value).is_some() {
+                let (prompt_id, teacher) = (prompt_id.clone(), teacher.clone());
+                return Err(MatrixError::DuplicateScore { prompt_id, teacher, sample: *sample });
+            }
+        }
+        let by_id: HashMap<&str, &Prompt> = prompts.iter().map(|prompt| (prompt.id.as_str(), prompt)).collect();
+        let judge = |completion: Completion| {
+            let prompt = by_id.get(completion.prompt_id.as_str());
+            let verdict = gates.judge(prompt.ok_or_else(|| unknown(&completion))?, &completion);
+            let cell = (completion.prompt_id.as_str(), completion.teacher.as_str(), completion.sample);
+            let reward = rewards.get(&cell).copied().flatten();
+            Ok(Candidate { completion, verdict, reward })
+        };
+        let candidates = completions.into_iter().map(judge).collect::<Result<Vec<_>, _>>()?;
+        Self::new(prompts, candidates)
+    }
+
     /// The rows in the order of the prompts.
     pub fn rows(&self) -> &[Row] {
         &self.rows
     }
 }
 
-fn unknown(candidate: &Candidate) -> MatrixError {
-    let Completion { prompt_id, teacher, .. } = candidate.completion.clone();
+fn unknown(completion: &Completion) -> MatrixError {
+    let Completion { prompt_id, teacher, .. } = completion.clone();
     MatrixError::UnknownPrompt { prompt_id, teacher }
 }
 

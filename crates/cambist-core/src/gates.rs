@@ -1,8 +1,10 @@
 //! Gates: what an answer must not be before its reward counts.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{completion::Completion, identify::Identified, prompt::Prompt};
+use crate::{candidate::Candidate, completion::Completion, identify::Identified, prompt::Prompt, tally::Tally};
 
 mod echo;
 mod language;
@@ -117,6 +119,21 @@ impl Verdict {
     fn stop(stop: Stop) -> Self {
         Self { stopped: Some(stop), ..Self::pass() }
     }
+}
+
+/// Counts the verdicts on each teacher's answers: per language `pass`, `undecided` (passed, but in what language could
+/// not be told) and the code of every reason; sums to the answers.
+pub fn tally<'a>(candidates: impl IntoIterator<Item = &'a Candidate>) -> BTreeMap<String, Tally> {
+    let mut teachers: BTreeMap<String, Tally> = BTreeMap::new();
+    for Candidate { completion, verdict, .. } in candidates {
+        let code = match (&verdict.stopped, verdict.language) {
+            (Some(stop), _) => stop.reason.code(),
+            (None, LanguageVerdict::Undecided) => "undecided",
+            (None, _) => "pass",
+        };
+        teachers.entry(completion.teacher.clone()).or_default().add(&completion.language, code);
+    }
+    teachers
 }
 
 impl Gates {

@@ -8,7 +8,7 @@ use crate::{
     candidate::{Candidate, Matrix, Row},
     language::Language,
     pool::Pool,
-    reward::Normalizer,
+    reward::Scales,
     select::{NEAR_DUPLICATE, collapse_near_duplicates, lack, valid_by_rank},
     statistics::quantile,
     tally::Tally,
@@ -116,9 +116,9 @@ type Proposals<'a> = Result<Vec<Proposal<'a>>, &'static str>;
 /// Makes preference pairs of the valid candidates of each prompt.
 ///
 /// Near-duplicates are collapsed to their best first; then the rule proposes pairs, and the guards drop some. `seed`
-/// keys the lots of [`Rule::MaxRandom`]. A language without a scale in `normalizer` has no valid reward, so no pair.
-pub fn make_pairs(matrix: &Matrix, pool: &Pool, normalizer: &Normalizer, options: &PairOptions, seed: u64) -> Pairs {
-    let propose = |row| propose(row, pool, normalizer, options, seed);
+/// keys the lots of [`Rule::MaxRandom`]. A language without a scale in `scales` has no valid reward, so no pair.
+pub fn make_pairs(matrix: &Matrix, pool: &Pool, scales: &Scales, options: &PairOptions, seed: u64) -> Pairs {
+    let propose = |row| propose(row, pool, scales, options, seed);
     let proposed: Vec<Proposals<'_>> = matrix.rows().iter().map(propose).collect();
     let mut pairs = Pairs { floors: floors(matrix, &proposed, options), ..Pairs::default() };
     for (row, proposals) in matrix.rows().iter().zip(proposed) {
@@ -136,7 +136,7 @@ pub fn make_pairs(matrix: &Matrix, pool: &Pool, normalizer: &Normalizer, options
     pairs
 }
 
-fn propose<'a>(row: &'a Row, pool: &Pool, normalizer: &Normalizer, options: &PairOptions, seed: u64) -> Proposals<'a> {
+fn propose<'a>(row: &'a Row, pool: &Pool, scales: &Scales, options: &PairOptions, seed: u64) -> Proposals<'a> {
     let ranked = valid_by_rank(row, &pool.query(&row.prompt));
     let distinct = collapse_near_duplicates(&ranked, options.near_duplicate.unwrap_or(f64::INFINITY));
     match (ranked.len(), distinct.len()) {
@@ -145,7 +145,7 @@ fn propose<'a>(row: &'a Row, pool: &Pool, normalizer: &Normalizer, options: &Pai
         (_, 1) => return Err("duplicates"),
         _ => {}
     }
-    let normal = |reward| normalizer.normalize(&row.prompt.language, reward).unwrap_or(reward);
+    let normal = |reward| scales.normalize(&row.prompt.language, reward).unwrap_or(reward);
     let picked = options.rule.pick(&distinct, &row.prompt.id, seed).into_iter();
     let gaps =
         picked.map(|(chosen, rejected)| Proposal { chosen, rejected, margin: normal(chosen.1) - normal(rejected.1) });

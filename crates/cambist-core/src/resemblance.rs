@@ -1,6 +1,6 @@
 //! How alike two texts are.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 /// Returns the share of the characters that need no edit: 1 - Levenshtein distance / length of the longer text.
 ///
@@ -31,24 +31,42 @@ fn letter_distance(a: &str, b: &str) -> usize {
 
 /// The set of character 5-grams of a text, white space folded; a shorter text is its own only member.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shingles(BTreeSet<[char; 5]>);
+pub struct Shingles {
+    /// Ascending; five code points of 21 bits each make one number.
+    grams: Vec<u128>,
+}
 
 impl Shingles {
     /// Returns the 5-grams of `text`.
     pub fn of(text: &str) -> Self {
         let folded = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let mut letters: Vec<char> = folded.chars().collect();
+        let mut letters: Vec<u32> = folded.chars().map(u32::from).collect();
         if !letters.is_empty() && letters.len() < 5 {
-            letters.resize(5, '\0');
+            letters.resize(5, 0);
         }
-        Self(letters.windows(5).filter_map(|window| window.try_into().ok()).collect())
+        let pack = |window: &[u32]| window.iter().fold(0, |packed, letter| packed << 21 | u128::from(*letter));
+        let mut grams: Vec<u128> = letters.windows(5).map(pack).collect();
+        grams.sort_unstable();
+        grams.dedup();
+        Self { grams }
     }
 
     /// Returns the Jaccard similarity, 0 to 1: shared members over all members. Two empty texts are alike (1).
     pub fn jaccard(&self, other: &Self) -> f64 {
-        let n_shared = self.0.intersection(&other.0).count();
-        let n_all = self.0.len() + other.0.len() - n_shared;
+        let (mut ours, mut theirs, mut n_shared) = (0, 0, 0);
+        while let (Some(a), Some(b)) = (self.grams.get(ours), other.grams.get(theirs)) {
+            n_shared += usize::from(a == b);
+            ours += usize::from(a <= b);
+            theirs += usize::from(b <= a);
+        }
+        let n_all = self.grams.len() + other.grams.len() - n_shared;
         if n_all == 0 { 1.0 } else { n_shared as f64 / n_all as f64 }
+    }
+
+    /// Whether the similarity is above `threshold`; sets of very different sizes are not compared member by member.
+    pub fn is_near(&self, other: &Self, threshold: f64) -> bool {
+        let (small, large) = (self.grams.len().min(other.grams.len()), self.grams.len().max(other.grams.len()));
+        (large == 0 || small as f64 / large as f64 > threshold) && self.jaccard(other) > threshold
     }
 }
 
@@ -59,7 +77,7 @@ pub fn near_duplicates(texts: &[&str], threshold: f64) -> Vec<usize> {
     let mut groups: Vec<usize> = (0..texts.len()).collect();
     for later in 0..texts.len() {
         for earlier in 0..later {
-            if groups[earlier] != groups[later] && shingles[earlier].jaccard(&shingles[later]) > threshold {
+            if groups[earlier] != groups[later] && shingles[earlier].is_near(&shingles[later], threshold) {
                 let (kept, joined) = (groups[earlier].min(groups[later]), groups[earlier].max(groups[later]));
                 groups.iter_mut().filter(|group| **group == joined).for_each(|group| *group = kept);
             }
@@ -70,6 +88,8 @@ pub fn near_duplicates(texts: &[&str], threshold: f64) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -99,6 +119,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn packed_sets_are_sets_of_strings(a in "[abc]{5,30}", b in "[abc]{5,30}", threshold in 0.0..1.0f64) {
+            let grams = |text: &str| (0..text.len() - 4).map(|at| text[at..at + 5].to_owned()).collect::<BTreeSet<_>>();
+            let (of_a, of_b) = (grams(&a), grams(&b));
+            let direct = of_a.intersection(&of_b).count() as f64 / of_a.union(&of_b).count() as f64;
+            let (a, b) = (Shingles::of(&a), Shingles::of(&b));
+            prop_assert!((a.jaccard(&b) - direct).abs() < 1e-12);
+            prop_assert_eq!(a.is_near(&b, threshold), a.jaccard(&b) > threshold);
+        }
+
         #[test]
         fn shortcuts_never_change_the_answer(a in "[abc]{0,12}", b in "[abc]{0,12}", floor in 0.0..0.99f64) {
             let longer = a.len().max(b.len());

@@ -38,11 +38,11 @@ impl Scale {
 /// No argmax inside a prompt changes under it. Fitted once, on answers of all teachers, and then frozen.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Normalizer {
+pub struct Scales {
     languages: BTreeMap<Language, Scale>,
 }
 
-impl Normalizer {
+impl Scales {
     /// Measures the valid rewards of each language.
     pub fn fit(matrix: &Matrix) -> Self {
         let mut rewards: BTreeMap<&Language, Vec<f64>> = BTreeMap::new();
@@ -60,7 +60,7 @@ impl Normalizer {
     }
 
     /// The scale of each language.
-    pub fn scales(&self) -> &BTreeMap<Language, Scale> {
+    pub fn languages(&self) -> &BTreeMap<Language, Scale> {
         &self.languages
     }
 }

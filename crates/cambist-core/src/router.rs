@@ -20,6 +20,7 @@ mod random;
 mod ranked;
 mod replay;
 mod single;
+mod strategy;
 
 pub use all::All;
 pub(crate) use best::by_rank;
@@ -29,6 +30,7 @@ pub use random::Random;
 pub use ranked::Fallback;
 pub use replay::{Replay, ReplayError, Spend, StrategyCost, replay, spend_of};
 pub use single::{Single, SingleBestOfN};
+pub use strategy::{Setting, Strategy, StrategyError};
 
 /// Decides whom to ask about a prompt and whose answer to take, from nothing but its arguments.
 pub trait Router: Send + Sync {

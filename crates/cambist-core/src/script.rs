@@ -2,8 +2,10 @@
 
 use icu::{
     locale::{LocaleExpander, subtags},
-    properties::{CodePointMapData, PropertyParser, props::Script},
+    properties::{CodePointMapData, PropertyParser},
 };
+
+pub use icu::properties::props::Script;
 
 use crate::language::Language;
 
@@ -83,6 +85,12 @@ impl Letters {
         let inside: f64 = self.counts.iter().filter(|(script, _)| scripts.contains(script)).map(weigh).sum();
         (all > 0.0).then(|| inside / all)
     }
+}
+
+/// Returns the text with a space in place of every letter of `script`.
+pub fn without_script(text: &str, script: Script) -> String {
+    let scripts = CodePointMapData::<Script>::new();
+    text.chars().map(|c| if scripts.get(c) == script { ' ' } else { c }).collect()
 }
 
 /// Characters that only simplified Chinese has, and what traditional Chinese writes for them, in the same order: the most

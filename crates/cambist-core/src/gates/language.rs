@@ -7,8 +7,11 @@ use crate::{
     identify::{Identified, can_identify, identify_expecting, is_same_or_relative},
     language::Language,
     prompt::{Prompt, Role},
-    script::{Letters, han_forms, scripts_of},
+    script::{Letters, Script, han_forms, scripts_of, without_script},
 };
+
+/// The language is told by this many characters of running text; more would only take longer.
+const LOOKED_AT: usize = 1500;
 
 /// Keeps out answers in another language than the expected one.
 ///
@@ -54,7 +57,7 @@ impl LanguageGate {
         if letters.total() < self.min_letters {
             return verdict(LanguageVerdict::Undecided, None);
         }
-        let identified = identify_expecting(&text, expected);
+        let identified = self.identify(expected, &text);
         let wrong = self.wrong_script(expected, &letters).or_else(|| wrong_han_form(expected, &text));
         match wrong.or_else(|| self.wrong_language(expected, identified.as_ref())) {
             Some(detail) => {
@@ -63,6 +66,18 @@ impl LanguageGate {
             }
             None => verdict(agreement(expected, identified.as_ref()), identified),
         }
+    }
+
+    /// Latin names in a text that should be in another script say nothing of its language: they are left out, unless
+    /// too little is left.
+    fn identify(&self, expected: &Language, text: &str) -> Option<Identified> {
+        let is_latin = scripts_of(expected).is_none_or(|scripts| scripts.contains(&Script::Latin));
+        let mut told_by: String = text.chars().take(LOOKED_AT).collect();
+        if !is_latin {
+            told_by = without_script(&told_by, Script::Latin);
+        }
+        let is_enough = Letters::of(&told_by).total() >= self.min_letters;
+        if is_enough { identify_expecting(&told_by, expected) } else { None }
     }
 
     fn wrong_script(&self, expected: &Language, letters: &Letters) -> Option<String> {

@@ -23,8 +23,8 @@ pub(super) fn prose(text: &str, prompt: &str) -> String {
     unquoted.split_whitespace().filter(|word| !is_address(word)).collect::<Vec<_>>().join(" ")
 }
 
-/// A fence that is never closed runs to the end.
-fn without_fences(text: &str) -> String {
+/// Returns the text without fenced code; a fence that is never closed runs to the end.
+pub(super) fn without_fences(text: &str) -> String {
     let mut fence: Option<&str> = None;
     let mut kept = Vec::new();
     for line in text.lines() {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::{Reason, Stop};
+use super::{Reason, Stop, prose::without_fences};
 
 const GRAM: usize = 10;
 
@@ -13,7 +13,8 @@ const GRAM: usize = 10;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RepetitionGate {
-    /// An answer with the same non-empty line this many times is a loop; default 5.
+    /// An answer with the same line this many times is a loop; default 5. Lines without a letter and lines of fenced
+    /// code do not count: closing braces repeat in good code.
     pub lines: usize,
     /// An answer of which one 10-gram covers more than this share of the words is a loop; default 0.3. Words are those
     /// of UAX #29, single characters in Chinese and Japanese.
@@ -36,7 +37,8 @@ impl RepetitionGate {
 
     fn repeated_line(&self, text: &str) -> Option<String> {
         let mut counts: HashMap<&str, usize> = HashMap::new();
-        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let unfenced = without_fences(text);
+        for line in unfenced.lines().map(str::trim).filter(|line| line.contains(char::is_alphabetic)) {
             let count = counts.entry(line).or_default();
             *count += 1;
             if *count >= self.lines {
@@ -109,6 +111,8 @@ mod tests {
     #[test]
     fn plain_texts_are_none() {
         assert!(!is_loop("Der Ausschuss tagt am Montag. Der Ausschuss tagt am Dienstag. Am Mittwoch tagt niemand."));
+        let code = "```c\nif (a) {\n  f();\n}\n```\n".repeat(2) + &"}\n".repeat(9) + &"| --- | --- |\n".repeat(6);
+        assert!(!is_loop(&code));
         let list: String = (1..40).map(|n| format!("{n}. the square of {n} is {}\n", n * n)).collect();
         assert!(!is_loop(&list));
         let twice = "北京大学第三附属医院骨科门诊今天开放，请到北京大学第三附属医院骨科门诊挂号。";

@@ -11,7 +11,7 @@ use super::PerLanguage;
 use crate::{
     candidate::{Matrix, Row},
     pool::Pool,
-    reward::Normalizer,
+    reward::Scales,
     statistics::mean,
 };
 
@@ -80,11 +80,11 @@ pub fn best_of_random_pool(rewards: &[f64], size: usize) -> Option<f64> {
 
 /// Returns each teacher's worth per language, from the most worth on (ties: smaller id), and over languages.
 ///
-/// Rewards are those of first answers on the scale of `normalizer`; prompts without any valid answer say nothing.
-pub fn pool_value(matrix: &Matrix, pool: &Pool, normalizer: &Normalizer) -> PerLanguage<Vec<TeacherValue>> {
+/// Rewards are those of first answers on the scale of `scales`; prompts without any valid answer say nothing.
+pub fn pool_value(matrix: &Matrix, pool: &Pool, scales: &Scales) -> PerLanguage<Vec<TeacherValue>> {
     let mut rows: BTreeMap<_, Vec<Vec<f64>>> = BTreeMap::new();
     for row in matrix.rows() {
-        if let Some(rewards) = floored(row, pool, normalizer) {
+        if let Some(rewards) = floored(row, pool, scales) {
             rows.entry(row.prompt.language.clone()).or_default().push(rewards);
         }
     }
@@ -96,8 +96,8 @@ pub fn pool_value(matrix: &Matrix, pool: &Pool, normalizer: &Normalizer) -> PerL
 }
 
 /// The rewards of the pool's teachers, the lowest in place of invalid ones.
-fn floored(row: &Row, pool: &Pool, normalizer: &Normalizer) -> Option<Vec<f64>> {
-    let reward = |id: &str| normalizer.normalize(&row.prompt.language, row.candidate(id, 0)?.valid_reward()?);
+fn floored(row: &Row, pool: &Pool, scales: &Scales) -> Option<Vec<f64>> {
+    let reward = |id: &str| scales.normalize(&row.prompt.language, row.candidate(id, 0)?.valid_reward()?);
     let rewards: Vec<Option<f64>> = pool.teachers().iter().map(|teacher| reward(&teacher.id)).collect();
     let floor = rewards.iter().flatten().copied().reduce(f64::min)?;
     Some(rewards.into_iter().map(|reward| reward.unwrap_or(floor)).collect())

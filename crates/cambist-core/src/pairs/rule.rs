@@ -13,7 +13,7 @@ pub enum Rule {
     MaxMin,
     /// The best against one of the others by lot; the lot depends on seed and prompt id alone.
     MaxRandom,
-    /// The best against the one at this quantile of the rewards, 0 (the worst) to 1; the nearest rank below.
+    /// The best against one of the others, at this quantile of their rewards: 0 is the worst, 1 the second best.
     MaxQuantile(f64),
     /// Every better one against every worse one.
     AllOrdered,

@@ -1,6 +1,6 @@
 //! What teachers are worth before routing starts, measured on a split of its own.
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::{
     candidate::{Matrix, Row},
     language::Language,
     pool::Pool,
-    reward::Normalizer,
+    reward::Scales,
     statistics::{mean, quantile, standard_error},
 };
 
@@ -70,10 +70,14 @@ pub fn best_single(matrix: &Matrix, pool: &Pool) -> Result<Vec<Standing>, Calibr
         Some((standing, cost))
     };
     let mut standings: Vec<_> = pool.teachers().iter().enumerate().filter_map(of_teacher).collect();
-    standings.sort_by(|(a, cost_a), (b, cost_b)| {
-        b.mean.total_cmp(&a.mean).then_with(|| cost_a.total_cmp(cost_b)).then_with(|| a.teacher.cmp(&b.teacher))
-    });
+    standings
+        .sort_by(|(a, cost_a), (b, cost_b)| by_worth((a.mean, *cost_a, &a.teacher), (b.mean, *cost_b, &b.teacher)));
     Ok(standings.into_iter().map(|(standing, _)| standing).collect())
+}
+
+/// Orders (mean, expected cost, id) from the best on: higher mean, then lower cost, then smaller id.
+fn by_worth(a: (f64, f64, &str), b: (f64, f64, &str)) -> Ordering {
+    b.0.total_cmp(&a.0).then_with(|| a.1.total_cmp(&b.1)).then_with(|| a.2.cmp(b.2))
 }
 
 /// Rewards of one language, normalised.
@@ -92,16 +96,16 @@ pub(super) struct Calibration {
 
 impl Calibration {
     pub(super) fn measure(matrix: &Matrix, pool: &Pool) -> Result<Self, CalibrationError> {
-        let normalizer = Normalizer::fit(matrix);
+        let scales = Scales::fit(matrix);
         let mut rows: BTreeMap<&Language, Vec<&Row>> = BTreeMap::new();
-        for row in matrix.rows().iter().filter(|row| normalizer.scales().contains_key(&row.prompt.language)) {
+        for row in matrix.rows().iter().filter(|row| scales.languages().contains_key(&row.prompt.language)) {
             rows.entry(&row.prompt.language).or_default().push(row);
         }
         if rows.is_empty() {
             return Err(CalibrationError::NoRewards { n_prompts: matrix.rows().len() });
         }
         let measured =
-            rows.into_iter().filter_map(|(l, rows)| Some((l.clone(), measure_language(&rows, pool, &normalizer)?)));
+            rows.into_iter().filter_map(|(l, rows)| Some((l.clone(), measure_language(&rows, pool, &scales)?)));
         Ok(Self { languages: measured.collect() })
     }
 
@@ -117,8 +121,8 @@ impl Calibration {
     }
 }
 
-fn measure_language(rows: &[&Row], pool: &Pool, normalizer: &Normalizer) -> Option<LanguageRewards> {
-    let normal = |row: &Row, reward: f64| normalizer.normalize(&row.prompt.language, reward);
+fn measure_language(rows: &[&Row], pool: &Pool, scales: &Scales) -> Option<LanguageRewards> {
+    let normal = |row: &Row, reward: f64| scales.normalize(&row.prompt.language, reward);
     let all: Vec<f64> =
         rows.iter().flat_map(|row| row.candidates.iter().filter_map(|c| normal(row, c.valid_reward()?))).collect();
     let floor = quantile(&all, FLOOR_QUANTILE)?;
@@ -147,7 +151,7 @@ fn rank(rewards: &[Vec<Option<f64>>], pool: &Pool, language: Option<&Language>) 
         })
         .collect();
     ranked.sort_by(|(a, cost_a, _), (b, cost_b, _)| {
-        b.mean.total_cmp(&a.mean).then_with(|| cost_a.total_cmp(cost_b)).then_with(|| a.teacher.cmp(&b.teacher))
+        by_worth((a.mean, *cost_a, &a.teacher), (b.mean, *cost_b, &b.teacher))
     });
     if let [(first, _, of_first), (_, _, of_second), ..] = ranked.as_mut_slice() {
         first.weak = !is_resolved(of_first, of_second);

@@ -1,9 +1,10 @@
 //! Gates on real text in real scripts.
 
 use cambist_core::{
+    candidate::Candidate,
     check::Check,
     completion::{Completion, FinishReason},
-    gates::{Gates, LanguageVerdict, Reason, Verdict},
+    gates::{Gates, LanguageVerdict, Reason, Verdict, tally},
     prompt::{Message, Prompt},
 };
 
@@ -121,4 +122,16 @@ fn gates_are_switched_off_one_by_one() {
     assert!(verdict.passed() && verdict.language == LanguageVerdict::Unchecked);
     assert!(gates.repetition.is_some());
     assert!(serde_json::from_str::<Gates>(r#"{"langauge": null}"#).is_err());
+}
+
+#[test]
+fn every_verdict_is_counted() {
+    let prompt = ask("uk", "?");
+    let judged = [UKRAINIAN, "7 березня", ENGLISH, "8 березня"].map(|text| {
+        let completion = say(&prompt, text);
+        Candidate { verdict: Gates::default().judge(&prompt, &completion), completion, reward: None }
+    });
+    let of_teacher = &tally(&judged)["a"];
+    let counts = ["pass", "undecided", "wrong_lang"].map(|code| of_teacher.count(&language("uk"), code));
+    assert_eq!((counts, of_teacher.total()), ([1, 2, 1], 4));
 }

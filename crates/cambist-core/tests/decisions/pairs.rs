@@ -5,14 +5,14 @@ use cambist_core::{
     pairs::{PairOptions, Pairs, Rule, make_pairs},
     pool::Pool,
     prompt::Prompt,
-    reward::Normalizer,
+    reward::Scales,
 };
 use proptest::prelude::*;
 
 use crate::made::{answer, language, matrices, pool, prompt, rewarded, stopped};
 
 fn pairs(matrix: &Matrix, pool: &Pool, options: &PairOptions) -> Pairs {
-    make_pairs(matrix, pool, &Normalizer::fit(matrix), options, 11)
+    make_pairs(matrix, pool, &Scales::fit(matrix), options, 11)
 }
 
 fn options(rule: Rule) -> PairOptions {

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use cambist_core::{
     align::{Align, align},
+    candidate::{Matrix, MatrixError},
+    completion::Completion,
+    gates::Gates,
     router::{All, Fallback, Random, Router, Single, replay},
+    score::Score,
     select::{keep_best, keep_chosen},
 };
 use proptest::prelude::*;
 
-use crate::made::{language, matrices};
+use crate::made::{answer, language, matrices, prompt};
 
 proptest! {
     #[test]
@@ -43,4 +47,25 @@ proptest! {
         prop_assert_eq!(n_kept, best.kept.len());
         prop_assert_eq!(best.tally.count(&language("fr"), "kept"), 0);
     }
+}
+
+#[test]
+fn answers_meet_their_verdicts_and_scores() {
+    let prompt = prompt("p", "tr");
+    let said = |teacher, text: &str| Completion { text: text.into(), ..answer(&prompt, teacher, 0, None).completion };
+    let scored = |teacher: &str, value| {
+        let (prompt_id, arbiter) = ("p".into(), "judge".into());
+        Score { prompt_id, teacher: teacher.into(), sample: 0, arbiter, value, missing: None }
+    };
+    let completions = vec![said("c", "üç"), said("b", " "), said("a", "bir")];
+    let judged =
+        |scores: &[Score]| Matrix::judged(vec![prompt.clone()], completions.clone(), scores, &Gates::default());
+    let matrix = judged(&[scored("a", Some(0.5)), scored("b", Some(9.0)), scored("c", None)]).unwrap();
+    let valid: Vec<_> =
+        matrix.rows()[0].candidates.iter().map(|c| (c.cell().0, c.passed(), c.valid_reward())).collect();
+    assert_eq!(valid, [("a", true, Some(0.5)), ("b", false, None), ("c", true, None)]);
+    let twice = judged(&[scored("a", None), scored("a", Some(1.0))]);
+    assert!(matches!(twice, Err(MatrixError::DuplicateScore { .. })));
+    let strange = Matrix::judged(vec![], completions.clone(), &[], &Gates::default());
+    assert!(matches!(strange, Err(MatrixError::UnknownPrompt { .. })));
 }
