@@ -35,7 +35,7 @@ pub enum PipelineError {
         /// The job.
         label: String,
         /// What the model said.
-        source: ModelFault,
+        source: Box<ModelFault>,
     },
     /// The input of a step is not what the step needs.
     #[error("`{step}`: {what}; {remedy}")]
@@ -73,7 +73,7 @@ impl PipelineError {
 
     /// Returns an error of the model that the job `label` works on.
     pub(crate) fn model(label: &str, source: impl Into<ModelFault>) -> Self {
-        Self::Model { label: label.to_owned(), source: source.into() }
+        Self::Model { label: label.to_owned(), source: Box::new(source.into()) }
     }
 
     /// Returns an error about what a step was given.

@@ -11,12 +11,11 @@ use cambist_core::{
     candidate::Matrix,
     pairs::make_pairs,
     pool::Pool,
-    reward::Normalizer,
+    reward::Scales,
     router::{Decision, StrategyCost, replay},
 };
 use cambist_io::store::{Artifact, ManifestDraft};
 
-pub(crate) use self::table::StrategyTable;
 use self::{datasets::Sets, table::tabulate};
 use super::{
     answers::{Answers, pool_of},
@@ -84,9 +83,9 @@ fn write(
     let decisions: BTreeMap<String, Vec<Decision>> =
         played.iter().map(|(name, strategy)| (name.clone(), strategy.decisions.clone())).collect();
     let aligned = align(&decisions, params.align);
-    let normalizer = Normalizer::fit(matrix);
+    let scales = Scales::fit(matrix);
     let seed = workshop.plan.recipe.seed;
-    let pairs = params.pairs.as_ref().map(|options| make_pairs(matrix, pool, &normalizer, options, seed));
+    let pairs = params.pairs.as_ref().map(|options| make_pairs(matrix, pool, &scales, options, seed));
     let scratch = workshop.store.begin(job.identity.clone())?;
     let sets = Sets { recipe: &workshop.plan.recipe, matrix, aligned: &aligned, scratch: &scratch };
     sets.candidates(played)?;
