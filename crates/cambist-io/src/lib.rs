@@ -13,6 +13,7 @@
 //! This crate never decides anything about routing, rewards or training, and never prints.
 
 pub mod canonical;
+pub mod clock;
 pub mod disk;
 
 pub mod store;
