@@ -21,3 +21,13 @@ impl Fault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_those_that_scripts_rely_on() {
+        assert_eq!([Fault::You, Fault::World, Fault::Us].map(Fault::exit_code), [2, 3, 70]);
+    }
+}

@@ -18,7 +18,7 @@ use cambist_io::{
 use serde_json::json;
 
 const FOLDER: &str = "CAMBIST_TEST_KILLED_FOLDER";
-const N_STEPS: u64 = 60;
+const N_STEPS: u64 = 40;
 
 fn identity(step: u64) -> Identity {
     Identity { verb: "generate".into(), revision: 1, params: json!({"step": step}), inputs: vec![], seed: 7 }
@@ -89,7 +89,7 @@ fn killed_at_random_twenty_times_a_run_ends_with_whole_artifacts_and_every_answe
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        thread::sleep(Duration::from_micros(chance.below(60_000) as u64));
+        thread::sleep(Duration::from_micros(chance.below(40_000) as u64));
         n_killed += usize::from(child.try_wait().unwrap().is_none());
         child.kill().unwrap();
         child.wait().unwrap();

@@ -11,7 +11,9 @@ use cambist_core::{
     prompt::{Message, Prompt, Role},
     score::Score,
 };
-use cambist_io::formats::{PreferenceRow, SftRow, TableRow, read_table, to_jsonl, to_parquet};
+use cambist_io::formats::{
+    PreferenceRow, RecordedColumns, SftRow, TableRow, read_scores, read_table, to_jsonl, to_parquet,
+};
 use proptest::prelude::*;
 
 /// Text that breaks careless writers: right-to-left marks, CJK, emoji of several scalars, line separators, NUL.
@@ -137,4 +139,22 @@ fn more_rows_than_one_batch_keep_their_order_and_exact_numbers() {
     let path = folder.path().join("zero.parquet");
     fs::write(&path, to_parquet([&zero]).unwrap()).unwrap();
     assert!(read_table::<Score>(&path).unwrap()[0].value.unwrap().is_sign_negative());
+}
+
+#[test]
+fn own_tables_are_also_recorded_scores_with_missing_ones_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("scores.parquet");
+    let score = |teacher: &str, value: Option<f64>| Score {
+        prompt_id: "p".into(),
+        teacher: teacher.into(),
+        sample: 0,
+        arbiter: "exact".into(),
+        value,
+        missing: None,
+    };
+    fs::write(&path, to_parquet(&[score("a", None), score("b", Some(0.25))]).unwrap()).unwrap();
+    let read = read_scores(&path, &RecordedColumns::default(), "unknown").unwrap();
+    assert_eq!(read.iter().map(|score| score.value).collect::<Vec<_>>(), [None, Some(0.25)]);
+    assert!(read[0].missing.is_some());
 }

@@ -1,12 +1,8 @@
 //! What can be wrong with a file of rows.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::{fmt, path::PathBuf};
 
 use cambist_core::fault::Fault;
-use parquet::errors::ParquetError;
 
 use super::rows::{Row, RowError, RowStream};
 use crate::disk::DiskError;
@@ -134,7 +130,7 @@ pub enum FormatError {
         path: PathBuf,
     },
     /// Some rows are faulty.
-    #[error("`{path}` has {n_faults} faulty rows:{}", lines(faults, *n_faults))]
+    #[error("`{path}` has faulty rows, {n_faults} in all:{}", lines(faults, *n_faults))]
     Rows {
         /// The file.
         path: PathBuf,
@@ -204,11 +200,6 @@ impl FormatError {
             Self::Encode { .. } => Fault::Us,
             _ => Fault::You,
         }
-    }
-
-    /// Sorts what the Parquet reader said into a situation.
-    pub(super) fn parquet(path: &Path, source: &ParquetError) -> Self {
-        Self::NotThatFormat { path: path.to_owned(), expected: "Parquet", reason: source.to_string() }
     }
 }
 

@@ -108,6 +108,8 @@ fn read_row<R: TableRow>(row: Row) -> std::result::Result<R, RowFault> {
             *value = serde_json::from_str(text).map_err(|error| unfit(format!("field `{name}`: {error}")))?;
         }
     }
+    // A table has a cell where JSON leaves a field out.
+    fields.retain(|_, value| !value.is_null());
     serde_json::from_value(Value::Object(fields)).map_err(|error| unfit(error.to_string()))
 }
 

@@ -135,7 +135,7 @@ pub(super) fn file_names(folder: &Path) -> disk::Result<BTreeSet<String>> {
     let mut waiting = vec![folder.to_owned()];
     while let Some(inner) = waiting.pop() {
         for path in disk::entries(&inner)? {
-            if path.is_dir() {
+            if path.is_dir() && !path.is_symlink() {
                 waiting.push(path);
             } else if let Ok(below) = path.strip_prefix(folder) {
                 let parts: Vec<_> = below.components().map(|part| part.as_os_str().to_string_lossy()).collect();

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::Instant,
 };
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
     artifact::{file_entry, file_names},
     manifest::to_pretty_json,
 };
-use crate::disk;
+use crate::{clock, disk};
 
 /// Written last, so that a folder without it was never finished.
 pub(super) const MANIFEST_FILE: &str = "manifest.json";
@@ -32,12 +32,13 @@ pub(super) struct Place {
 pub struct Scratch {
     identity: Identity,
     place: Place,
-    began: (SystemTime, Instant),
+    began_unix_ms: u64,
+    began: Instant,
 }
 
 impl Scratch {
     pub(super) fn new(identity: Identity, place: Place) -> Self {
-        Self { identity, place, began: (SystemTime::now(), Instant::now()) }
+        Self { identity, place, began_unix_ms: clock::now_unix_ms(), began: Instant::now() }
     }
 
     /// The name that the artifact will have.
@@ -76,7 +77,7 @@ impl Scratch {
     /// When an equal artifact is there already, it is kept and returned.
     ///
     /// # Errors
-    /// When the disk refuses; nothing is then visible in the store.
+    /// When the disk refuses; the store then shows nothing, or the whole artifact when only the last sync failed.
     pub fn commit(self, draft: ManifestDraft) -> Result<Artifact> {
         if self.place.goal.exists() {
             return Artifact::read_folder(&self.place.goal);
@@ -108,12 +109,8 @@ impl Scratch {
     }
 
     fn runtime(&self, threads: usize) -> Runtime {
-        let since_1970 = self.began.0.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Runtime {
-            started_at_unix_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
-            seconds: self.began.1.elapsed().as_secs_f64(),
-            threads,
-        }
+        let seconds = self.began.elapsed().as_secs_f64();
+        Runtime { started_at_unix_ms: self.began_unix_ms, seconds, threads }
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use self::container::{Container, Opened};
 use super::{FormatError, Place, Problem, Result, RowFault};
 
-/// The named fields of one row, in the order of the file; missing cells are null or not there.
+/// The named fields of one row, in the order of the file; missing cells of tables are null.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// Where it stands.
