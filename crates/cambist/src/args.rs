@@ -8,7 +8,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "cambist", version, arg_required_else_help = true, disable_help_subcommand = true)]
 #[command(after_help = "Start here:\n  cambist init                  write a recipe to start from\n  cambist run recipe.yaml       run it; run it again to go on where it stopped\n\nExit codes: 0 done, 2 your input, 3 the world (disk, network), 70 a fault of cambist")]
-pub struct Args {
+pub(crate) struct Args {
     /// What to do
     #[command(subcommand)]
     pub command: Command,
@@ -16,7 +16,7 @@ pub struct Args {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run a recipe: every step whose artifact is not there yet
     #[command(after_help = "Example:\n  cambist run recipes/quickstart.yaml seed=9 students.train.config.steps=200")]
     Run(RunArgs),
@@ -60,7 +60,7 @@ pub enum Command {
 
 /// Where artifacts are kept.
 #[derive(Debug, ClapArgs)]
-pub struct StoreArgs {
+pub(crate) struct StoreArgs {
     /// Folder that keeps artifacts and paid calls
     #[arg(long, value_name = "FOLDER", default_value = "cambist-store")]
     pub store: PathBuf,
@@ -71,7 +71,7 @@ pub struct StoreArgs {
 
 /// A recipe with changes to it.
 #[derive(Debug, ClapArgs)]
-pub struct RecipeArgs {
+pub(crate) struct RecipeArgs {
     /// The recipe
     #[arg(value_name = "RECIPE")]
     pub recipe: PathBuf,
@@ -85,7 +85,7 @@ pub struct RecipeArgs {
 
 /// How to run.
 #[derive(Debug, ClapArgs)]
-pub struct RuntimeArgs {
+pub(crate) struct RuntimeArgs {
     /// Threads [default: one for each core]
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
@@ -96,7 +96,7 @@ pub struct RuntimeArgs {
 
 /// Arguments of `run`.
 #[derive(Debug, ClapArgs)]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     #[command(flatten)]
     pub recipe: RecipeArgs,
     #[command(flatten)]
@@ -110,7 +110,7 @@ pub struct RunArgs {
 
 /// Arguments of `plan`.
 #[derive(Debug, ClapArgs)]
-pub struct PlanArgs {
+pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub recipe: RecipeArgs,
     #[command(flatten)]
@@ -119,7 +119,7 @@ pub struct PlanArgs {
 
 /// Arguments of a verb.
 #[derive(Debug, ClapArgs)]
-pub struct VerbArgs {
+pub(crate) struct VerbArgs {
     #[command(flatten)]
     pub run: RunArgs,
     /// Only this step
@@ -129,7 +129,7 @@ pub struct VerbArgs {
 
 /// Arguments of `prompts`.
 #[derive(Debug, ClapArgs)]
-pub struct PromptsArgs {
+pub(crate) struct PromptsArgs {
     /// The recipe
     #[arg(value_name = "RECIPE", required_unless_present = "polyglot")]
     pub recipe: Option<PathBuf>,
@@ -159,7 +159,7 @@ pub struct PromptsArgs {
 
 /// Arguments of `show` and `why`.
 #[derive(Debug, ClapArgs)]
-pub struct ShowArgs {
+pub(crate) struct ShowArgs {
     /// An artifact by the beginning of its name or digest, or `recipe.step`
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
@@ -172,7 +172,7 @@ pub struct ShowArgs {
 
 /// Arguments of `gc`.
 #[derive(Debug, ClapArgs)]
-pub struct GcArgs {
+pub(crate) struct GcArgs {
     #[command(flatten)]
     pub store: StoreArgs,
     /// Say what would be removed and stop
@@ -185,7 +185,7 @@ pub struct GcArgs {
 
 /// Arguments of `init`.
 #[derive(Debug, ClapArgs)]
-pub struct InitArgs {
+pub(crate) struct InitArgs {
     /// The file to write
     #[arg(value_name = "RECIPE", default_value = "recipe.yaml")]
     pub path: PathBuf,

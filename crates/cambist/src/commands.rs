@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Does what was typed.
-pub fn perform(args: &Args) -> Result<(), Failure> {
+pub(crate) fn perform(args: &Args) -> Result<(), Failure> {
     match &args.command {
         Command::Run(args) => run::whole(args),
         Command::Plan(args) => plan::perform(args),

@@ -10,19 +10,19 @@ use crate::screen;
 
 /// An error with whose fault it is.
 #[derive(Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     fault: Fault,
     message: String,
 }
 
 impl Failure {
     /// Returns the user's own error.
-    pub fn yours(message: impl Display) -> Self {
+    pub(crate) fn yours(message: impl Display) -> Self {
         Self { fault: Fault::You, message: message.to_string() }
     }
 
     /// Prints the message on stderr and returns the exit code.
-    pub fn tell(&self) -> ExitCode {
+    pub(crate) fn tell(&self) -> ExitCode {
         screen::talk(&format!("error: {}", self.message));
         ExitCode::from(self.fault.exit_code())
     }

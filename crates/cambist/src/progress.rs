@@ -16,7 +16,7 @@ use crate::screen;
 const PERIOD: Duration = Duration::from_secs(15);
 
 /// Shows a run on stderr.
-pub struct Teller {
+pub(crate) struct Teller {
     bars: Option<MultiProgress>,
     jobs: Mutex<BTreeMap<String, Job>>,
 }
@@ -29,7 +29,7 @@ struct Job {
 
 impl Teller {
     /// Returns a teller for this stderr: live lines on a terminal, periodic ones elsewhere.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
         Self { bars, jobs: Mutex::new(BTreeMap::new()) }
     }
@@ -115,7 +115,7 @@ fn round(rate: f64) -> String {
 }
 
 /// Seconds in words for people: `12 s`, `3 min 5 s`, `2 h 10 min`.
-pub fn clock(seconds: f64) -> String {
+pub(crate) fn clock(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match whole {
         0..60 => format!("{whole} s"),

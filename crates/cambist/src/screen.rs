@@ -5,18 +5,18 @@ use std::io::Write;
 use unicode_width::UnicodeWidthStr;
 
 /// Writes a line of data to stdout; a reader that has gone away is no error.
-pub fn print(line: &str) {
+pub(crate) fn print(line: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
 /// Writes a line of talk to stderr.
-pub fn talk(line: &str) {
+pub(crate) fn talk(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 /// Lays rows out in columns by what the terminal shows, wide characters counted twice. A column is right-aligned when
 /// its header begins with a space.
-pub fn columns(header: &[&str], rows: &[Vec<String>]) -> Vec<String> {
+pub(crate) fn columns(header: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     let titles: Vec<String> = header.iter().map(|title| title.trim_start().to_owned()).collect();
     let widths: Vec<usize> = (0..header.len())
         .map(|column| {

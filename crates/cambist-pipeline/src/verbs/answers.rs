@@ -1,9 +1,7 @@
 //! Recorded answers put side by side: completions, scores and gates as one matrix.
 
-use std::collections::HashMap;
-
 use cambist_core::{
-    candidate::{Candidate, Matrix},
+    candidate::Matrix,
     completion::Completion,
     gates::Gates,
     pool::{Eligibility, ExpectedCosts, Pool},
@@ -46,29 +44,20 @@ pub(super) struct Answers<'a> {
 impl Answers<'_> {
     /// Puts answers, rewards and verdicts together.
     pub(super) fn matrix(self, workshop: &Workshop<'_>, job: &Job) -> Result<Matrix, PipelineError> {
-        let by_id: HashMap<&str, &Prompt> = self.prompts.iter().map(|prompt| (prompt.id.as_str(), prompt)).collect();
-        let mut candidates = Vec::new();
+        let (mut completions, mut scores) = (Vec::new(), Vec::new());
         for input in &self.completions {
             let artifact = workshop.artifact(&input.id)?;
-            let scored_by = match self.scores {
-                Some(scores) => Some(workshop.artifact(&scores.id)?),
-                None => artifact.manifest().files.contains_key(SCORES).then(|| artifact.clone()),
-            };
-            let scores: Vec<Score> = scored_by.map(|a| read_table(&a, SCORES)).transpose()?.unwrap_or_default();
-            let rewards: HashMap<(&str, &str, u32), f64> = scores
-                .iter()
-                .filter_map(|s| Some(((s.prompt_id.as_str(), s.teacher.as_str(), s.sample), s.value?)))
-                .collect();
-            for completion in read_table::<Completion>(&artifact, COMPLETIONS)? {
-                let Some(prompt) = by_id.get(completion.prompt_id.as_str()) else { continue };
-                let key = (completion.prompt_id.as_str(), completion.teacher.as_str(), completion.sample);
-                let reward = rewards.get(&key).copied();
-                let verdict = self.gates.judge(prompt, &completion);
-                candidates.push(Candidate { completion, verdict, reward });
+            completions.extend(read_table::<Completion>(&artifact, COMPLETIONS)?);
+            if self.scores.is_none() && artifact.manifest().files.contains_key(SCORES) {
+                scores.extend(read_table::<Score>(&artifact, SCORES)?);
             }
         }
-        Matrix::new(self.prompts, candidates).map_err(|error| {
-            PipelineError::input(&job.label, error.to_string(), "check the files that the answers and scores came from")
+        if let Some(input) = self.scores {
+            scores = read_table(&workshop.artifact(&input.id)?, SCORES)?;
+        }
+        Matrix::judged(self.prompts, completions, &scores, self.gates).map_err(|error| {
+            let remedy = "check the files that the answers and scores came from";
+            PipelineError::input(&job.label, error.to_string(), remedy)
         })
     }
 }

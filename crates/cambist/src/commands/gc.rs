@@ -8,7 +8,7 @@ use super::show::bytes;
 use crate::{args::GcArgs, failure::Failure, screen};
 
 /// Removes what no recipe's last run reaches.
-pub fn perform(args: &GcArgs) -> Result<(), Failure> {
+pub(super) fn perform(args: &GcArgs) -> Result<(), Failure> {
     let store = Store::open(&args.store.store)?;
     let garbage = collect_garbage(&store, Sweep { dry_run: args.dry_run, corrupt: args.corrupt })?;
     if args.store.json {

@@ -6,7 +6,7 @@ use crate::{args::InitArgs, failure::Failure, screen};
 const STARTER: &str = include_str!("../../../../recipes/quickstart.yaml");
 
 /// Writes the starter recipe; a file that is there is never overwritten.
-pub fn perform(args: &InitArgs) -> Result<(), Failure> {
+pub(super) fn perform(args: &InitArgs) -> Result<(), Failure> {
     if args.path.exists() {
         let path = args.path.display();
         return Err(Failure::yours(format!("`{path}` is there already\nhint: name another file: cambist init other.yaml")));

@@ -12,14 +12,14 @@ use crate::{
 };
 
 /// Shows what a recipe would do.
-pub fn perform(args: &PlanArgs) -> Result<(), Failure> {
+pub(super) fn perform(args: &PlanArgs) -> Result<(), Failure> {
     let plan = load(&args.recipe)?;
     let all: Vec<usize> = (0..plan.jobs.len()).collect();
     show_plan(&plan, &all, &args.store)
 }
 
 /// Shows the jobs in `wanted` with their standing.
-pub fn show_plan(plan: &Plan, wanted: &[usize], args: &StoreArgs) -> Result<(), Failure> {
+pub(super) fn show_plan(plan: &Plan, wanted: &[usize], args: &StoreArgs) -> Result<(), Failure> {
     // A store that is not there yet has nothing finished in it.
     let store = StoreView::open(&args.store).ok();
     let standings = plan.standings(store.as_ref())?;

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Makes a recipe's prompts, or prints prompts of the built-in task as JSON lines.
-pub fn perform(args: &PromptsArgs) -> Result<(), Failure> {
+pub(super) fn perform(args: &PromptsArgs) -> Result<(), Failure> {
     let Some(recipe) = &args.recipe else { return print(args) };
     let (store, runtime) = (&args.store, &args.runtime);
     let run = RunArgs {

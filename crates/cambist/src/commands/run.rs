@@ -26,14 +26,14 @@ use crate::{
 };
 
 /// Runs every step.
-pub fn whole(args: &RunArgs) -> Result<(), Failure> {
+pub(super) fn whole(args: &RunArgs) -> Result<(), Failure> {
     let plan = load(&args.recipe)?;
     let all: Vec<usize> = (0..plan.jobs.len()).collect();
     perform(&plan, &all, args)
 }
 
 /// Runs the steps of one verb, or one of them, with what they need.
-pub fn verb(verb: &str, args: &VerbArgs) -> Result<(), Failure> {
+pub(super) fn verb(verb: &str, args: &VerbArgs) -> Result<(), Failure> {
     let plan = load(&args.run.recipe)?;
     let is_wanted = |index: &usize| {
         let step = plan.step_of(&plan.jobs[*index]);
@@ -50,7 +50,7 @@ pub fn verb(verb: &str, args: &VerbArgs) -> Result<(), Failure> {
 }
 
 /// Reads and checks the recipe and names its artifacts.
-pub fn load(args: &RecipeArgs) -> Result<Plan, Failure> {
+pub(super) fn load(args: &RecipeArgs) -> Result<Plan, Failure> {
     let path = args.recipe.display().to_string();
     let text = cambist_io::disk::read_text(&args.recipe)?;
     let mut recipe = Recipe::parse(&path, &text, &args.overrides).map_err(cambist_pipeline::PipelineError::from)?;
@@ -70,7 +70,7 @@ fn perform(plan: &Plan, wanted: &[usize], args: &RunArgs) -> Result<(), Failure>
 }
 
 /// Runs the jobs under a teller that fits, stopping cleanly at the first Ctrl-C.
-pub fn start(plan: &Plan, wanted: &[usize], store: &StoreArgs, runtime: &RuntimeArgs) -> Result<Finished, Failure> {
+pub(super) fn start(plan: &Plan, wanted: &[usize], store: &StoreArgs, runtime: &RuntimeArgs) -> Result<Finished, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&stop);
     // The second Ctrl-C ends at once; nothing is lost by it, since artifacts appear only when they are whole.

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{args::ShowArgs, failure::Failure, screen};
 
 /// Shows the store, or the artifact that was named.
-pub fn perform(args: &ShowArgs) -> Result<(), Failure> {
+pub(super) fn perform(args: &ShowArgs) -> Result<(), Failure> {
     let store = StoreView::open(&args.store.store)?;
     match &args.name {
         None => list(&store, args.store.json),
@@ -78,7 +78,7 @@ fn counts(artifact: &Artifact) -> String {
 }
 
 /// A size for people: `812 B`, `3.4 kB`, `1.2 MB`.
-pub fn bytes(n_bytes: u64) -> String {
+pub(super) fn bytes(n_bytes: u64) -> String {
     match n_bytes {
         0..1_000 => format!("{n_bytes} B"),
         1_000..1_000_000 => format!("{:.1} kB", n_bytes as f64 / 1e3),

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{args::ShowArgs, failure::Failure, screen};
 
 /// Shows the tree of inputs below the named artifact.
-pub fn perform(args: &ShowArgs) -> Result<(), Failure> {
+pub(super) fn perform(args: &ShowArgs) -> Result<(), Failure> {
     let Some(name) = &args.name else {
         return Err(Failure::yours("name an artifact: `cambist why RECIPE.STEP`\nhint: `cambist show` lists them"));
     };
