@@ -16,6 +16,7 @@ mod bootstrap;
 mod games;
 mod pool_value;
 mod regret;
+mod seeds;
 mod shares;
 mod significance;
 mod wilson;

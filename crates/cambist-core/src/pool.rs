@@ -197,3 +197,44 @@ impl Pool {
         Query { prompt, eligible, score_usd: self.score_usd }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::teacher::{Coverage, Price, TeacherKind};
+
+    fn teacher(license: &str) -> Teacher {
+        let languages = Coverage::Only([Language::parse("tr").unwrap()].into());
+        let price = Price { input: 1.0, output: 3.0 };
+        Teacher { id: "t".into(), kind: TeacherKind::Monolingual, languages, license: license.into(), price }
+    }
+
+    fn obstacle(rules: &Eligibility, license: &str, tag: &str) -> Option<Ineligible> {
+        rules.obstacle(&teacher(license), &Language::parse(tag).unwrap())
+    }
+
+    #[test]
+    fn who_may_be_asked() {
+        let strict = Eligibility::default();
+        assert_eq!(obstacle(&strict, "MIT", "tr"), None);
+        assert_eq!(obstacle(&strict, "MIT", "uk"), Some(Ineligible::NotCovered));
+        assert_eq!(obstacle(&strict, "CC-BY-NC-4.0", "tr"), Some(Ineligible::License));
+        assert_eq!(obstacle(&strict, "gemma", "tr"), Some(Ineligible::License));
+        let lax = Eligibility {
+            respect_coverage: false,
+            purpose: Purpose::Research,
+            allow_unknown_license: true,
+            ..Eligibility::default()
+        };
+        assert_eq!(["MIT", "CC-BY-NC-4.0", "gemma"].map(|license| obstacle(&lax, license, "uk")), [None; 3]);
+        assert_eq!(obstacle(&lax, "proprietary", "uk"), Some(Ineligible::License));
+        let without = Eligibility { exclude: ["t".to_owned()].into(), ..lax };
+        assert_eq!(obstacle(&without, "MIT", "tr"), Some(Ineligible::Excluded));
+    }
+
+    #[test]
+    fn unmeasured_answers_are_expected_at_list_price() {
+        let cost = ExpectedCosts::default().of(&teacher("MIT"), &Language::parse("tr").unwrap());
+        assert!((cost - 0.004).abs() < 1e-15);
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bootstrap, ClusterSums, Estimate, Interval, PerLanguage, wilson};
+use super::{Bootstrap, ClusterSums, Estimate, Interval, PerLanguage, seeds::means_by_seed, seeds::n_distinct, wilson};
 use crate::{
     language::Language,
     statistics::{mean, standard_deviation},
@@ -69,27 +69,15 @@ pub fn accuracy(grades: &[Graded], bootstrap: Bootstrap) -> PerLanguage<Accuracy
 }
 
 fn summarize(grades: &[&Graded], mean: Estimate) -> Accuracy {
-    let count = |key: fn(&Graded) -> &str| grades.iter().map(|grade| key(grade)).collect::<BTreeSet<_>>().len();
-    let seed_means = seed_means(grades);
+    let seed_means = means_by_seed(grades.iter().map(|grade| (grade.seed, &grade.language, grade.value)));
     Accuracy {
-        n_prompts: count(|grade| &grade.prompt_id),
-        n_clusters: count(|grade| &grade.source_id),
+        n_prompts: n_distinct(grades.iter().map(|grade| &grade.prompt_id)),
+        n_clusters: n_distinct(grades.iter().map(|grade| &grade.source_id)),
         n_seeds: seed_means.len(),
         mean,
         seed_sd: standard_deviation(&seed_means),
         wilson: None,
     }
-}
-
-/// Returns each student's mean over languages, in the order of the seeds.
-fn seed_means(grades: &[&Graded]) -> Vec<f64> {
-    let mut seeds: BTreeMap<u64, BTreeMap<&Language, Vec<f64>>> = BTreeMap::new();
-    for grade in grades {
-        seeds.entry(grade.seed).or_default().entry(&grade.language).or_default().push(grade.value);
-    }
-    let of_languages =
-        |languages: &BTreeMap<_, Vec<f64>>| languages.values().filter_map(|v| mean(v)).collect::<Vec<_>>();
-    seeds.values().filter_map(|languages| mean(&of_languages(languages))).collect()
 }
 
 fn wilson_of(grades: &[&Graded]) -> Option<Interval> {

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bootstrap, ClusterSums, Estimate, Graded, Interval, PerLanguage, Resampled, holm, sign_flip};
-use crate::{
-    language::Language,
-    statistics::{mean, standard_deviation},
+use super::{
+    Bootstrap, ClusterSums, Estimate, Graded, Interval, PerLanguage, Resampled, holm, seeds::means_by_seed,
+    seeds::n_distinct, sign_flip,
 };
+use crate::{language::Language, statistics::standard_deviation};
 
 /// How a game ended for the candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -172,11 +172,10 @@ fn rate(games: &[&Game], resampled: &Resampled, languages: &[usize], bootstrap: 
     };
     let (wins, losses) = shares(resampled.observed(), languages)?;
     let difference_points = estimate(|w, l| Some(100.0 * (w - l)))?;
-    let count = |key: fn(&Game) -> &str| games.iter().map(|game| key(game)).collect::<BTreeSet<_>>().len();
-    let by_seed = seed_points(games);
+    let by_seed = means_by_seed(games.iter().map(|game| (game.seed, &game.language, 100.0 * points(game))));
     Some(WinRate {
-        n_prompts: count(|game| &game.prompt_id),
-        n_clusters: count(|game| &game.source_id),
+        n_prompts: n_distinct(games.iter().map(|game| &game.prompt_id)),
+        n_clusters: n_distinct(games.iter().map(|game| &game.source_id)),
         n_seeds: by_seed.len(),
         wins,
         ties: 1.0 - wins - losses,
@@ -210,18 +209,6 @@ fn cluster_differences(games: &[&Game]) -> Vec<f64> {
         sums.add(&game.source_id, 0, points(game) / n_games[&game.language]);
     }
     sums.column(0)
-}
-
-/// Returns 100 (W - L), mean over languages, of each seed in their order.
-fn seed_points(games: &[&Game]) -> Vec<f64> {
-    let mut seeds: BTreeMap<u64, BTreeMap<&Language, Vec<f64>>> = BTreeMap::new();
-    for game in games {
-        let of_seed = seeds.entry(game.seed).or_default();
-        of_seed.entry(&game.language).or_default().push(100.0 * points(game));
-    }
-    let of_languages =
-        |languages: &BTreeMap<_, Vec<f64>>| languages.values().filter_map(|v| mean(v)).collect::<Vec<_>>();
-    seeds.values().filter_map(|languages| mean(&of_languages(languages))).collect()
 }
 
 fn points(game: &Game) -> f64 {

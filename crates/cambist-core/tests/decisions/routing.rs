@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use cambist_core::{
-    candidate::{Matrix, MatrixError, Row},
+    candidate::{Candidate, Matrix, MatrixError, Row},
     language::Language,
-    pool::{Eligibility, Pool},
+    pool::{Eligibility, ExpectedCosts, Pool},
     prompt::Prompt,
     router::{
         All, Ask, Decision, Fallback, Fixed, FixedTable, Outcome, Random, Rank, Route, Router, Single, SingleBestOfN,
@@ -32,7 +32,7 @@ fn random(seed: u64) -> Random {
 /// By the definition: the first in order of id among those no other beats. Costs are equal in made matrices.
 fn brute_force(row: &Row) -> Option<(String, u32)> {
     let valid = || row.candidates.iter().filter(|c| c.passed() && c.reward.is_some());
-    let is_top = |c: &&cambist_core::candidate::Candidate| valid().all(|other| other.reward <= c.reward);
+    let is_top = |c: &&Candidate| valid().all(|other| other.reward <= c.reward);
     valid().filter(is_top).map(|c| (c.completion.teacher.clone(), c.completion.sample)).min()
 }
 
@@ -295,4 +295,35 @@ fn the_best_single_teacher_pays_for_what_it_does_not_cover() {
     assert_eq!(standings[0].teacher, "a");
     assert_eq!((standings[1].n_prompts, standings[1].n_valid), (85, 30));
     assert!(best_single(&Matrix::default(), &narrow).is_err());
+}
+
+#[test]
+fn expected_costs_are_measured_per_language_and_else_per_teacher() {
+    let (matrix, _) = calibration();
+    let priced = |candidate: &Candidate| {
+        let mut candidate = candidate.clone();
+        candidate.completion.cost_usd = if candidate.completion.language == language("tr") { 1.0 } else { 4.0 };
+        candidate
+    };
+    let candidates = matrix.rows().iter().flat_map(|row| row.candidates.iter().map(priced)).collect();
+    let prompts = matrix.rows().iter().map(|row| row.prompt.clone()).collect();
+    let costs = ExpectedCosts::fit(&Matrix::new(prompts, candidates).unwrap());
+    let cost = |tag: &str| costs.of(&teacher("a", Coverage::All), &language(tag));
+    assert_eq!((cost("tr"), cost("uk")), (1.0, 4.0));
+    assert!((cost("fr") - (40.0 + 4.0 * 45.0) / 85.0).abs() < 1e-12);
+}
+
+#[test]
+fn an_invalid_answer_counts_as_the_low_quantile_of_its_language() {
+    let prompts: Vec<Prompt> = (0..40).map(|at| prompt(&format!("p{at:02}"), "tr")).collect();
+    let valid = prompts.iter().enumerate().map(|(at, p)| answer(p, "a", 0, Some(at as f64)));
+    let invalid = prompts.iter().map(|p| stopped(answer(p, "b", 0, Some(99.0))));
+    let matrix = Matrix::new(prompts.clone(), valid.chain(invalid).collect()).unwrap();
+    let pool = pool(&["a", "b"]);
+    // Rewards 0 to 39: median 19.5, median deviation 10, 5 % quantile 1.95.
+    let floor = (1.95 - 19.5) / 14.826;
+    let of_b = FixedTable::fit(&matrix, &pool).unwrap().ranking(&language("tr"))[1].clone();
+    assert!(of_b.teacher == "b" && (of_b.mean - floor).abs() < 1e-12, "{of_b:?}, expected {floor}");
+    let standing = best_single(&matrix, &pool).unwrap()[1].clone();
+    assert!((standing.mean - floor).abs() < 1e-12 && standing.n_valid == 0, "{standing:?}");
 }
