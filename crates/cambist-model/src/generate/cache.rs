@@ -71,7 +71,10 @@ impl Attend for Prefill<'_> {
     fn attend(&mut self, layer: usize, qkv: &Tensor) -> Result<Tensor> {
         with_floats(qkv, |rows| {
             let width = self.cache.heads.qkv_width();
-            simd::vectorised(|| rows.chunks_exact(width).for_each(|row| self.cache.push(layer, row, &self.rope)));
+            simd::vectorised(
+                #[inline(always)]
+                || rows.chunks_exact(width).for_each(|row| self.cache.push(layer, row, &self.rope)),
+            );
             Ok(())
         })?;
         self.causal.attend(layer, qkv)
@@ -91,10 +94,13 @@ impl Attend for Step<'_> {
         with_floats(qkv, |rows| {
             let pairs = rows.par_chunks(heads.qkv_width()).zip(out.par_chunks_mut(heads.out_width()));
             self.caches.par_iter_mut().zip(pairs).for_each(|(cache, (qkv, out))| {
-                simd::vectorised(|| {
-                    cache.push(layer, qkv, &self.rope);
-                    cache.attend(layer, (qkv, out), &self.rope);
-                });
+                simd::vectorised(
+                    #[inline(always)]
+                    || {
+                        cache.push(layer, qkv, &self.rope);
+                        cache.attend(layer, (qkv, out), &self.rope);
+                    },
+                );
             });
             Ok(())
         })?;

@@ -86,7 +86,11 @@ impl CustomOp1 for CausalAttention {
             bail!("attention over {:?} got a projection of [{n_rows}, {width}]", self.heads)
         }
         let mut out = vec![0f32; n_rows * self.heads.out_width()];
-        self.each_group(&mut out, |task| task.forward(qkv, self))?;
+        self.each_group(
+            &mut out,
+            #[inline(always)]
+            |task| task.forward(qkv, self),
+        )?;
         Ok((CpuStorage::F32(out), Shape::from((n_rows, self.heads.out_width()))))
     }
 
@@ -114,7 +118,11 @@ impl CustomOp3 for Backward {
         let qkv = floats(qkv, layout)?;
         let (out, d_out) = (floats(out, out_layout)?, floats(d_out, d_out_layout)?);
         let mut d_qkv = vec![0f32; qkv.len()];
-        self.0.each_group(&mut d_qkv, |task| task.backward((qkv, out, d_out), &self.0))?;
+        self.0.each_group(
+            &mut d_qkv,
+            #[inline(always)]
+            |task| task.backward((qkv, out, d_out), &self.0),
+        )?;
         Ok((CpuStorage::F32(d_qkv), layout.shape().clone()))
     }
 }
@@ -128,8 +136,15 @@ impl CausalAttention {
         let n_kv = self.heads.n_kv_heads;
         let n_tasks = (self.starts.len() - 1) * n_kv;
         let task = |i: usize| Task { start: self.starts[i / n_kv], end: self.starts[i / n_kv + 1], kv_head: i % n_kv };
-        let columns: Vec<Columns> =
-            (0..n_tasks).into_par_iter().map(|i| simd::vectorised(|| compute(task(i)))).collect::<Result<_>>()?;
+        let columns: Vec<Columns> = (0..n_tasks)
+            .into_par_iter()
+            .map(|i| {
+                simd::vectorised(
+                    #[inline(always)]
+                    || compute(task(i)),
+                )
+            })
+            .collect::<Result<_>>()?;
         let (head_dim, width) = (self.heads.head_dim, out.len() / self.starts.last().map_or(1, |n| (*n).max(1)));
         for (i, columns) in columns.iter().enumerate() {
             let rows = &mut out[task(i).start * width..task(i).end * width];

@@ -88,10 +88,14 @@ impl CustomOp2 for ByRow {
         }
         let (x, w) = (floats(x, lx)?, floats(w, lw)?);
         let mut columns = vec![0f32; n_rows * n_out];
-        columns
-            .par_chunks_mut(n_rows * OUTPUTS_PER_TASK)
-            .zip(w.par_chunks(n_in * OUTPUTS_PER_TASK))
-            .for_each(|(columns, w)| simd::vectorised(|| dots(columns, x, w, n_in)));
+        columns.par_chunks_mut(n_rows * OUTPUTS_PER_TASK).zip(w.par_chunks(n_in * OUTPUTS_PER_TASK)).for_each(
+            |(columns, w)| {
+                simd::vectorised(
+                    #[inline(always)]
+                    || dots(columns, x, w, n_in),
+                )
+            },
+        );
         let mut out = vec![0f32; n_rows * n_out];
         for (row, out) in out.chunks_exact_mut(n_out).enumerate() {
             for (o, column) in out.iter_mut().zip(columns.chunks_exact(n_rows)) {

@@ -24,14 +24,17 @@ impl CustomOp2 for RmsNorm {
         let mut out = vec![0f32; x.len()];
         let task = w.len() * ROWS_PER_TASK;
         out.par_chunks_mut(task).zip(x.par_chunks(task)).for_each(|(out, x)| {
-            simd::vectorised(|| {
-                for (out, x) in out.chunks_exact_mut(w.len()).zip(x.chunks_exact(w.len())) {
-                    let inverse = inverse_rms(x, self.epsilon);
-                    for ((o, x), w) in out.iter_mut().zip(x).zip(w) {
-                        *o = x * inverse * w;
+            simd::vectorised(
+                #[inline(always)]
+                || {
+                    for (out, x) in out.chunks_exact_mut(w.len()).zip(x.chunks_exact(w.len())) {
+                        let inverse = inverse_rms(x, self.epsilon);
+                        for ((o, x), w) in out.iter_mut().zip(x).zip(w) {
+                            *o = x * inverse * w;
+                        }
                     }
-                }
-            });
+                },
+            );
         });
         Ok((CpuStorage::F32(out), lx.shape().clone()))
     }
@@ -74,7 +77,12 @@ impl CustomOp3 for Backward {
         let partial: Vec<Vec<f32>> = dx
             .par_chunks_mut(task)
             .zip(x.par_chunks(task).zip(dy.par_chunks(task)))
-            .map(|(dx, (x, dy))| simd::vectorised(|| self.rows(dx, x, dy, w)))
+            .map(|(dx, (x, dy))| {
+                simd::vectorised(
+                    #[inline(always)]
+                    || self.rows(dx, x, dy, w),
+                )
+            })
             .collect();
         for part in partial {
             simd::add_scaled(dw, 1.0, &part);

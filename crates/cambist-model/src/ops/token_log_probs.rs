@@ -37,7 +37,10 @@ impl CustomOp2 for TokenLogProbs {
             let rows = logits.par_chunks_mut(head.vocabulary).zip(&self.0[i * CHUNK..]);
             out.par_iter_mut().zip(rows).for_each(|(out, (row, target))| {
                 let chosen = row[*target as usize];
-                let (top, sum) = simd::vectorised(|| simd::exp_shifted(row));
+                let (top, sum) = simd::vectorised(
+                    #[inline(always)]
+                    || simd::exp_shifted(row),
+                );
                 *out = chosen - top - sum.ln();
             });
         }
@@ -80,7 +83,10 @@ impl CustomOp3 for Backward {
             head.logits(logits, i)?;
             let rows = self.0[i * CHUNK..].iter().zip(&d_out[i * CHUNK..]);
             logits.par_chunks_mut(vocabulary).zip(rows.collect::<Vec<_>>()).for_each(|(row, (target, d))| {
-                simd::vectorised(|| d_logits(row, *target as usize, *d));
+                simd::vectorised(
+                    #[inline(always)]
+                    || d_logits(row, *target as usize, *d),
+                );
             });
             let d_logits = Matrix::row_major(logits, n, vocabulary);
             let weight = Matrix::row_major(head.weight, vocabulary, width);

@@ -90,7 +90,12 @@ impl InplaceOp2 for Update<'_> {
         let Moments { first, second } = &mut *moments;
         let moments = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));
         let numbers = data[start..end].par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK));
-        numbers.zip(moments).for_each(|((p, g), (m, v))| simd::vectorised(|| self.chunk(p, g, (m, v))));
+        numbers.zip(moments).for_each(|((p, g), (m, v))| {
+            simd::vectorised(
+                #[inline(always)]
+                || self.chunk(p, g, (m, v)),
+            )
+        });
         Ok(())
     }
 }
@@ -114,7 +119,14 @@ pub(super) fn gradient_norm(gradients: &[Tensor]) -> Result<f64> {
         let (storage, layout) = gradient.storage_and_layout();
         let candle_core::Storage::Cpu(storage) = &*storage else { bail!("gradients lie on the cpu") };
         let chunks = floats(storage, layout)?.par_chunks(CHUNK);
-        let squares: Vec<f64> = chunks.map(|g| simd::vectorised(|| squares(g))).collect();
+        let squares: Vec<f64> = chunks
+            .map(|g| {
+                simd::vectorised(
+                    #[inline(always)]
+                    || squares(g),
+                )
+            })
+            .collect();
         sum += squares.iter().sum::<f64>();
     }
     Ok(sum.sqrt())
