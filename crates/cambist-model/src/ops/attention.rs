@@ -14,7 +14,10 @@ use super::{
     kernel::{Matrix, Threads, Write, product},
     simd,
 };
-use crate::rope::RopeTable;
+use crate::{
+    rope::RopeTable,
+    tape::{Tape, Value},
+};
 
 /// How the columns of a joint projection fall to heads: all queries, then all keys, then all values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,15 +63,15 @@ pub(crate) type Starts = Arc<[usize]>;
 /// Returns `softmax(scale * q k^T) v` for each head of each sequence, `[rows, n_heads * head_dim]`, from a joint
 /// projection `[rows, (n_heads + 2 n_kv_heads) * head_dim]`. A token sees itself and what comes before it in its
 /// sequence; positions count from 0.
-pub(crate) fn causal_attention(qkv: &Tensor, heads: Heads, starts: &Starts, rope: Arc<RopeTable>) -> Result<Tensor> {
-    qkv.apply_op1(CausalAttention { heads, starts: Arc::clone(starts), rope })
+pub(crate) fn causal_attention(tape: &Tape, qkv: &Value, operation: CausalAttention) -> Result<Value> {
+    tape.apply1(qkv, operation)
 }
 
 #[derive(Clone)]
-struct CausalAttention {
-    heads: Heads,
-    starts: Starts,
-    rope: Arc<RopeTable>,
+pub(crate) struct CausalAttention {
+    pub(crate) heads: Heads,
+    pub(crate) starts: Starts,
+    pub(crate) rope: Arc<RopeTable>,
 }
 
 /// Rows of probabilities that are held at once.
@@ -348,7 +351,10 @@ mod tests {
         let rope = Rope::new(6, 100.0, &RopeScaling::Default);
         assert_same_gradients(
             &[noise(&[76, heads.qkv_width()], 1)],
-            |v| causal_attention(&v[0], heads, &starts, rope.table(70)),
+            |tape, v| {
+                let operation = CausalAttention { heads, starts: Arc::clone(&starts), rope: rope.table(70) };
+                causal_attention(tape, &v[0], operation)
+            },
             |v| reference::causal_attention(&v[0], heads, &starts, 100.0),
         );
     }

@@ -4,10 +4,11 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 use rayon::prelude::*;
 
 use super::{ROWS_PER_TASK, floats, simd};
+use crate::tape::{Tape, Value};
 
 /// Returns `x / sqrt(mean(x^2) + epsilon) * weight` for each row of `x` `[rows, width]`; differentiable in both.
-pub(crate) fn rms_norm(x: &Tensor, weight: &Tensor, epsilon: f32) -> Result<Tensor> {
-    x.apply_op2(weight, RmsNorm { epsilon })
+pub(crate) fn rms_norm(tape: &Tape, x: &Value, weight: &Value, epsilon: f32) -> Result<Value> {
+    tape.apply2(x, weight, RmsNorm { epsilon })
 }
 
 struct RmsNorm {
@@ -119,6 +120,10 @@ mod tests {
     #[test]
     fn gradients_equal_those_of_plain_operations() {
         let inputs = [noise(&[70, 20], 1), noise(&[20], 2)];
-        assert_same_gradients(&inputs, |v| rms_norm(&v[0], &v[1], 1e-5), |v| reference::rms_norm(&v[0], &v[1], 1e-5));
+        assert_same_gradients(
+            &inputs,
+            |tape, v| rms_norm(tape, &v[0], &v[1], 1e-5),
+            |v| reference::rms_norm(&v[0], &v[1], 1e-5),
+        );
     }
 }

@@ -4,10 +4,11 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tenso
 use rayon::prelude::*;
 
 use super::{ROWS_PER_TASK, floats, simd};
+use crate::tape::{Tape, Value};
 
 /// Returns `silu(gate) * up` `[rows, width]` for rows that hold `gate` and then `up`, `[rows, 2 * width]`.
-pub(crate) fn swiglu(gate_up: &Tensor) -> Result<Tensor> {
-    gate_up.apply_op1(SwiGlu)
+pub(crate) fn swiglu(tape: &Tape, gate_up: &Value) -> Result<Value> {
+    tape.apply1(gate_up, SwiGlu)
 }
 
 struct SwiGlu;
@@ -88,6 +89,6 @@ mod tests {
 
     #[test]
     fn gradients_equal_those_of_plain_operations() {
-        assert_same_gradients(&[noise(&[70, 26], 1)], |v| swiglu(&v[0]), |v| reference::swiglu(&v[0]));
+        assert_same_gradients(&[noise(&[70, 26], 1)], |tape, v| swiglu(tape, &v[0]), |v| reference::swiglu(&v[0]));
     }
 }

@@ -29,7 +29,7 @@ const CHUNK: usize = 1 << 14;
 impl AdamW {
     pub(super) fn new(parameters: &[Parameter]) -> Self {
         let zeros = |n: usize| Mutex::new(Moments { first: vec![0.0; n], second: vec![0.0; n] });
-        Self { moments: parameters.iter().map(|p| zeros(p.var.elem_count())).collect(), n_steps: 0 }
+        Self { moments: parameters.iter().map(|p| zeros(p.tensor.elem_count())).collect(), n_steps: 0 }
     }
 
     /// Moves every parameter against its gradient times `scale`.
@@ -54,7 +54,7 @@ impl AdamW {
                 eps: config.eps as f32,
                 moments,
             };
-            parameter.var.as_tensor().inplace_op2(gradient, &update)?;
+            parameter.tensor.inplace_op2(gradient, &update)?;
         }
         Ok(())
     }
@@ -62,7 +62,7 @@ impl AdamW {
 
 /// Whether weight decay applies: to matrices, but not to embeddings.
 fn decays(parameter: &Parameter) -> bool {
-    parameter.var.dims().len() == 2 && !parameter.name().contains("embed_tokens")
+    parameter.tensor.dims().len() == 2 && !parameter.name().contains("embed_tokens")
 }
 
 struct Update<'a> {
