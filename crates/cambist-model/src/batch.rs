@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 
 use crate::{
-    decoder::{Decoder, Purpose},
+    decoder::{Decoder, Products},
     ops::{attention::Starts, token_log_probs::token_log_probs},
+    tape::{Tape, Value},
     train_row::Sequence,
 };
 
@@ -46,10 +47,11 @@ impl Batch {
     }
 
     /// Returns the log-probabilities of all tokens that count, sequence by sequence, in nats.
-    pub(crate) fn log_probs(&self, decoder: &Decoder, purpose: Purpose) -> Result<Tensor> {
+    pub(crate) fn log_probs(&self, decoder: &Decoder, tape: &Tape) -> Result<Value> {
         let mut attention = decoder.causal(Arc::clone(&self.starts));
-        let hidden = decoder.hidden(&self.tokens, &mut attention, (purpose, self.kept.as_ref()))?;
-        token_log_probs(&hidden, &decoder.head(purpose), &self.targets)
+        let how = (Products::Blocked, self.kept.as_ref());
+        let hidden = decoder.hidden(tape, &self.tokens, &mut attention, how)?;
+        token_log_probs(tape, &hidden, &decoder.head(tape), &self.targets)
     }
 
     /// Cuts what [`Batch::log_probs`] returned into sequences.

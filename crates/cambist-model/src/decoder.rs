@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 
 use crate::{
     config::DecoderConfig,
     ops::{
-        attention::{Heads, Starts, causal_attention},
+        attention::{CausalAttention, Starts, causal_attention},
         linear::{linear, linear_by_row},
         rms_norm::rms_norm,
         rows::rows_of,
         swiglu::swiglu,
     },
-    rope::{Rope, RopeTable},
+    rope::Rope,
+    tape::{Tape, Value},
     weights::Parameter,
 };
 
@@ -26,33 +27,27 @@ pub(crate) struct Decoder {
     pub(crate) rope: Rope,
 }
 
-/// What a forward pass is for.
+/// How products with weights are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// A backward pass follows.
-    Train,
-    /// Only values are wanted.
-    Score,
-    /// One token of each of several sequences; every row is computed as if it were alone.
-    Step,
+pub(crate) enum Products {
+    /// Fast for many rows; differentiable.
+    Blocked,
+    /// Every row as if it were alone.
+    ByRow,
 }
 
 /// How tokens see one another: over the batch itself, or over what a cache holds.
 pub(crate) trait Attend {
     /// Returns the attention's result, `[rows, n_heads * head_dim]`, for a joint projection in layer `layer`.
-    fn attend(&mut self, layer: usize, qkv: &Tensor) -> Result<Tensor>;
+    fn attend(&mut self, tape: &Tape, layer: usize, qkv: &Value) -> Result<Value>;
 }
 
 /// Whole sequences behind one another, each from position 0.
-pub(crate) struct Causal {
-    heads: Heads,
-    starts: Starts,
-    rope: Arc<RopeTable>,
-}
+pub(crate) struct Causal(CausalAttention);
 
 impl Attend for Causal {
-    fn attend(&mut self, _layer: usize, qkv: &Tensor) -> Result<Tensor> {
-        causal_attention(qkv, self.heads, &self.starts, Arc::clone(&self.rope))
+    fn attend(&mut self, tape: &Tape, _layer: usize, qkv: &Value) -> Result<Value> {
+        causal_attention(tape, qkv, self.0.clone())
     }
 }
 
@@ -68,7 +63,7 @@ impl Decoder {
     /// Returns the attention over sequences that start at the rows `starts` says.
     pub(crate) fn causal(&self, starts: Starts) -> Causal {
         let longest = starts.windows(2).map(|ends| ends[1] - ends[0]).max().unwrap_or(0);
-        Causal { heads: self.config.heads(), starts, rope: self.rope.table(longest) }
+        Causal(CausalAttention { heads: self.config.heads(), starts, rope: self.rope.table(longest) })
     }
 
     /// Returns the normalised hidden state of the rows `kept` (all when none), `[kept, hidden_size]`.
@@ -76,40 +71,40 @@ impl Decoder {
     /// The last layer computes nothing for other rows than its keys and values.
     pub(crate) fn hidden(
         &self,
+        tape: &Tape,
         tokens: &Arc<[u32]>,
         attention: &mut dyn Attend,
-        (purpose, kept): (Purpose, Option<&Arc<[u32]>>),
-    ) -> Result<Tensor> {
-        let product = if purpose == Purpose::Step { linear_by_row } else { linear };
+        (products, kept): (Products, Option<&Arc<[u32]>>),
+    ) -> Result<Value> {
+        let product = if products == Products::ByRow { linear_by_row } else { linear };
         let epsilon = self.config.shape.rms_eps as f32;
         let last = self.config.shape.n_layers - 1;
-        let mut x = rows_of(&self.weight(0, purpose), tokens)?;
+        let mut x = rows_of(tape, &self.weight(tape, 0), tokens)?;
         for layer in 0..=last {
-            let weight = |i: usize| self.weight(1 + layer * PER_LAYER + i, purpose);
-            let qkv = product(&rms_norm(&x, &weight(0), epsilon)?, &weight(1))?;
-            let mut seen = attention.attend(layer, &qkv)?;
+            let weight = |i: usize| self.weight(tape, 1 + layer * PER_LAYER + i);
+            let qkv = product(tape, &rms_norm(tape, &x, &weight(0), epsilon)?, &weight(1))?;
+            let mut seen = attention.attend(tape, layer, &qkv)?;
             if let Some(kept) = kept.filter(|_| layer == last) {
-                (x, seen) = (rows_of(&x, kept)?, rows_of(&seen, kept)?);
+                (x, seen) = (rows_of(tape, &x, kept)?, rows_of(tape, &seen, kept)?);
             }
-            x = (x + product(&seen, &weight(2))?)?;
-            let gate_up = product(&rms_norm(&x, &weight(3), epsilon)?, &weight(4))?;
-            x = (x + product(&swiglu(&gate_up)?, &weight(5))?)?;
+            x = tape.add_to_fresh(&x, product(tape, &seen, &weight(2))?)?;
+            let gate_up = product(tape, &rms_norm(tape, &x, &weight(3), epsilon)?, &weight(4))?;
+            x = tape.add_to_fresh(&x, product(tape, &swiglu(tape, &gate_up)?, &weight(5))?)?;
         }
-        rms_norm(&x, &self.weight(1 + (last + 1) * PER_LAYER, purpose), epsilon)
+        rms_norm(tape, &x, &self.weight(tape, 1 + (last + 1) * PER_LAYER), epsilon)
     }
 
     /// Returns the output layer, `[vocabulary, hidden_size]`: the embedding table where they are tied.
-    pub(crate) fn head(&self, purpose: Purpose) -> Tensor {
+    pub(crate) fn head(&self, tape: &Tape) -> Value {
         let tied = self.config.shape.tie_embeddings;
-        self.weight(if tied { 0 } else { self.parameters.len() - 1 }, purpose)
+        self.weight(tape, if tied { 0 } else { self.parameters.len() - 1 })
     }
 
-    fn weight(&self, i: usize, purpose: Purpose) -> Tensor {
-        let var = &self.parameters[i].var;
-        if purpose == Purpose::Train { var.as_tensor().clone() } else { var.as_detached_tensor() }
+    fn weight(&self, tape: &Tape, i: usize) -> Value {
+        tape.parameter(i, &self.parameters[i].tensor)
     }
 
     pub(crate) fn n_parameters(&self) -> usize {
-        self.parameters.iter().map(|p| p.var.elem_count()).sum()
+        self.parameters.iter().map(|p| p.tensor.elem_count()).sum()
     }
 }

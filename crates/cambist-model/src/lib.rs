@@ -24,6 +24,7 @@ mod decoder;
 mod fault;
 mod ops;
 mod rope;
+mod tape;
 
 pub mod generate;
 pub mod objective;

@@ -8,10 +8,12 @@ use serde_json::json;
 use crate::{
     chat::{Chat, ChatError, DEFAULT_TEMPLATE, EncodeError},
     config::{ConfigError, DecoderConfig},
-    decoder::{Decoder, Purpose},
+    decoder::{Decoder, Products},
     fault::TensorFault,
     model_files::{CONFIG, GENERATION_CONFIG, ModelFiles, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS, WEIGHTS_INDEX},
+    ops::linear::linear,
     shape::Shape,
+    tape::Tape,
     tokenizer::{BOS, END_OF_TURN, EOS, PAD, Tokenizer, TokenizerError},
     weights::{self, WeightsError},
 };
@@ -162,10 +164,10 @@ impl LocalModel {
     /// # Errors
     /// When a token is beyond the vocabulary.
     pub fn logits(&self, tokens: &[u32]) -> Result<Vec<f32>, TensorFault> {
-        let mut attention = self.decoder.causal(Arc::from([0, tokens.len()]));
-        let hidden = self.decoder.hidden(&Arc::from(tokens), &mut attention, (Purpose::Score, None))?;
-        let logits = crate::ops::linear::linear(&hidden, &self.decoder.head(Purpose::Score))?;
-        Ok(logits.flatten_all()?.to_vec1()?)
+        let (tape, mut attention) = (Tape::idle(), self.decoder.causal(Arc::from([0, tokens.len()])));
+        let hidden = self.decoder.hidden(&tape, &Arc::from(tokens), &mut attention, (Products::Blocked, None))?;
+        let logits = linear(&tape, &hidden, &self.decoder.head(&tape))?;
+        Ok(logits.tensor.flatten_all()?.to_vec1()?)
     }
 }
 

@@ -7,10 +7,10 @@ use cambist_core::{language::Language, prompt::Message};
 use crate::{
     batch::Batch,
     chat::EncodeError,
-    decoder::Purpose,
     fault::TensorFault,
     model::LocalModel,
     objective::{Objective, ScoredRow},
+    tape::Tape,
     train::{TrainError, encode_rows},
     train_row::{Sequence, TrainRow},
 };
@@ -108,7 +108,7 @@ fn passes(model: &LocalModel, sequences: &[&Sequence]) -> Result<Vec<Vec<f32>>, 
         };
         let n = sequences[first..].iter().take_while(fits).count().max(1);
         let batch = Batch::new(sequences[first..first + n].iter().copied());
-        scores.extend(batch.split(&batch.log_probs(&model.decoder, Purpose::Score)?.to_vec1()?));
+        scores.extend(batch.split(&batch.log_probs(&model.decoder, &Tape::idle())?.tensor.to_vec1()?));
         first += n;
     }
     Ok(scores)

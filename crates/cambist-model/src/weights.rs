@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use cambist_core::chance::Chance;
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, tensor::TensorView};
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ use crate::{
 pub(crate) struct Parameter {
     /// Names and rows of the tensors it is made of.
     pub(crate) parts: Vec<(String, usize)>,
-    pub(crate) var: Var,
+    pub(crate) tensor: Tensor,
 }
 
 impl Parameter {
@@ -142,8 +142,8 @@ pub(crate) fn draw(config: &DecoderConfig, seed: u64) -> Result<Vec<Parameter>, 
             data.extend((0..rows * plan.columns.unwrap_or(1)).map(|_| number() as f32));
         }
         let rows = plan.parts.iter().map(|(_, rows)| rows).sum();
-        let var = Var::from_vec(data, plan.shape(rows), &Device::Cpu)?;
-        Ok(Parameter { parts: plan.parts, var })
+        let tensor = Tensor::from_vec(data, plan.shape(rows), &Device::Cpu)?;
+        Ok(Parameter { parts: plan.parts, tensor })
     };
     plans(config).into_iter().map(parameter).collect()
 }
@@ -162,8 +162,8 @@ pub(crate) fn read(config: &DecoderConfig, files: &ModelFiles) -> Result<Vec<Par
         for (name, rows) in &plan.parts {
             parts.push(take(&mut tensors, name, plan.shape(*rows))?);
         }
-        let joined = Tensor::cat(&parts, 0).and_then(|t| Var::from_tensor(&t.contiguous()?)).map_err(TensorFault)?;
-        parameters.push(Parameter { parts: plan.parts, var: joined });
+        let tensor = Tensor::cat(&parts, 0).and_then(|t| t.contiguous()).map_err(TensorFault)?;
+        parameters.push(Parameter { parts: plan.parts, tensor });
     }
     let harmless =
         |name: &str| name.ends_with("rotary_emb.inv_freq") || (config.shape.tie_embeddings && name == "lm_head.weight");
@@ -203,7 +203,7 @@ pub(crate) fn write(parameters: &[Parameter]) -> Result<Vec<u8>, TensorFault> {
     for parameter in parameters {
         let mut first = 0;
         for (name, rows) in &parameter.parts {
-            let tensor = parameter.var.as_tensor().narrow(0, first, *rows)?;
+            let tensor = parameter.tensor.narrow(0, first, *rows)?;
             let bytes: Vec<u8> = tensor.flatten_all()?.to_vec1::<f32>()?.iter().flat_map(|x| x.to_le_bytes()).collect();
             tensors.push((name.clone(), tensor.dims().to_vec(), bytes));
             first += rows;

@@ -3,7 +3,12 @@
 //! The model is read where it lies beside the repository; without it the test says that it was skipped.
 #![cfg(test)]
 
-use std::{collections::BTreeMap, fs, ops::ControlFlow, path::{Path, PathBuf}};
+use std::{
+    collections::BTreeMap,
+    fs,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
 
 use cambist_core::prompt::Message;
 use cambist_model::{GenerateRequest, Generated, LocalModel, ModelFiles, Sampling, generate, log_probs};

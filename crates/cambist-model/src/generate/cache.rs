@@ -9,6 +9,7 @@ use crate::{
     decoder::{Attend, Causal},
     ops::{attention::Heads, floats, simd},
     rope::RopeTable,
+    tape::{Tape, Value},
 };
 
 /// Keys (turned to their positions) and values of one sequence; `[length, head_dim]` for each layer and key head.
@@ -68,13 +69,16 @@ pub(super) struct Prefill<'a> {
 }
 
 impl Attend for Prefill<'_> {
-    fn attend(&mut self, layer: usize, qkv: &Tensor) -> Result<Tensor> {
-        with_floats(qkv, |rows| {
+    fn attend(&mut self, tape: &Tape, layer: usize, qkv: &Value) -> Result<Value> {
+        with_floats(&qkv.tensor, |rows| {
             let width = self.cache.heads.qkv_width();
-            simd::vectorised(|| rows.chunks_exact(width).for_each(|row| self.cache.push(layer, row, &self.rope)));
+            simd::vectorised(
+                #[inline(always)]
+                || rows.chunks_exact(width).for_each(|row| self.cache.push(layer, row, &self.rope)),
+            );
             Ok(())
         })?;
-        self.causal.attend(layer, qkv)
+        self.causal.attend(tape, layer, qkv)
     }
 }
 
@@ -85,20 +89,24 @@ pub(super) struct Step<'a> {
 }
 
 impl Attend for Step<'_> {
-    fn attend(&mut self, layer: usize, qkv: &Tensor) -> Result<Tensor> {
+    fn attend(&mut self, tape: &Tape, layer: usize, qkv: &Value) -> Result<Value> {
         let Some(heads) = self.caches.first().map(|cache| cache.heads) else { bail!("a step needs a sequence") };
         let mut out = vec![0f32; self.caches.len() * heads.out_width()];
-        with_floats(qkv, |rows| {
+        with_floats(&qkv.tensor, |rows| {
             let pairs = rows.par_chunks(heads.qkv_width()).zip(out.par_chunks_mut(heads.out_width()));
             self.caches.par_iter_mut().zip(pairs).for_each(|(cache, (qkv, out))| {
-                simd::vectorised(|| {
-                    cache.push(layer, qkv, &self.rope);
-                    cache.attend(layer, (qkv, out), &self.rope);
-                });
+                simd::vectorised(
+                    #[inline(always)]
+                    || {
+                        cache.push(layer, qkv, &self.rope);
+                        cache.attend(layer, (qkv, out), &self.rope);
+                    },
+                );
             });
             Ok(())
         })?;
-        Tensor::from_vec(out, (self.caches.len(), heads.out_width()), qkv.device())
+        let out = Tensor::from_vec(out, (self.caches.len(), heads.out_width()), qkv.tensor.device())?;
+        Ok(tape.constant(out))
     }
 }
 

@@ -11,7 +11,9 @@ use self::{
     cache::{KvCache, Prefill, Step},
     sampling::Sampling,
 };
-use crate::{chat::EncodeError, decoder::Purpose, fault::TensorFault, model::LocalModel, ops::linear::linear_by_row};
+use crate::{
+    chat::EncodeError, decoder::Products, fault::TensorFault, model::LocalModel, ops::linear::linear_by_row, tape::Tape,
+};
 
 /// A conversation to be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,8 +124,9 @@ impl Answer {
         let rope = model.decoder.rope.table(prompt.len());
         let mut attention = Prefill { causal, cache: &mut answer.cache, rope };
         let last = Arc::from([prompt.len() as u32 - 1]);
-        let hidden = model.decoder.hidden(&Arc::from(prompt), &mut attention, (Purpose::Score, Some(&last)))?;
-        let logits = linear_by_row(&hidden, &model.decoder.head(Purpose::Step))?;
+        let (tape, how) = (Tape::idle(), (Products::Blocked, Some(&last)));
+        let hidden = model.decoder.hidden(&tape, &Arc::from(prompt), &mut attention, how)?;
+        let logits = linear_by_row(&tape, &hidden, &model.decoder.head(&tape))?.tensor;
         answer.draw(model, &logits.flatten_all()?.to_vec1()?, sampling);
         Ok(answer)
     }
@@ -153,8 +156,9 @@ fn step(model: &LocalModel, active: &mut [Answer], sampling: &Sampling) -> Resul
     let longest = active.iter().map(|answer| answer.n_prompt + answer.tokens.len()).max().unwrap_or(0);
     let rope = model.decoder.rope.table(longest);
     let caches = active.iter_mut().map(|answer| &mut answer.cache).collect();
-    let hidden = model.decoder.hidden(&tokens, &mut Step { caches, rope }, (Purpose::Step, None))?;
-    let logits = linear_by_row(&hidden, &model.decoder.head(Purpose::Step))?.to_vec2()?;
+    let tape = Tape::idle();
+    let hidden = model.decoder.hidden(&tape, &tokens, &mut Step { caches, rope }, (Products::ByRow, None))?;
+    let logits = linear_by_row(&tape, &hidden, &model.decoder.head(&tape))?.tensor.to_vec2()?;
     for (answer, logits) in active.iter_mut().zip(&logits) {
         answer.draw(model, logits, sampling);
     }

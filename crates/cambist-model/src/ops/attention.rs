@@ -14,7 +14,10 @@ use super::{
     kernel::{Matrix, Threads, Write, product},
     simd,
 };
-use crate::rope::RopeTable;
+use crate::{
+    rope::RopeTable,
+    tape::{Tape, Value},
+};
 
 /// How the columns of a joint projection fall to heads: all queries, then all keys, then all values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,15 +63,15 @@ pub(crate) type Starts = Arc<[usize]>;
 /// Returns `softmax(scale * q k^T) v` for each head of each sequence, `[rows, n_heads * head_dim]`, from a joint
 /// projection `[rows, (n_heads + 2 n_kv_heads) * head_dim]`. A token sees itself and what comes before it in its
 /// sequence; positions count from 0.
-pub(crate) fn causal_attention(qkv: &Tensor, heads: Heads, starts: &Starts, rope: Arc<RopeTable>) -> Result<Tensor> {
-    qkv.apply_op1(CausalAttention { heads, starts: Arc::clone(starts), rope })
+pub(crate) fn causal_attention(tape: &Tape, qkv: &Value, operation: CausalAttention) -> Result<Value> {
+    tape.apply1(qkv, operation)
 }
 
 #[derive(Clone)]
-struct CausalAttention {
-    heads: Heads,
-    starts: Starts,
-    rope: Arc<RopeTable>,
+pub(crate) struct CausalAttention {
+    pub(crate) heads: Heads,
+    pub(crate) starts: Starts,
+    pub(crate) rope: Arc<RopeTable>,
 }
 
 /// Rows of probabilities that are held at once.
@@ -86,7 +89,11 @@ impl CustomOp1 for CausalAttention {
             bail!("attention over {:?} got a projection of [{n_rows}, {width}]", self.heads)
         }
         let mut out = vec![0f32; n_rows * self.heads.out_width()];
-        self.each_group(&mut out, |task| task.forward(qkv, self))?;
+        self.each_group(
+            &mut out,
+            #[inline(always)]
+            |task| task.forward(qkv, self),
+        )?;
         Ok((CpuStorage::F32(out), Shape::from((n_rows, self.heads.out_width()))))
     }
 
@@ -114,7 +121,11 @@ impl CustomOp3 for Backward {
         let qkv = floats(qkv, layout)?;
         let (out, d_out) = (floats(out, out_layout)?, floats(d_out, d_out_layout)?);
         let mut d_qkv = vec![0f32; qkv.len()];
-        self.0.each_group(&mut d_qkv, |task| task.backward((qkv, out, d_out), &self.0))?;
+        self.0.each_group(
+            &mut d_qkv,
+            #[inline(always)]
+            |task| task.backward((qkv, out, d_out), &self.0),
+        )?;
         Ok((CpuStorage::F32(d_qkv), layout.shape().clone()))
     }
 }
@@ -128,8 +139,15 @@ impl CausalAttention {
         let n_kv = self.heads.n_kv_heads;
         let n_tasks = (self.starts.len() - 1) * n_kv;
         let task = |i: usize| Task { start: self.starts[i / n_kv], end: self.starts[i / n_kv + 1], kv_head: i % n_kv };
-        let columns: Vec<Columns> =
-            (0..n_tasks).into_par_iter().map(|i| simd::vectorised(|| compute(task(i)))).collect::<Result<_>>()?;
+        let columns: Vec<Columns> = (0..n_tasks)
+            .into_par_iter()
+            .map(|i| {
+                simd::vectorised(
+                    #[inline(always)]
+                    || compute(task(i)),
+                )
+            })
+            .collect::<Result<_>>()?;
         let (head_dim, width) = (self.heads.head_dim, out.len() / self.starts.last().map_or(1, |n| (*n).max(1)));
         for (i, columns) in columns.iter().enumerate() {
             let rows = &mut out[task(i).start * width..task(i).end * width];
@@ -333,7 +351,10 @@ mod tests {
         let rope = Rope::new(6, 100.0, &RopeScaling::Default);
         assert_same_gradients(
             &[noise(&[76, heads.qkv_width()], 1)],
-            |v| causal_attention(&v[0], heads, &starts, rope.table(70)),
+            |tape, v| {
+                let operation = CausalAttention { heads, starts: Arc::clone(&starts), rope: rope.table(70) };
+                causal_attention(tape, &v[0], operation)
+            },
             |v| reference::causal_attention(&v[0], heads, &starts, 100.0),
         );
     }

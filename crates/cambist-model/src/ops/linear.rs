@@ -8,10 +8,11 @@ use super::{
     kernel::{Matrix, Threads, Write, product},
     simd,
 };
+use crate::tape::{Tape, Value};
 
 /// Returns `x W^T`, `[rows, out]`, for `x` `[rows, in]` and a weight `[out, in]`; differentiable in both.
-pub(crate) fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    x.apply_op2(weight, Linear)
+pub(crate) fn linear(tape: &Tape, x: &Value, weight: &Value) -> Result<Value> {
+    tape.apply2(x, weight, Linear)
 }
 
 struct Linear;
@@ -60,12 +61,12 @@ impl CustomOp2 for Product {
     }
 }
 
-/// Returns `x W^T` computed row by row, without a gradient: each row of the result is the same to the last bit
+/// Returns `x W^T` computed row by row, without a way back: each row of the result is the same to the last bit
 /// whatever other rows stand beside it, so that an answer does not depend on the batch it was generated in.
 ///
 /// Reads the weight once for all rows, which is what generation waits for.
-pub(crate) fn linear_by_row(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    x.apply_op2_no_bwd(weight, &ByRow)
+pub(crate) fn linear_by_row(tape: &Tape, x: &Value, weight: &Value) -> Result<Value> {
+    tape.apply2(x, weight, ByRow)
 }
 
 struct ByRow;
@@ -88,10 +89,14 @@ impl CustomOp2 for ByRow {
         }
         let (x, w) = (floats(x, lx)?, floats(w, lw)?);
         let mut columns = vec![0f32; n_rows * n_out];
-        columns
-            .par_chunks_mut(n_rows * OUTPUTS_PER_TASK)
-            .zip(w.par_chunks(n_in * OUTPUTS_PER_TASK))
-            .for_each(|(columns, w)| simd::vectorised(|| dots(columns, x, w, n_in)));
+        columns.par_chunks_mut(n_rows * OUTPUTS_PER_TASK).zip(w.par_chunks(n_in * OUTPUTS_PER_TASK)).for_each(
+            |(columns, w)| {
+                simd::vectorised(
+                    #[inline(always)]
+                    || dots(columns, x, w, n_in),
+                )
+            },
+        );
         let mut out = vec![0f32; n_rows * n_out];
         for (row, out) in out.chunks_exact_mut(n_out).enumerate() {
             for (o, column) in out.iter_mut().zip(columns.chunks_exact(n_rows)) {
@@ -158,16 +163,19 @@ mod tests {
     #[test]
     fn gradients_equal_those_of_a_plain_product() {
         let (x, w) = (noise(&[7, 20], 1), noise(&[9, 20], 2));
-        assert_same_gradients(&[x, w], |v| linear(&v[0], &v[1]), |v| v[0].matmul(&v[1].t()?));
+        assert_same_gradients(&[x, w], |tape, v| linear(tape, &v[0], &v[1]), |v| v[0].matmul(&v[1].t()?));
     }
 
     #[test]
     fn a_row_does_not_depend_on_its_neighbours() {
         let (x, w) = (noise(&[11, 37], 3), noise(&[130, 37], 4));
-        let together = linear_by_row(&x, &w).unwrap().to_vec2::<f32>().unwrap();
-        let product = linear(&x, &w).unwrap().to_vec2::<f32>().unwrap();
+        let tape = Tape::idle();
+        let value = |tensor: &Tensor| tape.parameter(0, tensor);
+        let rows = |value: Value| value.tensor.to_vec2::<f32>().unwrap();
+        let together = rows(linear_by_row(&tape, &value(&x), &value(&w)).unwrap());
+        let product = rows(linear(&tape, &value(&x), &value(&w)).unwrap());
         for row in 0..11 {
-            let alone = linear_by_row(&x.narrow(0, row, 1).unwrap(), &w).unwrap().to_vec2::<f32>().unwrap();
+            let alone = rows(linear_by_row(&tape, &value(&x.narrow(0, row, 1).unwrap()), &value(&w)).unwrap());
             assert_eq!(alone[0], together[row]);
             for (a, b) in alone[0].iter().zip(&product[row]) {
                 assert!((a - b).abs() < 1e-5, "{a} {b}");

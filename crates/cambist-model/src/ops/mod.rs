@@ -2,7 +2,8 @@
 //!
 //! Candle's own fused operations (`softmax_last_dim`, `rms_norm`, `rope`) carry no gradient: what lies upstream stays
 //! silently untrained. Each file here holds one operation with its backward pass; its test compares both with the
-//! composition of candle's plain differentiable operations (`reference`) and with finite differences.
+//! composition of candle's plain differentiable operations (`reference`) and with finite differences. The way back is
+//! driven by [`crate::tape`].
 
 pub(crate) mod kernel;
 pub(crate) mod simd;

@@ -4,6 +4,7 @@ use cambist_core::chance::Chance;
 use candle_core::{D, DType, Device, Result, Tensor, Var};
 
 use super::attention::Heads;
+use crate::tape::{Tape, Value};
 
 pub(crate) fn rms_norm(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<Tensor> {
     let rms = (x.sqr()?.mean_keepdim(D::Minus1)? + epsilon)?.sqrt()?;
@@ -69,24 +70,28 @@ pub(crate) fn noise(shape: &[usize], seed: u64) -> Tensor {
 /// with random weights (1e-4), and that those gradients are what finite differences say (1 %).
 pub(crate) fn assert_same_gradients(
     inputs: &[Tensor],
-    fused: impl Fn(&[Tensor]) -> Result<Tensor>,
+    fused: impl Fn(&Tape, &[Value]) -> Result<Value>,
     plain: impl Fn(&[Tensor]) -> Result<Tensor>,
 ) {
     let vars: Vec<Var> = inputs.iter().map(|t| Var::from_tensor(t).unwrap()).collect();
     let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
-    let (ours, theirs) = (fused(&tensors).unwrap(), plain(&tensors).unwrap());
-    assert_close(&ours, &theirs, 1e-5, "value");
-    let weights = noise(ours.dims(), 99);
-    let loss = |out: &Tensor| (out * &weights).unwrap().sum_all().unwrap();
-    let (ours, theirs) = (loss(&ours).backward().unwrap(), loss(&theirs).backward().unwrap());
+    let tape = Tape::recording(tensors.len());
+    let values: Vec<Value> = inputs.iter().enumerate().map(|(i, t)| tape.parameter(i, t)).collect();
+    let (ours, theirs) = (fused(&tape, &values).unwrap(), plain(&tensors).unwrap());
+    assert_close(&ours.tensor, &theirs, 1e-5, "value");
+    let weights = noise(theirs.dims(), 99);
+    let theirs = (&theirs * &weights).unwrap().sum_all().unwrap().backward().unwrap();
+    let ours = tape.backward(&ours, weights.clone()).unwrap();
     for (i, var) in vars.iter().enumerate() {
-        let (ours, theirs) = (ours.get(var).unwrap(), theirs.get(var).unwrap());
+        let (ours, theirs) = (ours[i].as_ref().unwrap(), theirs.get(var).unwrap());
         assert_close(ours, theirs, 1e-4, &format!("gradient {i}"));
         let direction = noise(var.dims(), 7 + i as u64);
         let at = |step: f64| {
-            let mut moved = tensors.clone();
-            moved[i] = (&tensors[i] + (&direction * step).unwrap()).unwrap();
-            let out = fused(&moved).unwrap().to_dtype(DType::F64).unwrap();
+            let mut moved = inputs.to_vec();
+            moved[i] = (&inputs[i] + (&direction * step).unwrap()).unwrap();
+            let tape = Tape::idle();
+            let values: Vec<Value> = moved.iter().map(|t| tape.parameter(0, t)).collect();
+            let out = fused(&tape, &values).unwrap().tensor.to_dtype(DType::F64).unwrap();
             (out * weights.to_dtype(DType::F64).unwrap()).unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap()
         };
         let slope = (at(1e-3) - at(-1e-3)) / 2e-3;

@@ -4,10 +4,11 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 use rayon::prelude::*;
 
 use super::{ROWS_PER_TASK, floats, simd};
+use crate::tape::{Tape, Value};
 
 /// Returns `x / sqrt(mean(x^2) + epsilon) * weight` for each row of `x` `[rows, width]`; differentiable in both.
-pub(crate) fn rms_norm(x: &Tensor, weight: &Tensor, epsilon: f32) -> Result<Tensor> {
-    x.apply_op2(weight, RmsNorm { epsilon })
+pub(crate) fn rms_norm(tape: &Tape, x: &Value, weight: &Value, epsilon: f32) -> Result<Value> {
+    tape.apply2(x, weight, RmsNorm { epsilon })
 }
 
 struct RmsNorm {
@@ -24,14 +25,17 @@ impl CustomOp2 for RmsNorm {
         let mut out = vec![0f32; x.len()];
         let task = w.len() * ROWS_PER_TASK;
         out.par_chunks_mut(task).zip(x.par_chunks(task)).for_each(|(out, x)| {
-            simd::vectorised(|| {
-                for (out, x) in out.chunks_exact_mut(w.len()).zip(x.chunks_exact(w.len())) {
-                    let inverse = inverse_rms(x, self.epsilon);
-                    for ((o, x), w) in out.iter_mut().zip(x).zip(w) {
-                        *o = x * inverse * w;
+            simd::vectorised(
+                #[inline(always)]
+                || {
+                    for (out, x) in out.chunks_exact_mut(w.len()).zip(x.chunks_exact(w.len())) {
+                        let inverse = inverse_rms(x, self.epsilon);
+                        for ((o, x), w) in out.iter_mut().zip(x).zip(w) {
+                            *o = x * inverse * w;
+                        }
                     }
-                }
-            });
+                },
+            );
         });
         Ok((CpuStorage::F32(out), lx.shape().clone()))
     }
@@ -74,7 +78,12 @@ impl CustomOp3 for Backward {
         let partial: Vec<Vec<f32>> = dx
             .par_chunks_mut(task)
             .zip(x.par_chunks(task).zip(dy.par_chunks(task)))
-            .map(|(dx, (x, dy))| simd::vectorised(|| self.rows(dx, x, dy, w)))
+            .map(|(dx, (x, dy))| {
+                simd::vectorised(
+                    #[inline(always)]
+                    || self.rows(dx, x, dy, w),
+                )
+            })
             .collect();
         for part in partial {
             simd::add_scaled(dw, 1.0, &part);
@@ -111,6 +120,10 @@ mod tests {
     #[test]
     fn gradients_equal_those_of_plain_operations() {
         let inputs = [noise(&[70, 20], 1), noise(&[20], 2)];
-        assert_same_gradients(&inputs, |v| rms_norm(&v[0], &v[1], 1e-5), |v| reference::rms_norm(&v[0], &v[1], 1e-5));
+        assert_same_gradients(
+            &inputs,
+            |tape, v| rms_norm(tape, &v[0], &v[1], 1e-5),
+            |v| reference::rms_norm(&v[0], &v[1], 1e-5),
+        );
     }
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use super::floats;
+use crate::tape::{Tape, Value};
 
 /// Returns row `rows[i]` of `table` as row `i`, `[rows.len(), width]`; a row may be asked for more than once.
-pub(crate) fn rows_of(table: &Tensor, rows: &Arc<[u32]>) -> Result<Tensor> {
-    table.apply_op1(Rows(Arc::clone(rows)))
+pub(crate) fn rows_of(tape: &Tape, table: &Value, rows: &Arc<[u32]>) -> Result<Value> {
+    tape.apply1(table, Rows(Arc::clone(rows)))
 }
 
 struct Rows(Arc<[u32]>);
@@ -70,11 +71,16 @@ mod tests {
     fn gradients_add_up_where_a_row_is_asked_for_twice() {
         let rows: Arc<[u32]> = Arc::from([3, 0, 3, 1]);
         let index = Tensor::new(&*rows, &candle_core::Device::Cpu).unwrap();
-        assert_same_gradients(&[noise(&[5, 6], 1)], |v| rows_of(&v[0], &rows), |v| v[0].index_select(&index, 0));
+        assert_same_gradients(
+            &[noise(&[5, 6], 1)],
+            |tape, v| rows_of(tape, &v[0], &rows),
+            |v| v[0].index_select(&index, 0),
+        );
     }
 
     #[test]
     fn a_row_beyond_the_table_is_refused() {
-        assert!(rows_of(&noise(&[5, 6], 1), &Arc::from([5])).is_err());
+        let tape = Tape::idle();
+        assert!(rows_of(&tape, &tape.parameter(0, &noise(&[5, 6], 1)), &Arc::from([5])).is_err());
     }
 }

@@ -4,10 +4,11 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tenso
 use rayon::prelude::*;
 
 use super::{ROWS_PER_TASK, floats, simd};
+use crate::tape::{Tape, Value};
 
 /// Returns `silu(gate) * up` `[rows, width]` for rows that hold `gate` and then `up`, `[rows, 2 * width]`.
-pub(crate) fn swiglu(gate_up: &Tensor) -> Result<Tensor> {
-    gate_up.apply_op1(SwiGlu)
+pub(crate) fn swiglu(tape: &Tape, gate_up: &Value) -> Result<Value> {
+    tape.apply1(gate_up, SwiGlu)
 }
 
 struct SwiGlu;
@@ -22,14 +23,17 @@ impl CustomOp1 for SwiGlu {
         let (x, width) = (floats(x, lx)?, both / 2);
         let mut out = vec![0f32; n_rows * width];
         out.par_chunks_mut(width * ROWS_PER_TASK).zip(x.par_chunks(both * ROWS_PER_TASK)).for_each(|(out, x)| {
-            simd::vectorised(|| {
-                for (out, x) in out.chunks_exact_mut(width).zip(x.chunks_exact(both)) {
-                    let (gate, up) = x.split_at(width);
-                    for ((o, gate), up) in out.iter_mut().zip(gate).zip(up) {
-                        *o = gate * simd::sigmoid(*gate) * up;
+            simd::vectorised(
+                #[inline(always)]
+                || {
+                    for (out, x) in out.chunks_exact_mut(width).zip(x.chunks_exact(both)) {
+                        let (gate, up) = x.split_at(width);
+                        for ((o, gate), up) in out.iter_mut().zip(gate).zip(up) {
+                            *o = gate * simd::sigmoid(*gate) * up;
+                        }
                     }
-                }
-            });
+                },
+            );
         });
         Ok((CpuStorage::F32(out), Shape::from((n_rows, width))))
     }
@@ -52,11 +56,15 @@ impl CustomOp2 for Backward {
         let mut dx = vec![0f32; x.len()];
         let tasks = x.par_chunks(both * ROWS_PER_TASK).zip(dy.par_chunks(width * ROWS_PER_TASK));
         dx.par_chunks_mut(both * ROWS_PER_TASK).zip(tasks).for_each(|(dx, (x, dy))| {
-            simd::vectorised(|| {
-                for ((dx, x), dy) in dx.chunks_exact_mut(both).zip(x.chunks_exact(both)).zip(dy.chunks_exact(width)) {
-                    row(dx, x, dy);
-                }
-            });
+            simd::vectorised(
+                #[inline(always)]
+                || {
+                    for ((dx, x), dy) in dx.chunks_exact_mut(both).zip(x.chunks_exact(both)).zip(dy.chunks_exact(width))
+                    {
+                        row(dx, x, dy);
+                    }
+                },
+            );
         });
         Ok((CpuStorage::F32(dx), lx.shape().clone()))
     }
@@ -81,6 +89,6 @@ mod tests {
 
     #[test]
     fn gradients_equal_those_of_plain_operations() {
-        assert_same_gradients(&[noise(&[70, 26], 1)], |v| swiglu(&v[0]), |v| reference::swiglu(&v[0]));
+        assert_same_gradients(&[noise(&[70, 26], 1)], |tape, v| swiglu(tape, &v[0]), |v| reference::swiglu(&v[0]));
     }
 }

@@ -10,11 +10,12 @@ use super::{
     kernel::{Matrix, Threads, Write, product},
     simd,
 };
+use crate::tape::{Tape, Value};
 
 /// Returns `ln softmax(hidden weight^T)[target]` in nats for each row, `[rows]`; differentiable in `hidden`
 /// `[rows, width]` and `weight` `[vocabulary, width]`.
-pub(crate) fn token_log_probs(hidden: &Tensor, weight: &Tensor, targets: &Arc<[u32]>) -> Result<Tensor> {
-    hidden.apply_op2(weight, TokenLogProbs(Arc::clone(targets)))
+pub(crate) fn token_log_probs(tape: &Tape, hidden: &Value, weight: &Value, targets: &Arc<[u32]>) -> Result<Value> {
+    tape.apply2(hidden, weight, TokenLogProbs(Arc::clone(targets)))
 }
 
 struct TokenLogProbs(Arc<[u32]>);
@@ -37,7 +38,10 @@ impl CustomOp2 for TokenLogProbs {
             let rows = logits.par_chunks_mut(head.vocabulary).zip(&self.0[i * CHUNK..]);
             out.par_iter_mut().zip(rows).for_each(|(out, (row, target))| {
                 let chosen = row[*target as usize];
-                let (top, sum) = simd::vectorised(|| simd::exp_shifted(row));
+                let (top, sum) = simd::vectorised(
+                    #[inline(always)]
+                    || simd::exp_shifted(row),
+                );
                 *out = chosen - top - sum.ln();
             });
         }
@@ -80,7 +84,10 @@ impl CustomOp3 for Backward {
             head.logits(logits, i)?;
             let rows = self.0[i * CHUNK..].iter().zip(&d_out[i * CHUNK..]);
             logits.par_chunks_mut(vocabulary).zip(rows.collect::<Vec<_>>()).for_each(|(row, (target, d))| {
-                simd::vectorised(|| d_logits(row, *target as usize, *d));
+                simd::vectorised(
+                    #[inline(always)]
+                    || d_logits(row, *target as usize, *d),
+                );
             });
             let d_logits = Matrix::row_major(logits, n, vocabulary);
             let weight = Matrix::row_major(head.weight, vocabulary, width);
@@ -147,11 +154,13 @@ mod tests {
         let targets: Arc<[u32]> = (0..300).map(|i| i * 7 % 19).collect();
         let inputs = [noise(&[300, 10], 1), noise(&[19, 10], 2)];
         let plain = |v: &[Tensor]| reference::token_log_probs(&v[0], &v[1], &targets);
-        assert_same_gradients(&inputs, |v| token_log_probs(&v[0], &v[1], &targets), plain);
+        assert_same_gradients(&inputs, |tape, v| token_log_probs(tape, &v[0], &v[1], &targets), plain);
     }
 
     #[test]
     fn a_target_beyond_the_vocabulary_is_refused() {
-        assert!(token_log_probs(&noise(&[1, 4], 1), &noise(&[5, 4], 2), &Arc::from([5])).is_err());
+        let tape = Tape::idle();
+        let value = |rows, seed| tape.parameter(0, &noise(&[rows, 4], seed));
+        assert!(token_log_probs(&tape, &value(1, 1), &value(5, 2), &Arc::from([5])).is_err());
     }
 }

@@ -7,7 +7,7 @@ mod order;
 use std::{collections::BTreeMap, ops::ControlFlow};
 
 use cambist_core::language::Language;
-use candle_core::{Device, Tensor, backprop::GradStore};
+use candle_core::{Device, Tensor};
 
 use self::{
     config::TrainConfig,
@@ -17,11 +17,11 @@ use self::{
 use crate::{
     batch::Batch,
     chat::EncodeError,
-    decoder::Purpose,
     fault::TensorFault,
     model::LocalModel,
     objective::{Encoder, Objective, ScoredRow},
     score,
+    tape::{Tape, add_assign},
     train_row::{Sequence, TrainRow},
 };
 
@@ -234,8 +234,9 @@ impl Pass {
         (objective, denominator): (&dyn Objective, f64),
     ) -> Result<(), TrainError> {
         let batch = Batch::new(rows.iter().flat_map(|row| &row.sequences));
-        let log_probs = batch.log_probs(&model.decoder, Purpose::Train)?;
-        let values = batch.split(&log_probs.to_vec1()?);
+        let tape = Tape::recording(model.decoder.parameters.len());
+        let log_probs = batch.log_probs(&model.decoder, &tape)?;
+        let values = batch.split(&log_probs.tensor.to_vec1()?);
         let mut by_token = Vec::with_capacity(batch.n_loss_tokens());
         let mut first = 0;
         for row in rows {
@@ -247,22 +248,22 @@ impl Pass {
             *sums = (sums.0 + loss.sum, sums.1 + row.denominator);
         }
         let by_token = Tensor::from_vec(by_token, batch.n_loss_tokens(), &Device::Cpu)?;
-        self.accumulate(model, &(log_probs * by_token)?.sum_all()?.backward()?)?;
+        self.accumulate(model, tape.backward(&log_probs, by_token)?)?;
         self.n_tokens += batch.n_tokens();
         self.n_loss_tokens += batch.n_loss_tokens();
         Ok(())
     }
 
-    fn accumulate(&mut self, model: &LocalModel, found: &GradStore) -> Result<(), TrainError> {
-        let gradient = |parameter: &crate::weights::Parameter| {
-            found.get(&parameter.var).cloned().ok_or_else(|| TrainError::NoGradient(parameter.name().to_owned()))
-        };
-        let new = model.decoder.parameters.iter().map(gradient).collect::<Result<Vec<_>, _>>()?;
-        self.gradients = match self.gradients.is_empty() {
-            true => new,
-            false => self.gradients.iter().zip(&new).map(|(sum, new)| sum + new).collect::<Result<_, _>>()?,
-        };
-        Ok(())
+    fn accumulate(&mut self, model: &LocalModel, found: Vec<Option<Tensor>>) -> Result<(), TrainError> {
+        let mut new = Vec::with_capacity(found.len());
+        for (parameter, gradient) in model.decoder.parameters.iter().zip(found) {
+            new.push(gradient.ok_or_else(|| TrainError::NoGradient(parameter.name().to_owned()))?);
+        }
+        if self.gradients.is_empty() {
+            self.gradients = new;
+            return Ok(());
+        }
+        Ok(self.gradients.iter().zip(&new).try_for_each(|(sum, new)| add_assign(sum, new))?)
     }
 
     fn loss(&self) -> f64 {

@@ -29,7 +29,7 @@ const CHUNK: usize = 1 << 14;
 impl AdamW {
     pub(super) fn new(parameters: &[Parameter]) -> Self {
         let zeros = |n: usize| Mutex::new(Moments { first: vec![0.0; n], second: vec![0.0; n] });
-        Self { moments: parameters.iter().map(|p| zeros(p.var.elem_count())).collect(), n_steps: 0 }
+        Self { moments: parameters.iter().map(|p| zeros(p.tensor.elem_count())).collect(), n_steps: 0 }
     }
 
     /// Moves every parameter against its gradient times `scale`.
@@ -54,7 +54,7 @@ impl AdamW {
                 eps: config.eps as f32,
                 moments,
             };
-            parameter.var.as_tensor().inplace_op2(gradient, &update)?;
+            parameter.tensor.inplace_op2(gradient, &update)?;
         }
         Ok(())
     }
@@ -62,7 +62,7 @@ impl AdamW {
 
 /// Whether weight decay applies: to matrices, but not to embeddings.
 fn decays(parameter: &Parameter) -> bool {
-    parameter.var.dims().len() == 2 && !parameter.name().contains("embed_tokens")
+    parameter.tensor.dims().len() == 2 && !parameter.name().contains("embed_tokens")
 }
 
 struct Update<'a> {
@@ -90,7 +90,12 @@ impl InplaceOp2 for Update<'_> {
         let Moments { first, second } = &mut *moments;
         let moments = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));
         let numbers = data[start..end].par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK));
-        numbers.zip(moments).for_each(|((p, g), (m, v))| simd::vectorised(|| self.chunk(p, g, (m, v))));
+        numbers.zip(moments).for_each(|((p, g), (m, v))| {
+            simd::vectorised(
+                #[inline(always)]
+                || self.chunk(p, g, (m, v)),
+            )
+        });
         Ok(())
     }
 }
@@ -114,7 +119,14 @@ pub(super) fn gradient_norm(gradients: &[Tensor]) -> Result<f64> {
         let (storage, layout) = gradient.storage_and_layout();
         let candle_core::Storage::Cpu(storage) = &*storage else { bail!("gradients lie on the cpu") };
         let chunks = floats(storage, layout)?.par_chunks(CHUNK);
-        let squares: Vec<f64> = chunks.map(|g| simd::vectorised(|| squares(g))).collect();
+        let squares: Vec<f64> = chunks
+            .map(|g| {
+                simd::vectorised(
+                    #[inline(always)]
+                    || squares(g),
+                )
+            })
+            .collect();
         sum += squares.iter().sum::<f64>();
     }
     Ok(sum.sqrt())
