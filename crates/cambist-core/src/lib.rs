@@ -24,9 +24,9 @@ pub mod teacher;
 
 pub mod check;
 
-pub mod fault;
 pub mod arbiter;
 pub mod candidate;
+pub mod fault;
 pub mod gates;
 pub mod identify;
 pub mod resemblance;

@@ -37,7 +37,7 @@ pub struct Plan {
 pub struct Job {
     /// The step's place in the recipe, from 0.
     pub step: usize,
-    /// `step`, or `step.variant/seed-N` for one run of a `train` step.
+    /// `step`, or `step.variant.seed-N` for one run of a `train` step.
     pub label: String,
     /// The artifact that it makes.
     pub id: ArtifactId,

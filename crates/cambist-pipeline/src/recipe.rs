@@ -229,8 +229,18 @@ impl Reader {
             self.faults.push(Fault::new(extra.key_place, what, remedy));
         }
         let id = node.get("id").and_then(|id| self.decode::<String>(id)).unwrap_or_else(|| verb.key.clone());
+        for key in ["splits", "strategies"] {
+            self.check_names(&verb.value, key);
+        }
         let action = self.action(verb)?;
         Some(Step { id, place: node.place, action })
+    }
+
+    /// The names of splits and strategies become files and parts of references too.
+    fn check_names(&mut self, params: &Node, key: &str) {
+        let Some(Content::Mapping(named)) = params.get(key).map(|node| &node.content) else { return };
+        let faults = named.iter().filter(|entry| !is_id(&entry.key)).map(|entry| bad_id(entry.key_place, &entry.key));
+        self.faults.extend(faults);
     }
 
     fn action(&mut self, verb: &Entry) -> Option<Action> {

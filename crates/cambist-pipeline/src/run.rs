@@ -124,7 +124,8 @@ fn perform(workshop: &Workshop<'_>, job: &Job, n_busy: usize) -> Result<(), Pipe
         .build()
         .map_err(|error| PipelineError::Internal(format!("no threads: {error}")))?;
     // A panic is a fault of ours: it is told as one, and the other jobs end in order.
-    let outcome = catch_unwind(AssertUnwindSafe(|| pool.install(|| verbs::perform(workshop, job))))
+    let scratch = workshop.store.begin(job.identity.clone())?;
+    let outcome = catch_unwind(AssertUnwindSafe(|| pool.install(|| verbs::perform(workshop, job, scratch))))
         .unwrap_or_else(|_| Err(PipelineError::Internal(format!("`{}` panicked", job.label))));
     match outcome {
         Ok(artifact) => {
@@ -184,7 +185,7 @@ impl<'a> Queue<'a> {
     fn is_ready(&self, state: &QueueState, index: usize) -> bool {
         let unfinished = |id: &ArtifactId| {
             let of = |&other: &usize| self.plan.jobs[other].id == *id;
-            state.waiting.iter().any(|other| of(other)) || state.running.iter().any(|other| of(other))
+            state.waiting.iter().any(of) || state.running.iter().any(of)
         };
         !self.plan.jobs[index].inputs.iter().any(|input| unfinished(&input.id))
     }

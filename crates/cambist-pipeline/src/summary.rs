@@ -45,7 +45,8 @@ pub fn closing_lines(recipe: &Recipe, finished: &Finished, store: &Path) -> Resu
         }
     }
     if lines.is_empty() {
-        let last = finished.last().map(|(label, _)| format!("; look at one with: cambist show {}.{label}", recipe.name));
+        let last =
+            finished.last().map(|(label, _)| format!("; look at one with: cambist show {}.{label}", recipe.name));
         lines.push(format!("{} artifacts in {}{}", finished.len(), run.display(), last.unwrap_or_default()));
     }
     Ok(lines)
@@ -54,7 +55,11 @@ pub fn closing_lines(recipe: &Recipe, finished: &Finished, store: &Path) -> Resu
 /// Reads the results of an `evaluate` artifact.
 pub(crate) fn read_results(artifact: &Artifact) -> Result<Results, PipelineError> {
     serde_json::from_slice(&artifact.read("results.json")?).map_err(|error| {
-        PipelineError::input(&artifact.manifest().id.to_string(), error.to_string(), "run the step again after `cambist gc`")
+        PipelineError::input(
+            &artifact.manifest().id.to_string(),
+            error.to_string(),
+            "run the step again after `cambist gc`",
+        )
     })
 }
 

@@ -13,22 +13,24 @@ mod tables;
 mod train;
 mod voices;
 
-
 pub(crate) use evaluate::{Results, VariantResult};
 
-use cambist_io::store::Artifact;
+use cambist_io::store::{Artifact, Scratch};
 
 use crate::{error::PipelineError, plan::Job, recipe::Action, run::Workshop};
 
+/// A job's workshop, what it has to make, and the folder to make it in.
+pub(crate) type Work<'a> = (&'a Workshop<'a>, &'a Job, Scratch);
+
 /// Makes the artifact of one job.
-pub(crate) fn perform(workshop: &Workshop<'_>, job: &Job) -> Result<Artifact, PipelineError> {
+pub(crate) fn perform(workshop: &Workshop<'_>, job: &Job, scratch: Scratch) -> Result<Artifact, PipelineError> {
     match &workshop.plan.step_of(job).action {
-        Action::Prompts(params) => prompts::make(workshop, job, params),
-        Action::Generate(params) => generate::make(workshop, job, params),
-        Action::Score(params) => score::make(workshop, job, params),
-        Action::Select(params) => select::make(workshop, job, params),
-        Action::Train(params) => train::make(workshop, job, params),
-        Action::Evaluate(params) => evaluate::make(workshop, job, params),
+        Action::Prompts(params) => prompts::make((workshop, job, scratch), params),
+        Action::Generate(params) => generate::make((workshop, job, scratch), params),
+        Action::Score(params) => score::make((workshop, job, scratch), params),
+        Action::Select(params) => select::make((workshop, job, scratch), params),
+        Action::Train(params) => train::make((workshop, job, scratch), params),
+        Action::Evaluate(params) => evaluate::make((workshop, job, scratch), params),
         Action::Report(_) => Err(PipelineError::Internal("no report yet".into())),
     }
 }

@@ -7,7 +7,9 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 /// Multilingual arbitrage: ask a pool of models, keep the best answers per language, train a student on them
 #[derive(Debug, Parser)]
 #[command(name = "cambist", version, arg_required_else_help = true, disable_help_subcommand = true)]
-#[command(after_help = "Start here:\n  cambist init                  write a recipe to start from\n  cambist run recipe.yaml       run it; run it again to go on where it stopped\n\nExit codes: 0 done, 2 your input, 3 the world (disk, network), 70 a fault of cambist")]
+#[command(
+    after_help = "Start here:\n  cambist init                  write a recipe to start from\n  cambist run recipe.yaml       run it; run it again to go on where it stopped\n\nExit codes: 0 done, 2 your input, 3 the world (disk, network), 70 a fault of cambist"
+)]
 pub(crate) struct Args {
     /// What to do
     #[command(subcommand)]
@@ -36,7 +38,9 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  cambist init my-recipe.yaml")]
     Init(InitArgs),
     /// Make prompts: a recipe's `prompts` steps, or the built-in task on stdout
-    #[command(after_help = "Examples:\n  cambist prompts recipes/quickstart.yaml\n  cambist prompts --polyglot tr,ja --sources 12")]
+    #[command(
+        after_help = "Examples:\n  cambist prompts recipes/quickstart.yaml\n  cambist prompts --polyglot tr,ja --sources 12"
+    )]
     Prompts(PromptsArgs),
     /// Ask teachers: a recipe's `generate` steps and what they need
     #[command(after_help = "Example:\n  cambist generate recipes/quickstart.yaml --step answers")]

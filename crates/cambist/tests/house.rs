@@ -54,7 +54,8 @@ fn each_dependency_has_its_room() {
     let found = dependencies();
     for (room, libraries) in rooms {
         for library in libraries {
-            let named: Vec<&String> = found.iter().filter(|(_, needs)| needs.contains(*library)).map(|(n, _)| n).collect();
+            let named: Vec<&String> =
+                found.iter().filter(|(_, needs)| needs.contains(*library)).map(|(n, _)| n).collect();
             assert_eq!(named, [room], "`{library}` belongs to `{room}` alone");
         }
     }

@@ -5,7 +5,7 @@ use super::{Action, Recipe, Step, params::TrainParams};
 impl Recipe {
     /// The names of the parts that a step makes, in a fixed order; one empty name when it makes one thing.
     ///
-    /// Splits of `prompts`, strategies of `select`, and for `train` one `variant/seed-N` for each run.
+    /// Splits of `prompts`, strategies of `select`, and for `train` one `variant.seed-N` for each run.
     pub fn part_names(&self, step: &Step) -> Vec<String> {
         let whole = || vec![String::new()];
         match &step.action {
@@ -46,9 +46,9 @@ pub struct TrainRun {
 }
 
 impl TrainRun {
-    /// `variant/seed-N`, without the parts that are not there.
+    /// `variant.seed-N`, without the parts that are not there.
     pub fn name(&self) -> String {
         let seed = self.seed.map(|seed| format!("seed-{seed}"));
-        self.variant.iter().cloned().chain(seed).collect::<Vec<_>>().join("/")
+        self.variant.iter().cloned().chain(seed).collect::<Vec<_>>().join(".")
     }
 }

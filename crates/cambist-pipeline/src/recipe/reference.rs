@@ -15,11 +15,11 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Whether a part called `name` is meant; `reward` means `reward/seed-1` too.
+    /// Whether a part called `name` is meant; `reward` means `reward.seed-1` too.
     pub fn covers(&self, name: &str) -> bool {
         match &self.part {
             None => true,
-            Some(part) => name == part || name.strip_prefix(part.as_str()).is_some_and(|rest| rest.starts_with('/')),
+            Some(part) => name == part || name.strip_prefix(part.as_str()).is_some_and(|rest| rest.starts_with('.')),
         }
     }
 }

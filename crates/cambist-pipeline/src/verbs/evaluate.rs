@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
+    Work,
     arbiters::Scorer,
     prompts::read_prompts,
     tables::{OUTCOMES, OutcomeRow, write_table},
@@ -56,7 +57,7 @@ pub(crate) struct TaskResult {
 }
 
 /// Makes the artifact.
-pub(super) fn make(workshop: &Workshop<'_>, job: &Job, params: &EvaluateParams) -> Result<Artifact, PipelineError> {
+pub(super) fn make((workshop, job, scratch): Work<'_>, params: &EvaluateParams) -> Result<Artifact, PipelineError> {
     let prompts = read_prompts(workshop, job.inputs("prompts"))?;
     if prompts.is_empty() {
         return Err(PipelineError::input(&job.label, "there are no prompts to answer", "check the `prompts` step"));
@@ -71,7 +72,7 @@ pub(super) fn make(workshop: &Workshop<'_>, job: &Job, params: &EvaluateParams) 
         bootstrap,
         variants: compare(job, &rows, params.against.as_deref(), bootstrap)?,
     };
-    write(job, workshop.store.begin(job.identity.clone())?, (&rows, &results))
+    write(job, scratch, (&rows, &results))
 }
 
 /// Every model's answer to every prompt, graded.
@@ -109,9 +110,9 @@ fn outcomes(
         .collect()
 }
 
-/// `reward/seed-2` is seed 2 of the variant `reward`.
+/// `reward.seed-2` is seed 2 of the variant `reward`.
 fn variant_of(part: &str) -> (String, Option<u64>) {
-    let (variant, last) = part.rsplit_once('/').unwrap_or(("", part));
+    let (variant, last) = part.rsplit_once('.').unwrap_or(("", part));
     match last.strip_prefix("seed-").and_then(|seed| seed.parse().ok()) {
         Some(seed) => (variant.to_owned(), Some(seed)),
         None => (part.to_owned(), None),

@@ -9,9 +9,10 @@ use cambist_core::{
     router::{Ask, Route, Router, route},
     score::Score,
 };
-use cambist_io::store::{Artifact, ManifestDraft};
+use cambist_io::store::{Artifact, ManifestDraft, Scratch};
 
 use super::{
+    Work,
     arbiters::Scorer,
     prompts::read_prompts,
     routers,
@@ -26,7 +27,7 @@ use crate::{
 };
 
 /// Makes the artifact.
-pub(super) fn make(workshop: &Workshop<'_>, job: &Job, params: &GenerateParams) -> Result<Artifact, PipelineError> {
+pub(super) fn make((workshop, job, scratch): Work<'_>, params: &GenerateParams) -> Result<Artifact, PipelineError> {
     let recipe = &workshop.plan.recipe;
     let prompts = read_prompts(workshop, job.inputs("prompts"))?;
     let in_pool = |member: &&PoolMember| params.teachers.is_empty() || params.teachers.contains(&member.id);
@@ -38,7 +39,7 @@ pub(super) fn make(workshop: &Workshop<'_>, job: &Job, params: &GenerateParams) 
     let voices = members.iter().map(|member| Voice::open(workshop, job, member)).collect::<Result<Vec<_>, _>>()?;
     let asking = Asking { workshop, job, params, pool: &pool, router: router.as_ref(), voices: &voices, scorer };
     let (rows, scores) = asking.rounds(&prompts)?;
-    write(workshop, job, &rows, &scores)
+    write(job, scratch, (&rows, &scores))
 }
 
 struct Asking<'a> {
@@ -108,13 +109,12 @@ impl Asking<'_> {
     }
 }
 
-fn write(workshop: &Workshop<'_>, job: &Job, rows: &[Row], scores: &[Score]) -> Result<Artifact, PipelineError> {
+fn write(job: &Job, scratch: Scratch, (rows, scores): (&[Row], &[Score])) -> Result<Artifact, PipelineError> {
     let completions: Vec<_> = rows.iter().flat_map(|row| &row.candidates).map(|c| &c.completion).collect();
     let mut sorted: Vec<&Score> = scores.iter().collect();
     let place: std::collections::HashMap<&str, usize> =
         rows.iter().enumerate().map(|(at, row)| (row.prompt.id.as_str(), at)).collect();
     sorted.sort_by_key(|score| (place.get(score.prompt_id.as_str()).copied(), score.teacher.clone(), score.sample));
-    let scratch = workshop.store.begin(job.identity.clone())?;
     write_table(&scratch, COMPLETIONS, completions.iter().copied())?;
     let mut draft = ManifestDraft { step: job.label.clone(), kind: "completions".into(), ..ManifestDraft::default() };
     draft.counts.insert("completions".into(), completions.len() as u64);

@@ -17,7 +17,10 @@ use cambist_io::{
 };
 use serde_json::{Value, json};
 
-use super::tables::{read_table, write_table};
+use super::{
+    Work,
+    tables::{read_table, write_table},
+};
 use crate::{
     error::PipelineError,
     plan::{Input, Job},
@@ -29,7 +32,7 @@ use crate::{
 const WHOLE: &str = "prompts";
 
 /// Makes the artifact.
-pub(super) fn make(workshop: &Workshop<'_>, job: &Job, params: &PromptsParams) -> Result<Artifact, PipelineError> {
+pub(super) fn make((workshop, job, scratch): Work<'_>, params: &PromptsParams) -> Result<Artifact, PipelineError> {
     let seed = workshop.plan.recipe.seed;
     let mut dropped = Dropped::default();
     let prompts = match (&params.polyglot, &params.file) {
@@ -46,7 +49,6 @@ pub(super) fn make(workshop: &Workshop<'_>, job: &Job, params: &PromptsParams) -
         return Err(PipelineError::input(&job.label, what, "check the file and `languages`"));
     }
     let sets = sets(job, &prompts, (params, seed))?;
-    let scratch = workshop.store.begin(job.identity.clone())?;
     write(job, scratch, &sets, &dropped)
 }
 

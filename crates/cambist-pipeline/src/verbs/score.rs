@@ -6,14 +6,15 @@ use cambist_core::{completion::Completion, prompt::Prompt};
 use cambist_io::store::{Artifact, ManifestDraft};
 
 use super::{
+    Work,
     arbiters::Scorer,
     prompts::read_prompts,
     tables::{COMPLETIONS, SCORES, read_table, write_table},
 };
-use crate::{error::PipelineError, plan::Job, recipe::params::ScoreParams, run::Workshop};
+use crate::{error::PipelineError, recipe::params::ScoreParams};
 
 /// Makes the artifact.
-pub(super) fn make(workshop: &Workshop<'_>, job: &Job, params: &ScoreParams) -> Result<Artifact, PipelineError> {
+pub(super) fn make((workshop, job, scratch): Work<'_>, params: &ScoreParams) -> Result<Artifact, PipelineError> {
     let prompts = read_prompts(workshop, job.inputs("prompts"))?;
     let by_id: HashMap<&str, &Prompt> = prompts.iter().map(|prompt| (prompt.id.as_str(), prompt)).collect();
     let scorer = Scorer::open(workshop, &params.arbiter)?;
@@ -25,7 +26,6 @@ pub(super) fn make(workshop: &Workshop<'_>, job: &Job, params: &ScoreParams) -> 
             }
         }
     }
-    let scratch = workshop.store.begin(job.identity.clone())?;
     write_table(&scratch, SCORES, &scores)?;
     let mut draft = ManifestDraft { step: job.label.clone(), kind: "scores".into(), ..ManifestDraft::default() };
     draft.counts.insert("scores".into(), scores.iter().filter(|score| score.value.is_some()).count() as u64);

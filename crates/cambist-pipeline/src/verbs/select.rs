@@ -18,6 +18,7 @@ use cambist_io::store::{Artifact, ManifestDraft};
 
 use self::{datasets::Sets, table::tabulate};
 use super::{
+    Work,
     answers::{Answers, pool_of},
     prompts::read_prompts,
     routers,
@@ -35,7 +36,7 @@ struct Played {
 }
 
 /// Makes the artifact.
-pub(super) fn make(workshop: &Workshop<'_>, job: &Job, params: &SelectParams) -> Result<Artifact, PipelineError> {
+pub(super) fn make((workshop, job, scratch): Work<'_>, params: &SelectParams) -> Result<Artifact, PipelineError> {
     let recipe = &workshop.plan.recipe;
     let matrix = matrix(workshop, job, params, "from")?;
     if matrix.rows().is_empty() {
@@ -54,7 +55,7 @@ pub(super) fn make(workshop: &Workshop<'_>, job: &Job, params: &SelectParams) ->
         let strategy = router.strategy();
         played.insert(name.clone(), Played { strategy, own, decisions: replayed.decisions, cost: replayed.cost });
     }
-    write(workshop, job, params, &Decided { matrix, pool, played })
+    write((workshop, job, scratch), params, &Decided { matrix, pool, played })
 }
 
 struct Decided {
@@ -74,8 +75,7 @@ fn matrix(workshop: &Workshop<'_>, job: &Job, params: &SelectParams, role: &str)
 }
 
 fn write(
-    workshop: &Workshop<'_>,
-    job: &Job,
+    (workshop, job, scratch): Work<'_>,
     params: &SelectParams,
     decided: &Decided,
 ) -> Result<Artifact, PipelineError> {
@@ -86,7 +86,6 @@ fn write(
     let scales = Scales::fit(matrix);
     let seed = workshop.plan.recipe.seed;
     let pairs = params.pairs.as_ref().map(|options| make_pairs(matrix, pool, &scales, options, seed));
-    let scratch = workshop.store.begin(job.identity.clone())?;
     let sets = Sets { recipe: &workshop.plan.recipe, matrix, aligned: &aligned, scratch: &scratch };
     sets.candidates(played)?;
     sets.decisions(played)?;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::ControlFlow, sync::atomic::Ordering};
 use cambist_core::prompt::Message;
 use cambist_io::{
     formats::{self, SftRow},
-    store::{Artifact, ManifestDraft},
+    store::{Artifact, ManifestDraft, Scratch},
 };
 use cambist_model::{
     LocalModel, ModelFiles, Objective, Pretrain, RowContent, Sft, StepLog, TrainRow, TrainSummary, train,
@@ -13,7 +13,7 @@ use cambist_model::{
 };
 use serde_json::json;
 
-use super::{prompts::read_prompts, tables::read_table};
+use super::{Work, prompts::read_prompts, tables::read_table};
 use crate::{
     error::PipelineError,
     plan::{Input, Job},
@@ -26,7 +26,7 @@ use crate::{
 pub(crate) const LOG: &str = "train.jsonl";
 
 /// Makes the artifact.
-pub(super) fn make(workshop: &Workshop<'_>, job: &Job, params: &TrainParams) -> Result<Artifact, PipelineError> {
+pub(super) fn make((workshop, job, scratch): Work<'_>, params: &TrainParams) -> Result<Artifact, PipelineError> {
     let rows = rows(workshop, job, params)?;
     let seed = job.run.as_ref().and_then(|run| run.seed).unwrap_or(workshop.plan.recipe.seed);
     let mut model = start(workshop, job, params, (&rows, seed))?;
@@ -52,7 +52,7 @@ pub(super) fn make(workshop: &Workshop<'_>, job: &Job, params: &TrainParams) -> 
     if summary.stopped {
         return Err(PipelineError::Interrupted);
     }
-    write(workshop, job, &model, (&summary, rows.len(), &log))
+    write(job, scratch, (&model, rows.len()), (&summary, &log))
 }
 
 /// Reads a checkpoint's model folder out of its artifact.
@@ -170,12 +170,11 @@ fn log_line(step: &StepLog) -> serde_json::Value {
 }
 
 fn write(
-    workshop: &Workshop<'_>,
     job: &Job,
-    model: &LocalModel,
-    (summary, n_rows, log): (&TrainSummary, usize, &str),
+    scratch: Scratch,
+    (model, n_rows): (&LocalModel, usize),
+    (summary, log): (&TrainSummary, &str),
 ) -> Result<Artifact, PipelineError> {
-    let scratch = workshop.store.begin(job.identity.clone())?;
     let files = model.to_files().map_err(|error| PipelineError::model(&job.label, error))?;
     for (name, bytes) in &files.0 {
         scratch.write(name, bytes)?;

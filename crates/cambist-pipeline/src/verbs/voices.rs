@@ -76,7 +76,12 @@ impl Voice {
     }
 
     /// Opens a checkpoint that this recipe trained, under the name `name`.
-    pub(super) fn of_checkpoint(workshop: &Workshop<'_>, job: &Job, input: &Input, name: &str) -> Result<Self, PipelineError> {
+    pub(super) fn of_checkpoint(
+        workshop: &Workshop<'_>,
+        job: &Job,
+        input: &Input,
+        name: &str,
+    ) -> Result<Self, PipelineError> {
         Ok(Self { name: name.to_owned(), price: Price::default(), speaker: trained(workshop, job, input)? })
     }
 }

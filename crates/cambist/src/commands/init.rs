@@ -9,7 +9,9 @@ const STARTER: &str = include_str!("../../../../recipes/quickstart.yaml");
 pub(super) fn perform(args: &InitArgs) -> Result<(), Failure> {
     if args.path.exists() {
         let path = args.path.display();
-        return Err(Failure::yours(format!("`{path}` is there already\nhint: name another file: cambist init other.yaml")));
+        return Err(Failure::yours(format!(
+            "`{path}` is there already\nhint: name another file: cambist init other.yaml"
+        )));
     }
     cambist_io::disk::write_atomic(&args.path, STARTER.as_bytes())?;
     screen::talk(&format!("wrote {0}; run it with `cambist run {0}`", args.path.display()));

@@ -70,7 +70,12 @@ fn perform(plan: &Plan, wanted: &[usize], args: &RunArgs) -> Result<(), Failure>
 }
 
 /// Runs the jobs under a teller that fits, stopping cleanly at the first Ctrl-C.
-pub(super) fn start(plan: &Plan, wanted: &[usize], store: &StoreArgs, runtime: &RuntimeArgs) -> Result<Finished, Failure> {
+pub(super) fn start(
+    plan: &Plan,
+    wanted: &[usize],
+    store: &StoreArgs,
+    runtime: &RuntimeArgs,
+) -> Result<Finished, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&stop);
     // The second Ctrl-C ends at once; nothing is lost by it, since artifacts appear only when they are whole.
