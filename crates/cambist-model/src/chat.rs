@@ -263,3 +263,38 @@ fn templates(chat: Option<String>) -> Result<Environment<'static>, ChatError> {
     }
     Ok(templates)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Templates of real models with the texts that Jinja makes of them; calls of tools, retrieved documents and
+    /// pictures are left out, for no message here can hold them.
+    #[test]
+    fn templates_of_real_models_render_as_jinja_renders_them() {
+        let file =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/chat-templates/huggingface.js_renderings.jsonl");
+        let Ok(lines) = std::fs::read_to_string(file) else {
+            println!("skipped: {file} is not there");
+            return;
+        };
+        let (mut failed, mut n_compared) = (vec![], 0);
+        for line in lines.lines() {
+            let case: Value = serde_json::from_str(line).unwrap();
+            let data = &case["data"];
+            let plain = data["messages"].as_array().into_iter().flatten().all(|message| message["content"].is_string());
+            let with_tools = data["tools"].is_array() || data["documents"].is_array();
+            if case["matches_jinja2"] != true || !plain || with_tools {
+                continue;
+            }
+            n_compared += 1;
+            let templates = templates(case["chat_template"].as_str().map(str::to_owned)).unwrap();
+            let rendered = templates.get_template("chat").unwrap().render(Serde(&case["data"]));
+            if rendered.as_ref().ok().map(String::as_str) != case["target"].as_str() {
+                failed.push(format!("{}: {rendered:?}", case["name"]));
+            }
+        }
+        assert!(failed.is_empty(), "{failed:#?}");
+        assert!(n_compared > 25, "{n_compared}");
+    }
+}

@@ -55,6 +55,11 @@ impl Tape {
         Self::recording(0)
     }
 
+    /// Whether gradients will be asked for.
+    pub(crate) fn is_recording(&self) -> bool {
+        self.n_parameters > 0
+    }
+
     /// Returns parameter `index` as a value.
     pub(crate) fn parameter(&self, index: usize, tensor: &Tensor) -> Value {
         Value { tensor: tensor.clone(), node: (index < self.n_parameters).then_some(index) }

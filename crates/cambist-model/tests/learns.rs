@@ -5,8 +5,10 @@ use std::ops::ControlFlow;
 
 use cambist_core::{completion::FinishReason, language::Language, prompt::Message};
 use cambist_model::{
-    GenerateRequest, Generated, LocalModel, ModelFiles, Objective, Sampling, Sft, Shape, TrainConfig, TrainRow,
-    generate, mean_loss, train, train_tokenizer,
+    EncodeError, GenerateRequest, Generated, LocalModel, ModelFiles, Objective, RowContent, Sampling, Sequence, Sft,
+    Shape, TrainConfig, TrainRow, generate, mean_loss,
+    objective::{Encoder, RowLoss, ScoredRow},
+    train, train_tokenizer,
 };
 
 /// Instructions that a tiny model learns in seconds: name the digit in German or Turkish.
@@ -24,7 +26,7 @@ fn rows() -> Vec<TrainRow> {
 
 fn conversation(row: &TrainRow) -> &[Message] {
     match &row.content {
-        cambist_model::RowContent::Chat(messages) => messages,
+        RowContent::Chat(messages) => messages,
         _ => &[],
     }
 }
@@ -129,10 +131,62 @@ fn the_observer_stops_the_run_after_a_whole_step() {
     assert_eq!((summary.n_steps, summary.stopped, n_seen), (3, true, 3));
 }
 
+/// A preference objective made of what is public: `-ln sigmoid(margin)` against a frozen model (arXiv 2305.18290, eq. 7).
+struct Preference(LocalModel);
+
+impl Objective for Preference {
+    fn name(&self) -> &'static str {
+        "preference"
+    }
+
+    fn encode(&self, row: &RowContent, encoder: Encoder<'_>) -> Result<Vec<Sequence>, EncodeError> {
+        let RowContent::Pair { prompt, chosen, rejected } = row else { return Err(EncodeError::EmptyMask("no pair")) };
+        let side = |answer: &String| {
+            let messages = prompt.iter().cloned().chain([Message::assistant(answer)]).collect();
+            Sft.encode(&RowContent::Chat(messages), encoder).map(|mut one| one.remove(0))
+        };
+        Ok(vec![side(chosen)?, side(rejected)?])
+    }
+
+    fn denominator(&self, _sequences: &[Sequence]) -> f64 {
+        1.0
+    }
+
+    fn loss(&self, row: ScoredRow<'_>) -> RowLoss {
+        let sum = |log_probs: &[f32]| log_probs.iter().map(|x| f64::from(*x)).sum::<f64>();
+        let gain = |side: usize| sum(&row.log_probs[side]) - sum(&row.reference[side]);
+        let margin = gain(0) - gain(1);
+        let pull = -1.0 / (1.0 + margin.exp());
+        let gradients = [pull, -pull].iter().zip(row.log_probs).map(|(g, l)| vec![*g as f32; l.len()]).collect();
+        RowLoss { sum: (-margin).exp().ln_1p(), gradients }
+    }
+
+    fn reference(&self) -> Option<&LocalModel> {
+        Some(&self.0)
+    }
+}
+
+#[test]
+fn a_preference_objective_needs_nothing_but_its_own_file() {
+    let prompt = vec![Message::user("Schreibe die Ziffer 1")];
+    let content = RowContent::Pair { prompt, chosen: "eins".into(), rejected: "bir".into() };
+    let row = TrainRow { id: "pair".into(), language: Language::parse("de").unwrap(), content };
+    let config = TrainConfig { steps: Some(12), batch_size: 1, lr: 1e-3, ..TrainConfig::default() };
+    let (mut model, mut losses) = (model(1), vec![]);
+    let objective = Preference(LocalModel::from_files(&model.to_files().unwrap()).unwrap());
+    let mut keep = |log: &cambist_model::StepLog| {
+        losses.push(log.loss);
+        ControlFlow::Continue(())
+    };
+    train(&mut model, (&[row], &objective), &config, &mut keep).unwrap();
+    assert!((losses[0] - 2f64.ln()).abs() < 1e-5, "policy = reference gives ln 2: {losses:?}");
+    assert!(losses[11] < 0.2, "{losses:?}");
+}
+
 #[test]
 fn a_row_without_an_answer_stops_the_run_before_it_begins() {
     let mut rows = rows();
-    rows[4].content = cambist_model::RowContent::Chat(vec![Message::user("?")]);
+    rows[4].content = RowContent::Chat(vec![Message::user("?")]);
     let error = train(&mut model(1), (&rows, &Sft), &config(), &mut |_| ControlFlow::Continue(())).unwrap_err();
     assert_eq!(error.to_string().split(':').next(), Some("row `de-4`"), "{error}");
     assert_eq!(Sft.name(), "sft");

@@ -74,7 +74,11 @@ impl Attend for Prefill<'_> {
             let width = self.cache.heads.qkv_width();
             simd::vectorised(
                 #[inline(always)]
-                || rows.chunks_exact(width).for_each(|row| self.cache.push(layer, row, &self.rope)),
+                || {
+                    for row in rows.chunks_exact(width) {
+                        self.cache.push(layer, row, &self.rope);
+                    }
+                },
             );
             Ok(())
         })?;

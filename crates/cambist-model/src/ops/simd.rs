@@ -1,7 +1,8 @@
 //! Loops over slices that the compiler turns into the widest vectors of the machine at hand.
 //!
 //! Callers wrap their loops in [`vectorised`]; everything here is inlined into it. Sums run over [`LANES`] partial
-//! sums in a fixed order, so a result depends on the numbers alone, never on threads.
+//! sums in a fixed order, so a result depends on the numbers alone, never on threads. Loops are `for` loops: the
+//! closures of iterator adapters would be compiled apart, without the vector unit.
 
 /// Partial sums that a reduction keeps: two AVX2 registers.
 pub(crate) const LANES: usize = 16;
@@ -49,7 +50,10 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
 pub(crate) fn dot(left: &[f32], right: &[f32]) -> f32 {
     let mut lanes = [0f32; LANES];
     let (left_chunks, right_chunks) = (left.chunks_exact(LANES), right.chunks_exact(LANES));
-    let tail: f32 = left_chunks.remainder().iter().zip(right_chunks.remainder()).map(|(l, r)| l * r).sum();
+    let mut tail = 0.0;
+    for (l, r) in left_chunks.remainder().iter().zip(right_chunks.remainder()) {
+        tail += l * r;
+    }
     for (l, r) in left_chunks.zip(right_chunks) {
         for lane in 0..LANES {
             lanes[lane] = l[lane].mul_add(r[lane], lanes[lane]);
@@ -63,7 +67,10 @@ pub(crate) fn dot(left: &[f32], right: &[f32]) -> f32 {
 pub(crate) fn sum(row: &[f32]) -> f32 {
     let mut lanes = [0f32; LANES];
     let chunks = row.chunks_exact(LANES);
-    let tail: f32 = chunks.remainder().iter().sum();
+    let mut tail = 0.0;
+    for x in chunks.remainder() {
+        tail += x;
+    }
     for chunk in chunks {
         for lane in 0..LANES {
             lanes[lane] += chunk[lane];
@@ -78,13 +85,19 @@ pub(crate) fn max(row: &[f32]) -> f32 {
     let larger = |a: f32, b: f32| if b > a { b } else { a };
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let chunks = row.chunks_exact(LANES);
-    let tail = chunks.remainder().iter().copied().fold(f32::NEG_INFINITY, larger);
+    let mut top = f32::NEG_INFINITY;
+    for x in chunks.remainder() {
+        top = larger(top, *x);
+    }
     for chunk in chunks {
         for lane in 0..LANES {
             lanes[lane] = larger(lanes[lane], chunk[lane]);
         }
     }
-    lanes.into_iter().fold(tail, larger)
+    for lane in lanes {
+        top = larger(top, lane);
+    }
+    top
 }
 
 /// Turns scores into probabilities in place.

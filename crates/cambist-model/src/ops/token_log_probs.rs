@@ -1,6 +1,6 @@
-//! Log-probabilities of given tokens under the output layer, without ever holding all logits.
+//! Log-probabilities of given tokens under the output layer; all logits are held only where they are few.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
@@ -15,13 +15,21 @@ use crate::tape::{Tape, Value};
 /// Returns `ln softmax(hidden weight^T)[target]` in nats for each row, `[rows]`; differentiable in `hidden`
 /// `[rows, width]` and `weight` `[vocabulary, width]`.
 pub(crate) fn token_log_probs(tape: &Tape, hidden: &Value, weight: &Value, targets: &Arc<[u32]>) -> Result<Value> {
-    tape.apply2(hidden, weight, TokenLogProbs(Arc::clone(targets)))
+    let keep = tape.is_recording() && targets.len() * weight.tensor.dim(0)? <= KEPT;
+    tape.apply2(hidden, weight, TokenLogProbs { targets: Arc::clone(targets), kept: Mutex::new(keep.then(Vec::new)) })
 }
 
-struct TokenLogProbs(Arc<[u32]>);
+struct TokenLogProbs {
+    targets: Arc<[u32]>,
+    /// What the way there leaves for the way back: e^(logit - largest logit of the row), all rows.
+    kept: Mutex<Option<Vec<f32>>>,
+}
 
-/// Rows whose logits are held at once: 8 MB at a vocabulary of 8,000, 130 MB at 128,000.
+/// Rows whose logits are held at once where they are not kept: 8 MB at a vocabulary of 8,000.
 const CHUNK: usize = 256;
+
+/// Most numbers that are kept for the way back (134 MB); beyond, the logits are computed a second time.
+const KEPT: usize = 1 << 25;
 
 impl CustomOp2 for TokenLogProbs {
     fn name(&self) -> &'static str {
@@ -29,34 +37,39 @@ impl CustomOp2 for TokenLogProbs {
     }
 
     fn cpu_fwd(&self, h: &CpuStorage, lh: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
-        let head = Head::new((floats(h, lh)?, lh), (floats(w, lw)?, lw), &self.0)?;
-        let mut out = vec![0f32; self.0.len()];
-        let mut logits = vec![0f32; head.chunk_len()];
-        for (i, out) in out.chunks_mut(CHUNK).enumerate() {
-            let logits = &mut logits[..out.len() * head.vocabulary];
-            head.logits(logits, i)?;
-            let rows = logits.par_chunks_mut(head.vocabulary).zip(&self.0[i * CHUNK..]);
-            out.par_iter_mut().zip(rows).for_each(|(out, (row, target))| {
-                let chosen = row[*target as usize];
-                let (top, sum) = simd::vectorised(
-                    #[inline(always)]
-                    || simd::exp_shifted(row),
-                );
-                *out = chosen - top - sum.ln();
-            });
+        let head = Head::new((floats(h, lh)?, lh), (floats(w, lw)?, lw), &self.targets)?;
+        let mut out = vec![0f32; self.targets.len()];
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *kept {
+            Some(kept) => {
+                *kept = vec![0f32; out.len() * head.vocabulary];
+                let chunks = out.chunks_mut(CHUNK).zip(kept.chunks_mut(CHUNK * head.vocabulary));
+                chunks.enumerate().try_for_each(|(i, (out, logits))| head.exponentials(logits, i, Some(out)))?;
+            }
+            None => {
+                let mut logits = vec![0f32; head.chunk_len()];
+                for (i, out) in out.chunks_mut(CHUNK).enumerate() {
+                    head.exponentials(&mut logits[..out.len() * head.vocabulary], i, Some(out))?;
+                }
+            }
         }
-        Ok((CpuStorage::F32(out), Shape::from(self.0.len())))
+        Ok((CpuStorage::F32(out), Shape::from(self.targets.len())))
     }
 
     fn bwd(&self, h: &Tensor, w: &Tensor, _out: &Tensor, d_out: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let both = h.apply_op3_no_bwd(w, &d_out.contiguous()?, &Backward(Arc::clone(&self.0)))?;
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let backward = Backward { targets: Arc::clone(&self.targets), kept: Mutex::new(kept) };
+        let both = h.apply_op3_no_bwd(w, &d_out.contiguous()?, &backward)?;
         let n_rows = h.dim(0)?;
         Ok((Some(both.narrow(0, 0, n_rows)?), Some(both.narrow(0, n_rows, w.dim(0)?)?)))
     }
 }
 
 /// Gives the gradients of the hidden rows and, below them, those of the weight.
-struct Backward(Arc<[u32]>);
+struct Backward {
+    targets: Arc<[u32]>,
+    kept: Mutex<Option<Vec<f32>>>,
+}
 
 impl CustomOp3 for Backward {
     fn name(&self) -> &'static str {
@@ -72,18 +85,26 @@ impl CustomOp3 for Backward {
         d_out: &CpuStorage,
         ld: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let head = Head::new((floats(h, lh)?, lh), (floats(w, lw)?, lw), &self.0)?;
+        let head = Head::new((floats(h, lh)?, lh), (floats(w, lw)?, lw), &self.targets)?;
         let d_out = floats(d_out, ld)?;
-        let (n_rows, vocabulary, width) = (self.0.len(), head.vocabulary, head.width);
+        let (n_rows, vocabulary, width) = (self.targets.len(), head.vocabulary, head.width);
         let mut out = vec![0f32; (n_rows + vocabulary) * width];
         let (d_hidden, d_weight) = out.split_at_mut(n_rows * width);
-        let mut logits = vec![0f32; head.chunk_len()];
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fresh = vec![0f32; if kept.is_some() { 0 } else { head.chunk_len() }];
         for (i, d_hidden) in d_hidden.chunks_mut(CHUNK * width).enumerate() {
             let n = d_hidden.len() / width;
-            let logits = &mut logits[..n * vocabulary];
-            head.logits(logits, i)?;
-            let rows = self.0[i * CHUNK..].iter().zip(&d_out[i * CHUNK..]);
-            logits.par_chunks_mut(vocabulary).zip(rows.collect::<Vec<_>>()).for_each(|(row, (target, d))| {
+            let logits = match &mut *kept {
+                Some(kept) => &mut kept[i * CHUNK * vocabulary..][..n * vocabulary],
+                None => {
+                    let logits = &mut fresh[..n * vocabulary];
+                    head.exponentials(logits, i, None)?;
+                    logits
+                }
+            };
+            let own = &self.targets[i * CHUNK..][..n];
+            let rows = logits.par_chunks_mut(vocabulary).zip(own.par_iter().zip(&d_out[i * CHUNK..][..n]));
+            rows.for_each(|(row, (target, d))| {
                 simd::vectorised(
                     #[inline(always)]
                     || d_logits(row, *target as usize, *d),
@@ -98,11 +119,10 @@ impl CustomOp3 for Backward {
     }
 }
 
-/// Replaces a row of logits by the gradient `d * (one_hot(target) - softmax(row))`.
+/// Replaces a row of exponentials by the gradient of its logits, `d * (one_hot(target) - softmax)`.
 #[inline(always)]
 fn d_logits(row: &mut [f32], target: usize, d: f32) {
-    let (_, sum) = simd::exp_shifted(row);
-    let scale = -d / sum;
+    let scale = -d / simd::sum(row);
     for x in row.iter_mut() {
         *x *= scale;
     }
@@ -110,6 +130,7 @@ fn d_logits(row: &mut [f32], target: usize, d: f32) {
 }
 
 struct Head<'a> {
+    targets: &'a [u32],
     hidden: &'a [f32],
     weight: &'a [f32],
     vocabulary: usize,
@@ -117,7 +138,7 @@ struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    fn new((h, lh): (&'a [f32], &Layout), (w, lw): (&'a [f32], &Layout), targets: &[u32]) -> Result<Self> {
+    fn new((h, lh): (&'a [f32], &Layout), (w, lw): (&'a [f32], &Layout), targets: &'a [u32]) -> Result<Self> {
         let ((n_rows, width), (vocabulary, w_width)) = (lh.shape().dims2()?, lw.shape().dims2()?);
         if width != w_width || n_rows != targets.len() {
             bail!("{} targets and a weight of width {w_width} met rows of [{n_rows}, {width}]", targets.len())
@@ -125,7 +146,7 @@ impl<'a> Head<'a> {
         if let Some(beyond) = targets.iter().find(|t| **t as usize >= vocabulary) {
             bail!("target {beyond} is beyond a vocabulary of {vocabulary}")
         }
-        Ok(Self { hidden: h, weight: w, vocabulary, width })
+        Ok(Self { targets, hidden: h, weight: w, vocabulary, width })
     }
 
     fn chunk_len(&self) -> usize {
@@ -138,9 +159,26 @@ impl<'a> Head<'a> {
         Matrix::row_major(rows, n_rows, self.width)
     }
 
-    fn logits(&self, out: &mut [f32], chunk: usize) -> Result<()> {
+    /// Fills a chunk with e^(logit - largest logit of the row), and `out` with the targets' log-probabilities.
+    fn exponentials(&self, logits: &mut [f32], chunk: usize, out: Option<&mut [f32]>) -> Result<()> {
         let weight = Matrix::row_major(self.weight, self.vocabulary, self.width);
-        product((out, Write::Replace), self.rows(chunk), weight.transposed(), (1.0, Threads::Pool))
+        product((logits, Write::Replace), self.rows(chunk), weight.transposed(), (1.0, Threads::Pool))?;
+        let targets = &self.targets[chunk * CHUNK..][..logits.len() / self.vocabulary];
+        let rows = logits.par_chunks_mut(self.vocabulary).zip(targets);
+        let scores: Vec<f32> = rows
+            .map(|(row, target)| {
+                let chosen = row[*target as usize];
+                let (top, sum) = simd::vectorised(
+                    #[inline(always)]
+                    || simd::exp_shifted(row),
+                );
+                chosen - top - sum.ln()
+            })
+            .collect();
+        if let Some(out) = out {
+            out.copy_from_slice(&scores);
+        }
+        Ok(())
     }
 }
 
@@ -155,6 +193,21 @@ mod tests {
         let inputs = [noise(&[300, 10], 1), noise(&[19, 10], 2)];
         let plain = |v: &[Tensor]| reference::token_log_probs(&v[0], &v[1], &targets);
         assert_same_gradients(&inputs, |tape, v| token_log_probs(tape, &v[0], &v[1], &targets), plain);
+    }
+
+    #[test]
+    fn logits_that_were_not_kept_give_the_same_gradients() {
+        let targets: Arc<[u32]> = (0..300).map(|i| i * 5 % 19).collect();
+        let (hidden, weight) = (noise(&[300, 10], 1), noise(&[19, 10], 2));
+        let gradients = |kept: Option<Vec<f32>>| {
+            let tape = Tape::recording(2);
+            let (h, w) = (tape.parameter(0, &hidden), tape.parameter(1, &weight));
+            let operation = TokenLogProbs { targets: Arc::clone(&targets), kept: Mutex::new(kept) };
+            let out = tape.apply2(&h, &w, operation).unwrap();
+            let found = tape.backward(&out, noise(&[300], 3)).unwrap();
+            found.into_iter().map(|g| g.unwrap().to_vec2::<f32>().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(gradients(None), gradients(Some(vec![])));
     }
 
     #[test]

@@ -134,5 +134,9 @@ pub(super) fn gradient_norm(gradients: &[Tensor]) -> Result<f64> {
 
 #[inline(always)]
 fn squares(gradient: &[f32]) -> f64 {
-    gradient.chunks(256).map(|g| f64::from(simd::dot(g, g))).sum()
+    let mut sum = 0.0;
+    for g in gradient.chunks(256) {
+        sum += f64::from(simd::dot(g, g));
+    }
+    sum
 }
