@@ -56,6 +56,14 @@ impl Measure {
         [self.noun, self.unit].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(", ")
     }
 
+    /// `accuracy 57.8 % [52.3, 63.3]`
+    pub(super) fn told(&self, estimate: &Estimate) -> String {
+        let interval = estimate.interval.map(|ends| self.style.write_interval(ends));
+        let unit = (!self.unit.is_empty()).then(|| self.unit.to_owned());
+        let parts = [Some(self.noun.to_owned()), Some(self.style.write(estimate.value)), unit, interval];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+
     /// A mean grade in the measure's unit.
     pub(super) fn estimate(&self, accuracy: &Accuracy) -> Estimate {
         to_estimate(&accuracy.mean, self.factor, accuracy.n_prompts)

@@ -120,31 +120,51 @@ fn prompts(job: &Job, artifact: &Artifact) -> Result<Block, PipelineError> {
     Ok(Block::Table { table, origin })
 }
 
-/// Per strategy what became of its prompts.
+/// How many prompts each strategy's set keeps, and why it is without the others.
 fn kept(material: &Material<'_>, answers: &AnswerSet, selection: &Selection) -> Vec<Block> {
     let names = material.ordered(selection.table.strategies.keys(), material.baseline());
-    let of = |name: &str| {
-        let row = selection.table.strategies.get(name)?;
-        let caption = format!("What became of the prompts under {name}, by language.");
-        Some(tally_table(&row.tally, &caption, &answers.artifact))
+    let (mut kept, mut left_out) = (Vec::new(), Vec::new());
+    for name in names {
+        let Some(row) = selection.table.strategies.get(name) else { continue };
+        let codes: BTreeSet<&String> = row.tally.counts().values().flat_map(BTreeMap::keys).collect();
+        kept.push((name.to_owned(), &row.tally, "kept"));
+        let others = codes.into_iter().filter(|code| *code != "kept");
+        left_out.extend(others.map(|code| (format!("{name}: {}", code.replace('_', " ")), &row.tally, code.as_str())));
+    }
+    let n_prompts = answers.matrix.rows().len();
+    let table = |caption: &str, columns: &[(String, &Tally, &str)]| {
+        counts_table((caption, columns), format!("{n_prompts} prompts"), &answers.artifact)
     };
-    names.into_iter().filter_map(of).collect()
+    let mut blocks = vec![table("Prompts in each strategy’s training set, by language.", &kept)];
+    if !left_out.is_empty() {
+        blocks.push(table("Prompts left out of each strategy’s training set, by language and reason.", &left_out));
+    }
+    blocks
 }
 
 fn tally_table(tally: &Tally, caption: &str, artifact: &str) -> Block {
     let codes: BTreeSet<&String> = tally.counts().values().flat_map(BTreeMap::keys).collect();
-    let row = |language: &Language| {
-        let cells = codes.iter().map(|code| Cell::Count(tally.count(language, code) as u64));
+    let columns: Vec<(String, &Tally, &str)> =
+        codes.into_iter().map(|code| (code.replace('_', " "), tally, code.as_str())).collect();
+    counts_table((caption, &columns), format!("{} counted", tally.total()), artifact)
+}
+
+/// One column for each name, tally and code; one row for each language of any tally.
+fn counts_table((caption, columns): (&str, &[(String, &Tally, &str)]), n: String, artifact: &str) -> Block {
+    let languages: BTreeSet<&Language> = columns.iter().flat_map(|(_, tally, _)| tally.counts().keys()).collect();
+    let count = |language: &Language, (_, tally, code): &(String, &Tally, &str)| tally.count(language, code) as u64;
+    let row = |language: &&Language| {
+        let cells = columns.iter().map(|column| Cell::Count(count(language, column)));
         Row::new(std::iter::once(label(language).into()).chain(cells).collect())
     };
+    let mut rows: Vec<Row> = languages.iter().map(row).collect();
+    let sums = columns.iter().map(|column| Cell::Count(languages.iter().map(|language| count(language, column)).sum()));
+    rows.push(Row { cells: std::iter::once(Words::from("all languages").into()).chain(sums).collect(), summary: true });
+    let of_columns = columns.iter().map(|(name, _, _)| Column::numbers(name.as_str(), "", Style::plain(0)));
     let table = Table {
         caption: caption.to_owned(),
-        columns: std::iter::once(Column::words("Language"))
-            .chain(codes.iter().map(|code| Column::numbers(code.replace('_', " "), "", Style::plain(0))))
-            .collect(),
-        rows: tally.counts().keys().map(row).collect(),
+        columns: std::iter::once(Column::words("Language")).chain(of_columns).collect(),
+        rows,
     };
-    let origin =
-        Origin { n: format!("{} prompts", tally.total()), artifacts: vec![artifact.to_owned()], ..Origin::default() };
-    Block::Table { table, origin }
+    Block::Table { table, origin: Origin { n, artifacts: vec![artifact.to_owned()], ..Origin::default() } }
 }

@@ -37,36 +37,54 @@ pub(super) fn section(material: &Material<'_>) -> Option<Section> {
     (!blocks.is_empty()).then(|| Section { title: "Strategies".into(), blocks })
 }
 
+/// By strategy: the mean reward of the kept answers.
+pub(super) fn kept_means<'a>(answers: &'a AnswerSet, selection: &'a Selection, seed: u64) -> Means<'a> {
+    of_kept(answers, selection, seed, |_, score| Some(score))
+}
+
+/// By strategy: the best valid reward among the shared answers minus the kept one.
+fn regrets<'a>(answers: &'a AnswerSet, selection: &'a Selection, seed: u64) -> Means<'a> {
+    of_kept(answers, selection, seed, |row, score| Some(best_reward(row)? - score))
+}
+
+type Means<'a> = BTreeMap<&'a str, PerLanguage<Accuracy>>;
+
+/// Means of a value of the kept answers that have a reward.
+fn of_kept<'a>(
+    answers: &'a AnswerSet,
+    selection: &'a Selection,
+    seed: u64,
+    value: impl Fn(&AnswerRow, f64) -> Option<f64>,
+) -> Means<'a> {
+    let rows: HashMap<&str, &AnswerRow> =
+        answers.matrix.rows().iter().map(|row| (row.prompt.id.as_str(), row)).collect();
+    let of_strategy = |decisions: &[Decision]| {
+        let kept = decisions.iter().filter(|decision| decision.outcome == Outcome::Chosen);
+        let values = kept.filter_map(|decision| {
+            let row = *rows.get(decision.prompt_id.as_str())?;
+            Some((&row.prompt, value(row, decision.score?)?))
+        });
+        means(values, seed)
+    };
+    let each = selection.decisions.iter();
+    each.map(|(name, (_, decisions))| (name.as_str(), of_strategy(decisions))).collect()
+}
+
 struct View<'a> {
     answers: &'a AnswerSet,
     selection: &'a Selection,
     material: &'a Material<'a>,
     names: Vec<&'a str>,
-    /// By strategy: the mean reward of the kept answers.
-    kept: BTreeMap<&'a str, PerLanguage<Accuracy>>,
-    /// By strategy: the best valid reward among the shared answers minus the kept one.
-    regret: BTreeMap<&'a str, PerLanguage<Accuracy>>,
+    kept: Means<'a>,
+    regret: Means<'a>,
 }
 
 impl<'a> View<'a> {
     fn new((answers, selection): (&'a AnswerSet, &'a Selection), material: &'a Material<'a>) -> Self {
-        let rows: HashMap<&str, &AnswerRow> =
-            answers.matrix.rows().iter().map(|row| (row.prompt.id.as_str(), row)).collect();
-        let scored = |decisions: &'a [Decision]| {
-            let kept = decisions.iter().filter(|decision| decision.outcome == Outcome::Chosen);
-            let scored = kept.filter_map(|decision| Some((*rows.get(decision.prompt_id.as_str())?, decision.score?)));
-            scored.collect::<Vec<(&AnswerRow, f64)>>()
-        };
         let seed = material.recipe.seed;
-        let (mut kept, mut regrets) = (BTreeMap::new(), BTreeMap::new());
-        for (name, (_, decisions)) in &selection.decisions {
-            let scored = scored(decisions);
-            kept.insert(name.as_str(), means(scored.iter().map(|(row, score)| (&row.prompt, *score)), seed));
-            let given_up = scored.iter().filter_map(|(row, score)| Some((&row.prompt, best_reward(row)? - score)));
-            regrets.insert(name.as_str(), means(given_up, seed));
-        }
+        let (kept, regret) = (kept_means(answers, selection, seed), regrets(answers, selection, seed));
         let names = material.ordered(selection.table.strategies.keys(), material.baseline());
-        Self { answers, selection, material, names, kept, regret: regrets }
+        Self { answers, selection, material, names, kept, regret }
     }
 
     fn blocks(&self) -> Vec<Block> {
@@ -111,7 +129,8 @@ impl<'a> View<'a> {
         let measure = &self.answers.measure;
         let row = |(name, row): (&str, &StrategyRow)| {
             let hits = self.hits(name);
-            let of = |part: fn(&Regret) -> f64| hits.as_ref().map_or(no_hits(), |hits| Cell::Share(part(hits)));
+            let of =
+                |part: fn(&Regret) -> f64| hits.as_ref().map_or(no_hits(), |hits| Cell::Number(100.0 * part(hits)));
             let estimate = |from: &BTreeMap<&str, PerLanguage<Accuracy>>| {
                 let mean = from.get(name).and_then(|means| means.macro_mean.as_ref());
                 Cell::from(mean.map(|accuracy| measure.estimate(accuracy)))
@@ -119,7 +138,6 @@ impl<'a> View<'a> {
             Row::new(vec![
                 Words::from(name).into(),
                 Cell::Id(row.strategy.clone()),
-                Cell::Count(row.cost.n_prompts as u64),
                 Cell::Count(row.cost.n_chosen as u64),
                 Cell::Count(row.n_aligned as u64),
                 estimate(&self.kept),
@@ -131,8 +149,8 @@ impl<'a> View<'a> {
         };
         let table = Table {
             caption: format!(
-                "What each strategy kept, as means over languages of {}. Regret is what the best valid answer would \
-                 have had more; hits are prompts where no valid answer is better than the kept one, counted over \
+                "What each strategy kept, before and after alignment, and the {} of what it kept as mean over \
+                 languages. Regret is what the best valid answer would have had more; hits are prompts where no valid answer is better than the kept one, counted over \
                  prompts with at least two valid answers (n of hits), beside what a uniform choice would hit. Means \
                  are over what a strategy kept: one that kept fewer answers stands on other prompts.",
                 measure.noun
@@ -140,13 +158,12 @@ impl<'a> View<'a> {
             columns: vec![
                 Column::words("Strategy"),
                 Column::words("router"),
-                Column::numbers("prompts", "", Style::plain(0)),
                 Column::numbers("kept", "", Style::plain(0)).directed(Direction::HigherIsBetter),
-                Column::numbers("after alignment", "", Style::plain(0)),
-                measure.column("mean reward"),
+                Column::numbers("aligned", "", Style::plain(0)),
+                measure.column(measure.noun),
                 Column::numbers("regret", measure.unit, measure.style).directed(Direction::LowerIsBetter),
-                Column::numbers("hits", "", Style::plain(1)).directed(Direction::HigherIsBetter),
-                Column::numbers("by chance", "", Style::plain(1)),
+                Column::numbers("hits", "%", Style::plain(1)).directed(Direction::HigherIsBetter),
+                Column::numbers("chance", "%", Style::plain(1)),
                 Column::numbers("n of hits", "", Style::plain(0)),
             ],
             rows: self.rows().map(row).collect(),

@@ -26,7 +26,7 @@ const ALL: &str = "all languages";
 pub(super) fn section(material: &Material<'_>) -> Option<Section> {
     let several = material.comparisons.len() > 1;
     let blocks = material.comparisons.iter().flat_map(|comparison| {
-        let heading = several.then(|| Block::Heading(format!("Results of `{}`", comparison.label).replace('`', "")));
+        let heading = several.then(|| Block::Heading(format!("Results of {}", comparison.label)));
         heading.into_iter().chain(View { comparison, material }.blocks())
     });
     let blocks: Vec<Block> = blocks.collect();
@@ -187,7 +187,7 @@ impl View<'_> {
                 Column::numbers("prompts", "", Style::plain(0)),
                 Column::numbers("sources", "", Style::plain(0)),
                 Column::numbers("seeds", "", Style::plain(0)),
-                Column::numbers("sd over seeds", "", measure.style),
+                Column::numbers("seed sd", measure.unit, measure.style),
                 Column::numbers("not graded", "answers", Style::plain(0)).directed(Direction::LowerIsBetter),
             ],
             rows: self.variants().into_iter().map(row).collect(),
@@ -285,10 +285,9 @@ fn win_columns() -> Vec<Column> {
         share("losses"),
         points("wins − losses"),
         Column::numbers("relative", "%", Style::signed(0)).directed(Direction::HigherIsBetter),
-        Column::numbers("wins + ties / 2", "points", Style::plain(1)).directed(Direction::HigherIsBetter),
         Column::numbers("detectable", "points", Style::plain(1)),
-        Column::numbers("sd over seeds", "points", Style::plain(1)),
         Column::numbers("p", "Holm", Style::plain(3)),
+        Column::numbers("seed sd", "points", Style::plain(1)),
     ]
 }
 
@@ -303,10 +302,9 @@ fn win_row(label: Words, rate: &WinRate) -> Row {
         Cell::Number(100.0 * rate.losses),
         estimate(&rate.difference_points),
         rate.relative_percent.as_ref().map_or(Cell::Missing("no game was lost".into()), estimate),
-        estimate(&rate.half_credit_points),
         number(rate.detectable_points, "no standard error"),
-        number(rate.seed_sd_points, "one seed has no spread"),
         number(rate.p_holm, "not corrected over languages"),
+        number(rate.seed_sd_points, "one seed has no spread"),
     ])
 }
 

@@ -1,16 +1,19 @@
 //! Training: losses over steps, and what each model was made of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cambist_io::store::Artifact;
 use serde::Deserialize;
 
-use super::material::Material;
+use super::{material::Material, verdict::counted};
 use crate::{
     error::PipelineError,
     plan::Job,
     recipe::Action,
-    report::{Axis, Block, Cell, Column, Curve, Direction, Line, Origin, Plot, Row, Section, Style, Table, Words},
+    report::{
+        Axis, Block, Cell, Column, Curve, Direction, Line, Origin, Plot, Row, Section, Style, Table, Words,
+        number::count,
+    },
     verbs::train::LOG,
 };
 
@@ -82,10 +85,12 @@ fn objective(material: &Material<'_>, job: &Job) -> &'static str {
 
 fn figure(groups: &[(&str, Vec<&Trained<'_>>)], caption: &str) -> Vec<Block> {
     let drawn = groups.iter().filter(|(_, trained)| !trained.is_empty()).map(|(objective, trained)| {
+        let steps: BTreeSet<usize> = trained.iter().map(|one| one.job.step).collect();
+        let is_one_step = steps.len() == 1;
         // Runs of one step and variant are one line.
         let mut lines: BTreeMap<String, Vec<&Trained<'_>>> = BTreeMap::new();
         for one in trained {
-            lines.entry(name_without_seed(one.job)).or_default().push(one);
+            lines.entry(line_name(one.job, is_one_step)).or_default().push(one);
         }
         let line = |(name, runs): (String, Vec<&Trained<'_>>)| Line { name, points: points(&runs) };
         let curve = Curve {
@@ -99,7 +104,7 @@ fn figure(groups: &[(&str, Vec<&Trained<'_>>)], caption: &str) -> Vec<Block> {
         seeds.sort_unstable();
         seeds.dedup();
         let origin = Origin {
-            n: format!("{} tokens of loss in {} runs", crate::report::number::count(n_tokens), trained.len()),
+            n: format!("{} tokens of loss in {}", count(n_tokens), counted(trained.len(), "run")),
             seeds,
             artifacts: trained.iter().map(|one| one.job.id.to_string()).collect(),
             ..Origin::default()
@@ -109,11 +114,13 @@ fn figure(groups: &[(&str, Vec<&Trained<'_>>)], caption: &str) -> Vec<Block> {
     drawn.collect()
 }
 
-fn name_without_seed(job: &Job) -> String {
-    let label = &job.label;
-    match label.rsplit_once('.') {
-        Some((name, last)) if last.starts_with("seed-") => name.to_owned(),
-        _ => label.clone(),
+/// The variant where all lines are of one step, or else the step and the variant.
+fn line_name(job: &Job, is_one_step: bool) -> String {
+    let step = job.label.split('.').next().unwrap_or_default();
+    match job.run.as_ref().and_then(|run| run.variant.as_deref()) {
+        Some(variant) if is_one_step => variant.to_owned(),
+        Some(variant) => format!("{step}.{variant}"),
+        None => step.to_owned(),
     }
 }
 
@@ -136,33 +143,33 @@ fn points(runs: &[&Trained<'_>]) -> Vec<[f64; 2]> {
 fn table(material: &Material<'_>, trained: &[Trained<'_>]) -> Block {
     let row = |one: &Trained<'_>| {
         let counts = &one.artifact.manifest().counts;
-        let count = |what: &str| counts.get(what).map_or(Cell::Missing("not counted".into()), |n| Cell::Count(*n));
+        let number = |what: &str| counts.get(what).map_or(Cell::Missing("not counted".into()), |n| Cell::Count(*n));
         let points = points(&[one]);
         let loss =
             |at: Option<&[f64; 2]>| at.map_or(Cell::Missing("no finite loss".into()), |point| Cell::Number(point[1]));
         Row::new(vec![
             Words::from(one.job.label.as_str()).into(),
             Words::from(objective(material, one.job)).into(),
-            count("parameters"),
-            count("rows"),
-            count("steps"),
-            count("tokens"),
+            number("parameters"),
+            number("rows"),
+            number("steps"),
+            number("tokens"),
             loss(points.first()),
             loss(points.last()),
             Cell::Id(one.job.id.to_string()),
         ])
     };
-    let count = |title: &str| Column::numbers(title, "", Style::plain(0));
+    let whole = |title: &str| Column::numbers(title, "", Style::plain(0));
     let loss = |title: &str| Column::numbers(title, "nats", Style::plain(3)).directed(Direction::LowerIsBetter);
     let table = Table {
         caption: "Every model that was trained, with its loss over the first and the last stretch of steps.".into(),
         columns: vec![
             Column::words("Model"),
             Column::words("objective"),
-            count("parameters"),
-            count("rows"),
-            count("steps"),
-            count("tokens"),
+            whole("parameters"),
+            whole("rows"),
+            whole("steps"),
+            whole("tokens"),
             loss("first loss"),
             loss("last loss"),
             Column::words("artifact"),

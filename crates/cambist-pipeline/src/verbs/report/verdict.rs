@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     material::{AnswerSet, Comparison, Material},
     measure::name_of,
+    strategies::kept_means,
 };
 use crate::{
     report::{Words, number::Style},
@@ -30,7 +31,7 @@ pub(super) fn subtitle(material: &Material<'_>) -> String {
     told.collect::<Vec<_>>().join(", ")
 }
 
-fn counted(n: usize, what: &str) -> String {
+pub(super) fn counted(n: usize, what: &str) -> String {
     match (n, what.strip_suffix('y')) {
         (1, _) => format!("{n} {what}"),
         (_, Some(stem)) => format!("{n} {stem}ies"),
@@ -78,15 +79,12 @@ fn without_verdict(comparison: &Comparison) -> Words {
     let (measure, results) = (&comparison.measure, &comparison.results);
     let of = |(name, variant): (&String, &crate::verbs::VariantResult)| {
         let estimate = measure.estimate(variant.accuracy.macro_mean.as_ref()?);
-        let interval = estimate.interval.map(|ends| measure.style.write_interval(ends)).unwrap_or_default();
         let name = if name.is_empty() { "the model".to_owned() } else { format!("`{name}`") };
-        Some(format!("{name} {} {interval}", measure.style.write(estimate.value)))
+        Some(format!("{name} {}", measure.told(&estimate)))
     };
     let means: Vec<String> = results.variants.iter().filter_map(of).collect();
-    let unit = if measure.unit.is_empty() { String::new() } else { format!(" in {}", measure.unit) };
     let text = format!(
-        "No reward-based strategy was compared with a baseline. Mean {}{unit} on {} held-out prompts: {}.",
-        measure.noun,
+        "No reward-based strategy was compared with a baseline. Means on {} held-out prompts: {}.",
         results.n_prompts,
         means.join(", ")
     );
@@ -99,22 +97,21 @@ fn of_strategies(material: &Material<'_>, answers: &AnswerSet) -> Option<Words> 
     let reward_based = reward_based(material.recipe);
     let is_told = |name: &str| reward_based.contains(&name) || Some(name) == material.baseline();
     let names = material.ordered(selection.table.strategies.keys(), material.baseline());
+    let kept = kept_means(answers, selection, material.recipe.seed);
+    let measure = &answers.measure;
     let told = names.into_iter().filter(|name| is_told(name)).filter_map(|name| {
         let row = selection.table.strategies.get(name)?;
         let calls = row.cost.run.generations + row.cost.calibration.generations;
-        let rate = calls as f64 / row.cost.n_chosen.max(1) as f64;
-        (row.cost.n_chosen > 0).then(|| {
-            format!(
-                "`{name}` ({}) kept answers to {} of {} prompts for {} calls each",
-                row.strategy,
-                row.cost.n_chosen,
-                row.cost.n_prompts,
-                Style::plain(1).write(rate)
-            )
-        })
+        let rate = Style::plain(1).write(calls as f64 / (row.cost.n_chosen > 0).then_some(row.cost.n_chosen)? as f64);
+        let worth = kept.get(name).and_then(|means| means.macro_mean.as_ref());
+        let worth = worth.map_or("not scored".to_owned(), |of| measure.told(&measure.estimate(of)));
+        Some(format!(
+            "`{name}` ({}) {} of {}, {worth}, {rate} calls each",
+            row.strategy, row.cost.n_chosen, row.cost.n_prompts
+        ))
     });
     let told: Vec<String> = told.collect();
-    (!told.is_empty()).then(|| format!("{}.", told.join("; ")).into())
+    (!told.is_empty()).then(|| format!("Answers kept of all prompts: {}.", told.join("; ")).into())
 }
 
 fn first_up(text: &str) -> String {
