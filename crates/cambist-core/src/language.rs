@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use icu::locale::subtags::Language as LanguageSubtag;
+use icu_experimental::displaynames::{DisplayNamesOptions, Fallback, multi::LanguageDisplayNames};
 use serde::{Deserialize, Serialize};
 
 /// A language by its BCP-47 tag in lower case, with the script only where it matters: `en`, `tr`, `zh-hant`.
@@ -36,6 +38,16 @@ impl Language {
     /// The part before the first `-`, the language without script or region.
     pub fn primary(&self) -> &str {
         self.0.split('-').next().unwrap_or(&self.0)
+    }
+
+    /// Returns the English name of the part before the first `-`, as CLDR has it (`Ukrainian`); none for a tag that
+    /// CLDR does not name.
+    pub fn english_name(&self) -> Option<String> {
+        let mut options = DisplayNamesOptions::default();
+        options.fallback = Fallback::None;
+        let subtag: LanguageSubtag = self.primary().parse().ok()?;
+        let names = LanguageDisplayNames::try_new(icu::locale::locale!("en").into(), options).ok()?;
+        names.of(subtag).map(str::to_owned)
     }
 
     /// Whether text in this language runs from right to left in its usual script.
@@ -81,6 +93,14 @@ mod tests {
         assert_eq!(Language::parse("zh_Hant").unwrap().as_str(), "zh-hant");
         assert_eq!(Language::parse("zh-Hant").unwrap().primary(), "zh");
         assert!(Language::parse("ar").unwrap().is_right_to_left());
+    }
+
+    #[test]
+    fn names_are_those_of_cldr_and_unknown_tags_have_none() {
+        let name = |tag| Language::parse(tag).unwrap().english_name();
+        assert_eq!(name("uk").as_deref(), Some("Ukrainian"));
+        assert_eq!(name("zh-hant").as_deref(), Some("Chinese"));
+        assert_eq!(name("qqq"), None);
     }
 
     #[test]

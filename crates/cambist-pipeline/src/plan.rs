@@ -70,7 +70,9 @@ impl Input {
 /// The revision of each verb's meaning: raised when the same parameters come to mean another result.
 fn revision(verb: &str) -> u32 {
     match verb {
-        "prompts" | "generate" | "score" | "select" | "train" | "evaluate" | "report" => 1,
+        "prompts" | "generate" | "score" | "select" | "train" | "report" => 1,
+        // 2: results by task carry intervals.
+        "evaluate" => 2,
         _ => 0,
     }
 }

@@ -2,13 +2,17 @@
 
 use std::path::Path;
 
-use cambist_core::metrics::{Estimate, WinRate};
+use cambist_core::{
+    language::Language,
+    metrics::{Estimate, PerLanguage, WinRate},
+};
 use cambist_io::store::Artifact;
 use serde_json::Value;
 
 use crate::{
     error::PipelineError,
     recipe::{Action, Recipe, params::RouterParams},
+    report::Style,
     run::Finished,
     verbs::{Results, VariantResult},
 };
@@ -74,11 +78,10 @@ pub(crate) fn reward_based(recipe: &Recipe) -> Vec<&str> {
 
 fn verdict(recipe: &Recipe, results: &Results) -> Vec<String> {
     let mut lines = Vec::new();
-    for name in reward_based(recipe) {
-        let rate = results.variants.get(name).and_then(|variant| variant.versus.as_ref()?.macro_mean.as_ref());
-        if let (Some(rate), Some(against)) = (rate, &results.against) {
-            lines.push(sentence(name, against, rate));
-        }
+    for verdict in verdicts(recipe, results, |language| language.to_string()) {
+        lines.push(verdict.headline);
+        lines.extend(verdict.by_language);
+        lines.push(format!("({})", verdict.basis));
     }
     lines.push(String::new());
     lines.extend(table(results));
@@ -86,29 +89,80 @@ fn verdict(recipe: &Recipe, results: &Results) -> Vec<String> {
     lines
 }
 
-/// `reward beat single by 12.3 points [8.1, 16.4] ...`, or that it did not.
-pub(crate) fn sentence(name: &str, against: &str, rate: &WinRate) -> String {
+/// Whether one reward-based strategy's student beat the baseline's, in sentences without a full stop.
+pub(crate) struct Verdict {
+    /// Overall: `the student of ... beat ...: wins minus losses +12.3 [8.1, 16.4] points`.
+    pub headline: String,
+    /// Where the difference is clear after Holm's correction and where not; none with one language.
+    pub by_language: Option<String>,
+    /// What the numbers rest on.
+    pub basis: String,
+}
+
+/// Says for every reward-based strategy whether its student beat the baseline's; nothing without a comparison.
+pub(crate) fn verdicts(recipe: &Recipe, results: &Results, name_of: impl Fn(&Language) -> String) -> Vec<Verdict> {
+    let of = |name: &str| {
+        let versus = results.variants.get(name)?.versus.as_ref()?;
+        Some(verdict_of(
+            (name, results.against.as_deref()?),
+            versus.macro_mean.as_ref()?,
+            by_language(versus, &name_of),
+        ))
+    };
+    reward_based(recipe).into_iter().filter_map(of).collect()
+}
+
+fn verdict_of((name, against): (&str, &str), rate: &WinRate, by_language: Option<String>) -> Verdict {
     let difference = &rate.difference_points;
     let verb = match difference.interval {
         Some(interval) if interval.low > 0.0 => "beat",
         Some(interval) if interval.high < 0.0 => "lost to",
         _ => "did not clearly differ from",
     };
-    let relative = rate.relative_percent.map(|r| format!(", {:+.0} % relative", r.value)).unwrap_or_default();
-    format!(
-        "the student of `{name}` {verb} the student of `{against}`: wins minus losses {} points{relative}\n\
-         (95 % interval over {} sources; {} prompts, {} seeds, mean over languages)",
-        estimate(difference),
-        rate.n_clusters,
-        rate.n_prompts,
-        rate.n_seeds,
-    )
+    let relative = rate.relative_percent.map(|r| format!(", {} % relative", signed(r.value, 0))).unwrap_or_default();
+    let outcome = format!("wins minus losses {} points{relative}", estimate(difference));
+    Verdict {
+        headline: format!("the student of `{name}` {verb} the student of `{against}`: {outcome}"),
+        by_language,
+        basis: format!(
+            "95 % interval over {} sources; {} prompts, {} seeds, mean over languages",
+            rate.n_clusters, rate.n_prompts, rate.n_seeds
+        ),
+    }
+}
+
+/// Below this p-value, corrected for the number of languages, a difference is called clear.
+pub(crate) const CLEAR: f64 = 0.05;
+
+fn by_language(versus: &PerLanguage<WinRate>, name_of: impl Fn(&Language) -> String) -> Option<String> {
+    let mut groups: [Vec<String>; 3] = Default::default();
+    for (language, rate) in &versus.languages {
+        let is_clear = rate.p_holm.is_some_and(|p| p < CLEAR);
+        let group = match (is_clear, rate.difference_points.value > 0.0) {
+            (true, true) => 0,
+            (true, false) => 1,
+            (false, _) => 2,
+        };
+        groups[group].push(name_of(language));
+    }
+    let names = ["clearly better in", "clearly worse in", "no clear difference in"];
+    let told = names.iter().zip(&groups).filter(|(_, group)| !group.is_empty());
+    let told: Vec<String> = told.map(|(name, group)| format!("{name} {}", group.join(", "))).collect();
+    let n_languages = versus.languages.len();
+    (n_languages > 1).then(|| format!("{} (Holm-corrected over {n_languages} languages, 5 % level)", told.join("; ")))
+}
+
+/// With a true minus, and no sign on what rounds to zero.
+fn signed(value: f64, digits: usize) -> String {
+    Style::signed(digits).write(value)
 }
 
 fn estimate(of: &Estimate) -> String {
     match of.interval {
-        Some(interval) => format!("{:+.1} [{:+.1}, {:+.1}]", of.value, interval.low, interval.high),
-        None => format!("{:+.1} (no interval)", of.value),
+        Some(interval) => {
+            format!("{} [{}, {}]", signed(of.value, 1), signed(interval.low, 1), signed(interval.high, 1))
+        }
+        None => format!("{} (no interval)", signed(of.value, 1)),
     }
 }
 
@@ -151,7 +205,7 @@ fn cell(variant: &VariantResult, language: &str) -> String {
         if language == "all" { versus.macro_mean.as_ref() } else { of_language }
     });
     match rate.and_then(|rate| rate.difference_points.interval) {
-        Some(interval) => format!("{percent} [{:+.1}, {:+.1}]", interval.low, interval.high),
+        Some(interval) => format!("{percent} [{}, {}]", signed(interval.low, 1), signed(interval.high, 1)),
         None => percent,
     }
 }

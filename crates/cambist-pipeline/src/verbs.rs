@@ -5,7 +5,7 @@ mod arbiters;
 mod evaluate;
 mod generate;
 mod prompts;
-// mod report;
+mod report;
 mod routers;
 mod score;
 mod select;
@@ -31,6 +31,6 @@ pub(crate) fn perform(workshop: &Workshop<'_>, job: &Job, scratch: Scratch) -> R
         Action::Select(params) => select::make((workshop, job, scratch), params),
         Action::Train(params) => train::make((workshop, job, scratch), params),
         Action::Evaluate(params) => evaluate::make((workshop, job, scratch), params),
-        Action::Report(_) => Err(PipelineError::Internal("no report yet".into())),
+        Action::Report(params) => report::make((workshop, job, scratch), params),
     }
 }

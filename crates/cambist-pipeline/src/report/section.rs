@@ -27,6 +27,13 @@ pub enum Block {
     Paragraph(Words),
     /// A heading below the section's.
     Heading(String),
+    /// A file as it is, white space kept, in a fixed-width face.
+    Verbatim {
+        /// What it is, for those who do not see it.
+        name: String,
+        /// The text.
+        text: String,
+    },
     /// A numbered table.
     Table {
         /// The table with its caption.
@@ -78,6 +85,7 @@ impl Block {
         match self {
             Self::Paragraph(words) => paragraph(words),
             Self::Heading(title) => format!("<h3>{}</h3>\n", escape(title)),
+            Self::Verbatim { name, text } => verbatim(name, text),
             Self::Table { table, origin } => {
                 numbering.tables += 1;
                 let number = numbering.tables;
@@ -113,13 +121,59 @@ fn figure(plot: &Plot, caption: &str, (origin, number): (&Origin, usize)) -> Str
     )
 }
 
-/// Returns running text as a paragraph in its language.
+/// Returns running text as a paragraph in its language; in text of the page itself, what stands between backticks is
+/// an identifier.
 pub(super) fn paragraph(words: &Words) -> String {
-    let attributes = if words.language.is_some() { words.attributes() } else { String::new() };
-    format!("<p{attributes}>{}</p>\n", escape(&words.text))
+    match words.language {
+        Some(_) => format!("<p{}>{}</p>\n", words.attributes(), escape(&words.text)),
+        None => format!("<p>{}</p>\n", with_identifiers(&words.text)),
+    }
+}
+
+/// A backtick without a partner stays a backtick.
+fn with_identifiers(text: &str) -> String {
+    let mut parts = text.split('`');
+    let mut out = parts.next().map(escape).unwrap_or_default();
+    while let Some(inner) = parts.next() {
+        match parts.next() {
+            Some(after) => {
+                let _ = write!(out, "<code>{}</code>{}", escape(inner), escape(after));
+            }
+            None => {
+                let _ = write!(out, "`{}", escape(inner));
+            }
+        }
+    }
+    out
+}
+
+/// `zxx` says that the text is in no human language.
+fn verbatim(name: &str, text: &str) -> String {
+    let (name, text) = (escape(name), escape(text));
+    format!(
+        "<pre class=\"verbatim\" lang=\"zxx\" dir=\"ltr\" role=\"region\" tabindex=\"0\" aria-label=\"{name}\">{text}</pre>\n"
+    )
 }
 
 /// Returns the id that links lead to.
 pub(super) fn section_id(number: usize) -> String {
     format!("section-{number}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backticks_mark_identifiers_and_nothing_escapes() {
+        assert_eq!(with_identifiers("`a<b>` beat `c`; d"), "<code>a&lt;b&gt;</code> beat <code>c</code>; d");
+        assert_eq!(with_identifiers("one ` alone"), "one ` alone");
+        assert_eq!(with_identifiers("``"), "<code></code>");
+    }
+
+    #[test]
+    fn a_file_stays_text() {
+        let html = verbatim("Recipe", "a: \"</pre><script>\"\n");
+        assert!(html.contains("a: &quot;&lt;/pre&gt;&lt;script&gt;&quot;\n</pre>"));
+    }
 }

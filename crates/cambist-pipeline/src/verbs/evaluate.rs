@@ -43,17 +43,10 @@ pub(crate) struct VariantResult {
     pub accuracy: PerLanguage<Accuracy>,
     /// Against the baseline; none for the baseline itself, or without one.
     pub versus: Option<PerLanguage<WinRate>>,
-    /// By task: prompts, and the mean grade over prompts and seeds.
-    pub tasks: BTreeMap<String, TaskResult>,
+    /// By task: the mean over languages, each weighing the same.
+    pub tasks: BTreeMap<String, Accuracy>,
     /// Answers that the arbiter could not grade; they count nowhere.
     pub n_missing: usize,
-}
-
-/// What the models of one variant were worth on one kind of task.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct TaskResult {
-    pub n_prompts: usize,
-    pub mean: f64,
 }
 
 /// Makes the artifact.
@@ -111,7 +104,7 @@ fn outcomes(
 }
 
 /// `reward.seed-2` is seed 2 of the variant `reward`.
-fn variant_of(part: &str) -> (String, Option<u64>) {
+pub(super) fn variant_of(part: &str) -> (String, Option<u64>) {
     let (variant, last) = part.rsplit_once('.').unwrap_or(("", part));
     match last.strip_prefix("seed-").and_then(|seed| seed.parse().ok()) {
         Some(seed) => (variant.to_owned(), Some(seed)),
@@ -157,7 +150,7 @@ fn compare(
             _ => None,
         };
         let n_missing = rows.iter().filter(|row| row.variant == variant && row.value.is_none()).count();
-        let tasks = tasks(rows.iter().filter(|row| row.variant == variant));
+        let tasks = tasks(rows.iter().filter(|row| row.variant == variant), bootstrap);
         let result = VariantResult { accuracy: accuracy(&own, bootstrap), versus, tasks, n_missing };
         results.insert(variant.to_owned(), result);
     }
@@ -174,19 +167,15 @@ fn graded(row: &OutcomeRow) -> Option<Graded> {
     })
 }
 
-fn tasks<'a>(rows: impl Iterator<Item = &'a OutcomeRow>) -> BTreeMap<String, TaskResult> {
-    let mut by_task: BTreeMap<String, (BTreeSet<&str>, Vec<f64>)> = BTreeMap::new();
+fn tasks<'a>(rows: impl Iterator<Item = &'a OutcomeRow>, bootstrap: Bootstrap) -> BTreeMap<String, Accuracy> {
+    let mut by_task: BTreeMap<String, Vec<Graded>> = BTreeMap::new();
     for row in rows {
-        let Some((task, value)) = row.task.clone().zip(row.value) else { continue };
-        let (prompts, values) = by_task.entry(task).or_default();
-        prompts.insert(&row.prompt_id);
-        values.push(value);
+        if let Some((task, grade)) = row.task.clone().zip(graded(row)) {
+            by_task.entry(task).or_default().push(grade);
+        }
     }
-    let result = |(prompts, values): (BTreeSet<&str>, Vec<f64>)| TaskResult {
-        n_prompts: prompts.len(),
-        mean: values.iter().sum::<f64>() / values.len().max(1) as f64,
-    };
-    by_task.into_iter().map(|(task, seen)| (task, result(seen))).collect()
+    let over_languages = |(task, grades): (String, Vec<Graded>)| Some((task, accuracy(&grades, bootstrap).macro_mean?));
+    by_task.into_iter().filter_map(over_languages).collect()
 }
 
 fn write(job: &Job, scratch: Scratch, (rows, results): (&[OutcomeRow], &Results)) -> Result<Artifact, PipelineError> {

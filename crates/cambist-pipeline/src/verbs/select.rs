@@ -2,7 +2,7 @@
 
 mod card;
 mod datasets;
-mod table;
+pub(super) mod table;
 
 use std::collections::BTreeMap;
 
@@ -64,7 +64,13 @@ struct Decided {
     played: BTreeMap<String, Played>,
 }
 
-fn matrix(workshop: &Workshop<'_>, job: &Job, params: &SelectParams, role: &str) -> Result<Matrix, PipelineError> {
+/// The answers under `role`, judged by the step's gates and scored.
+pub(super) fn matrix(
+    workshop: &Workshop<'_>,
+    job: &Job,
+    params: &SelectParams,
+    role: &str,
+) -> Result<Matrix, PipelineError> {
     let answers = Answers {
         prompts: read_prompts(workshop, job.inputs("prompts"))?,
         completions: job.inputs(role).collect(),
