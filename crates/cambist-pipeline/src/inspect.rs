@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use cambist_io::{
-    formats,
+    formats::{self, FormatError},
     store::{Artifact, ArtifactId, Store, StoreView},
 };
 use serde::Serialize;
@@ -139,14 +139,18 @@ pub fn n_bytes(artifact: &Artifact) -> u64 {
     artifact.manifest().files.values().map(|file| file.bytes).sum()
 }
 
-/// Returns the first `n_rows` rows of each table of the artifact as JSON text, by the name of its file.
+/// Returns the first `n_rows` rows of each table of the artifact as JSON text, by the name of its file; a table may be
+/// empty.
 ///
 /// # Errors
 /// When a table cannot be read.
 pub fn first_rows(artifact: &Artifact, n_rows: usize) -> Result<Vec<(String, Vec<String>)>, PipelineError> {
     let tables = artifact.manifest().files.keys().filter(|name| name.ends_with(".parquet"));
     let first = |name: &String| -> Result<_, PipelineError> {
-        let rows = formats::rows::open_rows(&artifact.path(name)?)?.take(n_rows);
+        let rows = match formats::rows::open_rows(&artifact.path(name)?) {
+            Err(FormatError::Empty { .. }) => return Ok((name.clone(), Vec::new())),
+            rows => rows?.take(n_rows),
+        };
         let shown = rows.filter_map(|row| row.ok()).map(|row| Value::Object(row.fields).to_string());
         Ok((name.clone(), shown.collect()))
     };

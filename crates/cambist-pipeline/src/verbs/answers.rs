@@ -20,13 +20,12 @@ use crate::{
     run::Workshop,
 };
 
-/// Reads the answers under `role` with the prompts behind them, judged by the default gates and scored by the arbiter
-/// that scored them as they came.
-pub(super) fn read_matrix(workshop: &Workshop<'_>, job: &Job, role: &str) -> Result<Matrix, PipelineError> {
-    let prompts_role = if role == "calibration" { "calibration prompts" } else { "prompts" };
-    let prompts = read_prompts(workshop, job.inputs(prompts_role))?;
-    let answers = Answers { prompts, completions: job.inputs(role).collect(), scores: None, gates: &Gates::default() };
-    answers.matrix(workshop, job)
+/// Reads the calibration answers with the prompts behind them, judged by `gates` and scored by the arbiter that scored
+/// them as they came.
+pub(super) fn read_calibration(workshop: &Workshop<'_>, job: &Job, gates: &Gates) -> Result<Matrix, PipelineError> {
+    let prompts = read_prompts(workshop, job.inputs("calibration prompts"))?;
+    let completions = job.inputs("calibration").collect();
+    Answers { prompts, completions, scores: None, gates }.matrix(workshop, job)
 }
 
 /// Where a matrix comes from.

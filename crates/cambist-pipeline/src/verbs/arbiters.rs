@@ -8,7 +8,7 @@ use cambist_core::{
 };
 use cambist_io::formats;
 
-use crate::{error::PipelineError, run::Workshop};
+use crate::{error::PipelineError, recipe::PoolMember, run::Workshop};
 
 /// An arbiter under the name that the recipe gives it.
 pub(super) struct Scorer {
@@ -26,7 +26,7 @@ impl Scorer {
             Box::new(ChrfArbiter(Chrf { word_order: chrf.word_order, ..Chrf::default() }))
         } else if let Some(recorded) = &declared.recorded {
             let path = workshop.plan.folder.join(&recorded.file);
-            let scores = formats::read_scores(&path, &recorded.columns, id)?;
+            let scores = by_teacher(&workshop.plan.recipe.pool, formats::read_scores(&path, &recorded.columns, id)?);
             let remedy = "mend the file, or name the judge's column in `columns.arbiter`";
             let of_judge = recorded.judge.as_deref().unwrap_or(id);
             let read = Recorded::new(of_judge, &scores);
@@ -43,4 +43,19 @@ impl Scorer {
         let given = given.map_err(|error| PipelineError::input(&self.name, error.to_string(), "mend the scores"))?;
         Ok(Score { arbiter: self.name.clone(), ..given })
     }
+}
+
+/// Recorded scores know a replayed teacher by the name of its model; here they get the teacher's own.
+fn by_teacher(pool: &[PoolMember], scores: Vec<Score>) -> Vec<Score> {
+    let replays = |member: &&PoolMember, score: &Score| {
+        member.replay.as_ref().and_then(|replay| replay.model.as_ref()).is_some_and(|model| *model == score.teacher)
+    };
+    let renamed = |score: Score| {
+        let teachers: Vec<&PoolMember> = pool.iter().filter(|member| replays(member, &score)).collect();
+        if teachers.is_empty() {
+            return vec![score];
+        }
+        teachers.into_iter().map(|teacher| Score { teacher: teacher.id.clone(), ..score.clone() }).collect()
+    };
+    scores.into_iter().flat_map(renamed).collect()
 }

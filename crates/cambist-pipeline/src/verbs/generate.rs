@@ -34,7 +34,7 @@ pub(super) fn make((workshop, job, scratch): Work<'_>, params: &GenerateParams) 
     let members: Vec<&PoolMember> = recipe.pool.iter().filter(in_pool).collect();
     let teachers = members.iter().map(|member| member.teacher()).collect();
     let pool = Pool::new(teachers, params.eligibility.clone()).map_err(|e| PipelineError::Internal(e.to_string()))?;
-    let router = routers::build(workshop, job, &params.router, &pool)?;
+    let router = routers::build(workshop, job, (&params.router, &Gates::default()), &pool)?;
     let scorer = params.arbiter.as_deref().map(|id| Scorer::open(workshop, id)).transpose()?;
     let voices = members.iter().map(|member| Voice::open(workshop, job, member)).collect::<Result<Vec<_>, _>>()?;
     let asking = Asking { workshop, job, params, pool: &pool, router: router.as_ref(), voices: &voices, scorer };

@@ -2,18 +2,19 @@
 
 use cambist_core::{
     candidate::Matrix,
+    gates::Gates,
     pool::Pool,
     router::{All, CalibrationError, Fallback, Fixed, Random, Router, Single, SingleBestOfN, best_single},
 };
 
-use super::answers::read_matrix;
+use super::answers::read_calibration;
 use crate::{error::PipelineError, plan::Job, recipe::params::RouterParams, run::Workshop};
 
-/// Makes the router; reads the job's calibration answers when it needs them.
+/// Makes the router; reads the job's calibration answers when it needs them, and judges them by `gates`.
 pub(super) fn build(
     workshop: &Workshop<'_>,
     job: &Job,
-    params: &RouterParams,
+    (params, gates): (&RouterParams, &Gates),
     pool: &Pool,
 ) -> Result<Box<dyn Router>, PipelineError> {
     let uncalibrated = |error: CalibrationError| {
@@ -23,7 +24,7 @@ pub(super) fn build(
             "calibrate on a `generate` step with `router: all` and an arbiter",
         )
     };
-    let calibration = || read_matrix(workshop, job, "calibration");
+    let calibration = || read_calibration(workshop, job, gates);
     let teacher = |word: &str, matrix: &mut Option<Matrix>| -> Result<String, PipelineError> {
         if word != "best" {
             return Ok(word.to_owned());

@@ -46,7 +46,7 @@ pub(super) fn make((workshop, job, scratch): Work<'_>, params: &SelectParams) ->
     let mut played = BTreeMap::new();
     for (name, strategy) in &params.strategies {
         workshop.checkpoint()?;
-        let router = routers::build(workshop, job, &strategy.router, &pool)?;
+        let router = routers::build(workshop, job, (&strategy.router, &params.gates), &pool)?;
         let own =
             strategy.from.as_ref().map(|_| self::matrix(workshop, job, params, &format!("from {name}"))).transpose()?;
         let replayed = replay(router.as_ref(), own.as_ref().unwrap_or(&matrix), &pool);

@@ -1,0 +1,13 @@
+//! Whole recipes through the public interface, each in seconds.
+
+#![cfg(test)]
+
+mod house;
+
+mod determinism;
+mod interop;
+mod recorded;
+mod runner;
+
+mod python;
+mod scripts;
