@@ -216,7 +216,7 @@ fn answer(teacher: &str, text: Words, verdict: Verdict) -> Answer {
         Verdict::Unknown => None,
     };
     let note = if is_right { "" } else { "left out: reward below the best" }.to_owned();
-    Answer { teacher: teacher.to_owned(), text, reward, verdict, kept: is_right, note }
+    Answer { teacher: teacher.to_owned(), text, reward, verdict, kept: Some(is_right), note }
 }
 
 fn examples() -> Vec<Example> {

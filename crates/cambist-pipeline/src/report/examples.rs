@@ -31,8 +31,8 @@ pub struct Answer {
     pub reward: Option<f64>,
     /// What the checker said.
     pub verdict: Verdict,
-    /// Whether the answer was kept for training.
-    pub kept: bool,
+    /// Whether the answer was kept for training; none when nobody chose.
+    pub kept: Option<bool>,
     /// Why it was left out or what is odd about it, in a few words; empty for nothing.
     pub note: String,
 }
@@ -86,13 +86,16 @@ impl Example {
 
 impl Answer {
     fn html(&self) -> String {
-        let class = if self.kept { r#" class="kept""# } else { "" };
-        let kept = if self.kept { "kept" } else { "not kept" };
+        let (class, fate) = match self.kept {
+            Some(true) => (r#" class="kept""#, r#" <span class="fate">kept</span>"#),
+            Some(false) => ("", r#" <span class="fate">not kept</span>"#),
+            None => ("", ""),
+        };
         let reward = self.reward.filter(|r| r.is_finite()).map_or(MISSING.to_owned(), |r| Style::plain(2).write(r));
         let note =
             if self.note.is_empty() { String::new() } else { format!("<p><bdi>{}</bdi></p>", escape(&self.note)) };
         format!(
-            r#"<li{class}><p class="label"><bdi>{}</bdi></p>{}<p class="facts">{} <span><bdi>reward {reward}</bdi></span> <span class="fate">{kept}</span></p>{note}</li>"#,
+            r#"<li{class}><p class="label"><bdi>{}</bdi></p>{}<p class="facts">{} <span><bdi>reward {reward}</bdi></span>{fate}</p>{note}</li>"#,
             escape(&self.teacher),
             passage("answer", &self.text, &self.text.answer_attributes()),
             self.verdict.html(),
@@ -127,7 +130,7 @@ mod tests {
             text: arabic(text),
             reward: Some(f64::NAN),
             verdict: Verdict::Wrong,
-            kept: false,
+            kept: Some(false),
             note: String::new(),
         };
         Example { prompt_id: "p".to_owned(), prompt: arabic("سؤال"), reference: None, answers: vec![answer] }

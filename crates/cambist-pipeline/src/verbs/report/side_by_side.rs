@@ -119,7 +119,7 @@ fn example(answers: &AnswerSet, row: &AnswerRow, kept_by: &KeptBy<'_>) -> Exampl
             text: Words::new(&candidate.completion.text, prompt.expected_language()),
             reward: candidate.reward,
             verdict: verdict(answers, candidate),
-            kept: strategies.is_some(),
+            kept: answers.selection.as_ref().map(|_| strategies.is_some()),
             note: [stopped, kept].into_iter().flatten().collect::<Vec<_>>().join("; "),
         }
     };

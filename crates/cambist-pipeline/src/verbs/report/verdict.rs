@@ -95,8 +95,9 @@ fn without_verdict(comparison: &Comparison) -> Words {
 fn of_strategies(material: &Material<'_>, answers: &AnswerSet) -> Option<Words> {
     let selection = answers.selection.as_ref()?;
     let reward_based = reward_based(material.recipe);
-    let is_told = |name: &str| reward_based.contains(&name) || Some(name) == material.baseline();
-    let names = material.ordered(selection.table.strategies.keys(), material.baseline());
+    let baseline = material.baseline();
+    let is_told = |name: &str| baseline.is_none() || reward_based.contains(&name) || Some(name) == baseline;
+    let names = material.ordered(selection.table.strategies.keys(), baseline);
     let kept = kept_means(answers, selection, material.recipe.seed);
     let measure = &answers.measure;
     let told = names.into_iter().filter(|name| is_told(name)).filter_map(|name| {
