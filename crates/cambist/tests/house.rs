@@ -1,5 +1,7 @@
 //! The house rules that a machine can keep: arrows between crates, the room of the tensor library, sizes of files.
 
+#![cfg(test)]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
