@@ -150,19 +150,11 @@ pub(super) fn ask(
 fn replayed(voice: &Voice, answers: &HashMap<(String, u32), RecordedAnswer>, cell: &Cell<'_>) -> Completion {
     let found = answers.get(&(cell.prompt.id.clone(), cell.sample));
     let text = found.and_then(|answer| answer.text.clone());
-    Completion {
-        prompt_id: cell.prompt.id.clone(),
-        source_id: cell.prompt.source_id.clone(),
-        language: cell.prompt.language.clone(),
-        teacher: voice.name.clone(),
-        sample: cell.sample,
-        finish_reason: if text.is_some() { FinishReason::Stop } else { FinishReason::Error },
-        failure: text.is_none().then(|| "no recorded answer".to_owned()),
-        text: text.unwrap_or_default(),
-        tokens_in: None,
-        tokens_out: None,
-        cost_usd: 0.0,
-    }
+    let (finish_reason, failure) = match text {
+        Some(_) => (FinishReason::Stop, None),
+        None => (FinishReason::Error, Some("no recorded answer".to_owned())),
+    };
+    completion((voice, cell), (text.unwrap_or_default(), finish_reason, failure), (None, None))
 }
 
 struct Local<'a> {
@@ -229,22 +221,29 @@ fn local_chunk(
     workshop.ledger().put_calls(&fresh)?;
     let mut fresh = fresh.into_iter();
     let records = known.into_iter().map(|found| found.or_else(|| fresh.next()));
-    let paired = cells.iter().zip(records);
-    Ok(paired.filter_map(|(cell, record)| record.map(|record| completion(local.voice, cell, record))).collect())
+    let answer = |cell: &Cell<'_>, call: CallRecord| {
+        let reply = (call.text, call.finish_reason, call.failure);
+        completion((local.voice, cell), reply, (call.tokens_in, call.tokens_out))
+    };
+    Ok(cells.iter().zip(records).filter_map(|(cell, record)| Some(answer(cell, record?))).collect())
 }
 
-fn completion(voice: &Voice, cell: &Cell<'_>, record: CallRecord) -> Completion {
+fn completion(
+    (voice, cell): (&Voice, &Cell<'_>),
+    (text, finish_reason, failure): (String, FinishReason, Option<String>),
+    (tokens_in, tokens_out): (Option<u32>, Option<u32>),
+) -> Completion {
     Completion {
         prompt_id: cell.prompt.id.clone(),
         source_id: cell.prompt.source_id.clone(),
         language: cell.prompt.language.clone(),
         teacher: voice.name.clone(),
         sample: cell.sample,
-        cost_usd: voice.price.of(record.tokens_in, record.tokens_out),
-        text: record.text,
-        finish_reason: record.finish_reason,
-        failure: record.failure,
-        tokens_in: record.tokens_in,
-        tokens_out: record.tokens_out,
+        cost_usd: voice.price.of(tokens_in, tokens_out),
+        text,
+        finish_reason,
+        failure,
+        tokens_in,
+        tokens_out,
     }
 }
