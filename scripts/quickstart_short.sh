@@ -38,7 +38,7 @@ for folder in "$store/runs/$name"/*/; do
     "$cambist" why "$name.$step" --store "$store" >/dev/null
 done
 
-python=target/check-venv/bin/python
+python=${CAMBIST_PYTHON:-target/check-venv/bin/python}
 if [ -x "$python" ] && "$python" -c 'import pyarrow' 2>/dev/null; then
     for folder in "$store/runs/$name"/*/; do
         if [ -e "$folder/strategies.json" ]; then "$python" scripts/strategy_table.py "$folder"; fi
