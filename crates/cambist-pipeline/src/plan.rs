@@ -251,7 +251,7 @@ impl Planner<'_> {
         let identity = Identity {
             verb: verb.to_owned(),
             revision: revision(verb),
-            params,
+            params: without_references(params),
             inputs: inputs.iter().map(named).collect(),
             seed: self.recipe.seed,
         };
@@ -304,6 +304,21 @@ impl Planner<'_> {
     fn model_folder(&mut self, path: &Path) -> Result<Digest, PipelineError> {
         let files = cambist_io::formats::read_model_folder(&self.folder.join(path))?;
         Ok(model_digest(&files))
+    }
+}
+
+/// Returns the parameters without the names of steps: what they stand for is in the inputs, so that renaming a step
+/// makes nothing anew.
+fn without_references(params: Value) -> Value {
+    const REFERENCES: [&str; 8] = ["base", "calibration", "data", "from", "local", "models", "prompts", "scores"];
+    match params {
+        Value::Object(map) => {
+            let is_name = |key: &str, value: &Value| value.is_string() && REFERENCES.contains(&key);
+            let kept = map.into_iter().filter(|(key, value)| !is_name(key, value));
+            Value::Object(kept.map(|(key, value)| (key, without_references(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(without_references).collect()),
+        other => other,
     }
 }
 

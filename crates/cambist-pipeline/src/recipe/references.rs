@@ -5,7 +5,7 @@ use super::{
     decode::unknown,
     fault::{Fault, Place},
     node::{Content, Node},
-    params::{RouterParams, SelectParams},
+    params::{EvaluateParams, RouterParams, SelectParams},
     reference::Reference,
 };
 
@@ -133,7 +133,10 @@ impl Checker<'_> {
                     [("base", p.base.is_some()), ("base_folder", p.base_folder.is_some()), ("new", p.new.is_some())];
                 self.one_of(step.place, &starts);
             }
-            Action::Evaluate(p) => self.arbiter(step, Some(&p.arbiter)),
+            Action::Evaluate(p) => {
+                self.arbiter(step, Some(&p.arbiter));
+                self.against(step, p);
+            }
             Action::Report(_) => {}
         }
     }
@@ -145,6 +148,22 @@ impl Checker<'_> {
         }
         for strategy in params.strategies.values() {
             self.router(step, &strategy.router, params.calibration.is_some());
+        }
+    }
+
+    /// The baseline must be one of the variants that are evaluated.
+    fn against(&mut self, step: &Step, params: &EvaluateParams) {
+        let Some(against) = &params.against else { return };
+        let Some(Action::Train(train)) = self.recipe.step(&params.models.step).map(|source| &source.action) else {
+            return;
+        };
+        let runs = self.recipe.runs(train).into_iter();
+        let variants: Vec<String> = runs.filter_map(|run| run.variant).collect();
+        if !variants.contains(against) {
+            let mut known: Vec<&str> = variants.iter().map(String::as_str).collect();
+            known.dedup();
+            let place = self.place_in(step, against);
+            self.faults.push(unknown(place, ("variant", against), &known));
         }
     }
 
