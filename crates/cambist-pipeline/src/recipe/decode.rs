@@ -89,7 +89,6 @@ mod tests {
     #[derive(Debug, Default, serde::Deserialize)]
     #[serde(deny_unknown_fields, default)]
     struct Inner {
-        #[expect(dead_code, reason = "only its decoding is looked at")]
         rate: f64,
     }
 
