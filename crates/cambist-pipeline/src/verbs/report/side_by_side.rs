@@ -76,12 +76,10 @@ fn draw(mut rows: Vec<&AnswerRow>, seed: u64, n_shown: usize) -> Vec<&AnswerRow>
     let lot = |row: &AnswerRow| Chance::new(seed, &["example", &row.prompt.id]).next_u64();
     rows.sort_by_cached_key(|row| (!disagree(row), lot(row)));
     let mut turns: BTreeMap<Option<&str>, usize> = BTreeMap::new();
-    let turn_of = |row: &AnswerRow, turns: &mut BTreeMap<Option<&str>, usize>| {
-        turns.get(&row.prompt.task.as_deref()).copied().unwrap_or(0)
-    };
     let mut drawn = Vec::new();
     while drawn.len() < n_shown && !rows.is_empty() {
-        let next = (0..rows.len()).min_by_key(|&at| (!disagree(rows[at]), turn_of(rows[at], &mut turns), at));
+        let next = (0..rows.len())
+            .min_by_key(|&at| (!disagree(rows[at]), turns.get(&rows[at].prompt.task.as_deref()).copied(), at));
         let Some(at) = next else { break };
         let row = rows.remove(at);
         *turns.entry(row.prompt.task.as_deref()).or_default() += 1;

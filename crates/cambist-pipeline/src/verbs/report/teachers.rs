@@ -47,7 +47,7 @@ impl<'a> View<'a> {
     fn new(answers: &'a AnswerSet, material: &Material<'_>) -> Self {
         let seed = material.recipe.seed;
         let of = |teacher: &'a Teacher| {
-            let values = rewards(answers, |candidate| candidate.completion.teacher == teacher.id);
+            let values = rewards(answers, &teacher.id);
             (teacher.id.as_str(), means(values, seed))
         };
         Self { answers, seed, worth: answers.pool.teachers().iter().map(of).collect() }
@@ -176,7 +176,7 @@ impl<'a> View<'a> {
         }
         let measure = &self.answers.measure;
         let of = |teacher: &Teacher, task: &str| {
-            let values = rewards(self.answers, |candidate| candidate.completion.teacher == teacher.id);
+            let values = rewards(self.answers, &teacher.id);
             means(values.filter(|(prompt, _)| prompt.task.as_deref() == Some(task)), self.seed).macro_mean
         };
         let cells: Vec<(&str, Vec<Option<Accuracy>>)> =
@@ -323,15 +323,10 @@ fn is_pass(code: &str) -> bool {
     code == "pass" || code == "undecided"
 }
 
-/// Valid rewards with their prompts, of the candidates that `wanted` takes.
-fn rewards<'a>(
-    answers: &'a AnswerSet,
-    wanted: impl Fn(&Candidate) -> bool + 'a,
-) -> impl Iterator<Item = (&'a Prompt, f64)> {
-    let wanted = std::rc::Rc::new(wanted);
+/// The valid rewards of a teacher with their prompts.
+fn rewards<'a>(answers: &'a AnswerSet, teacher: &'a str) -> impl Iterator<Item = (&'a Prompt, f64)> {
     answers.matrix.rows().iter().flat_map(move |row| {
-        let wanted = std::rc::Rc::clone(&wanted);
-        let own = row.candidates.iter().filter(move |candidate| wanted(candidate));
+        let own = row.candidates.iter().filter(move |candidate| candidate.completion.teacher == teacher);
         own.filter_map(move |candidate| Some((&row.prompt, candidate.valid_reward()?)))
     })
 }

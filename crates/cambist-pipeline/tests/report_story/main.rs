@@ -1,0 +1,4 @@
+//! Small runs from recipe to report.
+
+#[cfg(test)]
+mod pages;
