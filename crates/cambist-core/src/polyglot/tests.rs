@@ -1,3 +1,5 @@
+//! What holds for every task in every language.
+
 use std::collections::BTreeMap;
 
 use super::{slot::slots, *};

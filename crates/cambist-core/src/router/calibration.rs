@@ -42,10 +42,15 @@ pub struct Standing {
     pub n_prompts: usize,
     /// To how many of them it gave a valid answer with a reward.
     pub n_valid: usize,
+    /// Whether it may be asked in every language.
+    pub covers_all: bool,
 }
 
 /// Orders the teachers of the pool by their own average over all calibration prompts, the best first: the first one is
 /// the best single teacher by its answers (the best by its student is another reading, known only after training).
+///
+/// Teachers that may be asked in every language stand before the others: one that may not leaves prompts without any
+/// answer, and sets that are cut to equal prompts would lose those languages altogether.
 ///
 /// Rewards are normalised per language, each language weighs the same, and a prompt without a valid answer, because
 /// the teacher failed or does not cover the language, counts as the 5 % quantile of that language's rewards. Ties go to
@@ -65,13 +70,16 @@ pub fn best_single(matrix: &Matrix, pool: &Pool) -> Result<Vec<Standing>, Calibr
             teacher: teacher.id.clone(),
             mean: mean(&each.collect::<Vec<_>>())?,
             n_prompts: languages.clone().map(|l| l.rewards[at].len()).sum(),
-            n_valid: languages.map(|l| l.n_valid[at]).sum(),
+            n_valid: languages.clone().map(|l| l.n_valid[at]).sum(),
+            covers_all: languages.clone().all(|l| l.rewards[at].iter().all(Option::is_some)),
         };
         Some((standing, cost))
     };
     let mut standings: Vec<_> = pool.teachers().iter().enumerate().filter_map(of_teacher).collect();
-    standings
-        .sort_by(|(a, cost_a), (b, cost_b)| by_worth((a.mean, *cost_a, &a.teacher), (b.mean, *cost_b, &b.teacher)));
+    standings.sort_by(|(a, cost_a), (b, cost_b)| {
+        let worth = by_worth((a.mean, *cost_a, &a.teacher), (b.mean, *cost_b, &b.teacher));
+        b.covers_all.cmp(&a.covers_all).then(worth)
+    });
     Ok(standings.into_iter().map(|(standing, _)| standing).collect())
 }
 
