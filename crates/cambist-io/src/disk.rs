@@ -42,6 +42,14 @@ pub enum DiskError {
         /// The folder.
         path: PathBuf,
     },
+    /// A file stands where a folder was expected.
+    #[error("cannot {action} `{path}`: a file stands where a folder is expected; move it away or name another folder")]
+    IsFile {
+        /// What was tried, a verb.
+        action: &'static str,
+        /// The path, or one below the file.
+        path: PathBuf,
+    },
     /// The bytes are no text.
     #[error("`{path}` is not UTF-8: line {line} breaks off at byte {byte} of the file: save it as UTF-8")]
     NotText {
@@ -73,6 +81,7 @@ impl DiskError {
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Self::Forbidden { action, path, source },
             ErrorKind::NotFound => Self::Missing { path },
             ErrorKind::IsADirectory => Self::IsFolder { path },
+            ErrorKind::NotADirectory => Self::IsFile { action, path },
             _ => Self::Other { action, path, source },
         }
     }
@@ -80,7 +89,7 @@ impl DiskError {
     /// Whose fault it is: a path that is missing or no file is yours, the rest is the world's.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Missing { .. } | Self::IsFolder { .. } | Self::NotText { .. } => Fault::You,
+            Self::Missing { .. } | Self::IsFolder { .. } | Self::IsFile { .. } | Self::NotText { .. } => Fault::You,
             Self::Full { .. } | Self::Forbidden { .. } | Self::Other { .. } => Fault::World,
         }
     }
@@ -173,7 +182,13 @@ pub(crate) fn sync_folder(path: &Path) -> Result<()> {
 
 /// Makes a folder and those above it; one that is there already is fine.
 pub(crate) fn create_folder(path: &Path) -> Result<()> {
-    permit().and_then(|()| fs::create_dir_all(path)).map_err(|source| DiskError::of("create", path, source))
+    let made = permit().and_then(|()| fs::create_dir_all(path));
+    made.map_err(|source| match source.kind() {
+        ErrorKind::AlreadyExists => DiskError::IsFile { action: "create", path: path.to_owned() },
+        // Not a missing file of the user's: the system has no place for a folder there.
+        ErrorKind::NotFound => DiskError::Other { action: "create", path: path.to_owned(), source },
+        _ => DiskError::of("create", path, source),
+    })
 }
 
 /// Gives a file or folder its final name, in one step, and waits until the name is on the disk.

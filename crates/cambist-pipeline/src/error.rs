@@ -1,5 +1,7 @@
 //! What can go wrong between a recipe and its report.
 
+use std::path::PathBuf;
+
 use cambist_core::fault::Fault;
 
 use crate::recipe::Faults;
@@ -14,6 +16,14 @@ pub enum PipelineError {
     /// The disk refused, or a file is not there.
     #[error(transparent)]
     Disk(#[from] cambist_io::disk::DiskError),
+    /// A file that the recipe names is not there.
+    #[error(
+        "the recipe names `{path}`, which does not exist; nothing was run\nhint: relative paths start at the recipe's folder"
+    )]
+    NoFile {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
     /// The store could not be opened, read or written.
     #[error(transparent)]
     Store(#[from] cambist_io::store::StoreError),
@@ -48,7 +58,7 @@ pub enum PipelineError {
         remedy: String,
     },
     /// The user asked to stop.
-    #[error("stopped on request; finished work is kept, run the same command again to go on")]
+    #[error("stopped on request; finished work is kept: run the same command again to go on")]
     Interrupted,
     /// Cambist contradicts itself.
     #[error("{0}; this is a fault of cambist, please report it")]
@@ -59,7 +69,7 @@ impl PipelineError {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Recipe(_) | Self::Polyglot(_) | Self::Input { .. } => Fault::You,
+            Self::Recipe(_) | Self::NoFile { .. } | Self::Polyglot(_) | Self::Input { .. } => Fault::You,
             Self::Disk(error) => error.fault(),
             Self::Store(error) => error.fault(),
             Self::Ledger(error) => error.fault(),

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use cambist_io::{
     formats::{self, FormatError},
-    store::{Artifact, ArtifactId, Store, StoreView},
+    store::{Artifact, ArtifactId, Store, StoreError, StoreView},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -91,47 +91,44 @@ pub struct Garbage {
     pub damaged: Vec<(PathBuf, String)>,
 }
 
-/// How garbage collection goes about its work.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Sweep {
-    /// Looks only.
-    pub dry_run: bool,
-    /// Removes damaged artifacts too, after comparing every file with its manifest.
-    pub corrupt: bool,
-}
-
-/// Removes what no recipe's last run reaches.
+/// Returns what no recipe's last run reaches, and what is damaged; `verify` compares every file with its manifest.
+///
+/// Artifacts of another version of this program are neither.
 ///
 /// # Errors
-/// When a run record cannot be read (nothing is removed then), another run holds the store, or the disk refuses.
-pub fn collect_garbage(store: &Store, sweep: Sweep) -> Result<Garbage, PipelineError> {
+/// When a run record cannot be read: what it keeps is then unknown.
+pub fn find_garbage(store: &StoreView, verify: bool) -> Result<Garbage, PipelineError> {
     let reachable = store.reachable()?;
     let listing = store.list()?;
+    let is_damage = |error: &StoreError| !matches!(error, StoreError::Schema { .. });
+    let damaged = listing.damaged.iter().filter(|(_, error)| is_damage(error));
     let mut garbage = Garbage {
-        damaged: listing.damaged.iter().map(|(folder, error)| (folder.clone(), error.to_string())).collect(),
+        damaged: damaged.map(|(folder, error)| (folder.clone(), error.to_string())).collect(),
         ..Garbage::default()
     };
     for artifact in &listing.artifacts {
         let id = &artifact.manifest().id;
         if !reachable.contains(id) {
             garbage.unreachable.push((id.clone(), n_bytes(artifact)));
-        } else if sweep.corrupt
-            && let Err(error) = artifact.verify()
-        {
+        } else if verify && let Err(error) = artifact.verify() {
             garbage.damaged.push((artifact.folder().to_owned(), error.to_string()));
         }
     }
-    if !sweep.dry_run {
-        for (id, _) in &garbage.unreachable {
-            store.remove(id)?;
-        }
-        if sweep.corrupt {
-            for (folder, _) in &garbage.damaged {
-                store.remove_damaged(folder)?;
-            }
-        }
-    }
     Ok(garbage)
+}
+
+/// Removes what no recipe's last run reaches, and what is damaged where `corrupt` says so.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn remove_garbage(store: &Store, garbage: &Garbage, corrupt: bool) -> Result<(), PipelineError> {
+    for (id, _) in &garbage.unreachable {
+        store.remove(id)?;
+    }
+    for (folder, _) in garbage.damaged.iter().filter(|_| corrupt) {
+        store.remove_damaged(folder)?;
+    }
+    Ok(())
 }
 
 /// The size of an artifact's files by its manifest.

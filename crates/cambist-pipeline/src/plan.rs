@@ -8,7 +8,11 @@ use std::{
 };
 
 use cambist_core::digest::Digest;
-use cambist_io::store::{self, ArtifactId, Identity};
+use cambist_io::{
+    disk::DiskError,
+    formats::ModelFolderError,
+    store::{self, ArtifactId, Identity},
+};
 use serde_json::{Value, json};
 
 pub use standing::{Standing, State};
@@ -296,13 +300,17 @@ impl Planner<'_> {
         if let Some(digest) = self.files.get(&path) {
             return Ok(digest.clone());
         }
-        let digest = cambist_io::disk::digest_file(&path)?;
+        let digest = cambist_io::disk::digest_file(&path).map_err(|error| not_there(error, &path))?;
         self.files.insert(path, digest.clone());
         Ok(digest)
     }
 
     fn model_folder(&mut self, path: &Path) -> Result<Digest, PipelineError> {
-        let files = cambist_io::formats::read_model_folder(&self.folder.join(path))?;
+        let path = self.folder.join(path);
+        let files = cambist_io::formats::read_model_folder(&path).map_err(|error| match error {
+            ModelFolderError::Disk(error) => not_there(error, &path),
+            error => error.into(),
+        })?;
         Ok(model_digest(&files))
     }
 }
@@ -319,6 +327,14 @@ fn without_references(params: Value) -> Value {
         }
         Value::Array(items) => Value::Array(items.into_iter().map(without_references).collect()),
         other => other,
+    }
+}
+
+/// A file that the recipe names is looked for beside the recipe: that is what a user forgets.
+fn not_there(error: DiskError, path: &Path) -> PipelineError {
+    match error {
+        DiskError::Missing { .. } => PipelineError::NoFile { path: path.to_owned() },
+        error => error.into(),
     }
 }
 

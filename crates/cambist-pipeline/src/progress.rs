@@ -40,6 +40,8 @@ pub enum Outcome<'a> {
     },
     /// It failed; the error comes back from the run.
     Failed,
+    /// The user asked to stop before it was finished.
+    Stopped,
 }
 
 /// Listens and says nothing.

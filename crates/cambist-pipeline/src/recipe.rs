@@ -70,6 +70,9 @@ pub enum Action {
     Report(ReportParams),
 }
 
+/// The keys of a recipe.
+const TOP_LEVEL: [&str; 5] = ["name", "seed", "pool", "arbiters", "steps"];
+
 /// The verbs in the order of the work.
 pub const VERBS: [&str; 7] = ["prompts", "generate", "score", "select", "train", "evaluate", "report"];
 
@@ -95,10 +98,11 @@ impl Recipe {
     /// Every fault at once: bad YAML, unknown or missing keys, references to steps that are not there or of the wrong
     /// kind, teachers and arbiters that nobody declared.
     pub fn parse(path: &str, text: &str, overrides: &[String]) -> Result<Self, Faults> {
-        let in_file = |faults| Faults { path: path.to_owned(), text: text.to_owned(), faults };
+        let in_file =
+            |faults| Faults { path: path.to_owned(), text: text.to_owned(), overrides: overrides.to_vec(), faults };
         let mut root = Node::parse(text).map_err(|fault| in_file(vec![fault]))?;
-        for assignment in overrides {
-            overrides::apply(&mut root, assignment).map_err(|fault| in_file(vec![fault]))?;
+        for (at, assignment) in overrides.iter().enumerate() {
+            overrides::apply(&mut root, assignment, Place::Override(at)).map_err(|fault| in_file(vec![fault]))?;
         }
         let mut reader = Reader::default();
         let mut recipe = reader.read(&root);
@@ -136,15 +140,14 @@ struct Reader {
 
 impl Reader {
     fn read(&mut self, root: &Node) -> Recipe {
-        let known = ["name", "seed", "pool", "arbiters", "steps"];
         let Content::Mapping(entries) = &root.content else {
             let what = format!("found {}, expected a mapping with `name` and `steps`", root.describe());
             self.faults.push(Fault::new(root.place, what, "`cambist init` writes a recipe to start from"));
             return self.finish(None, root, Vec::new());
         };
         for Entry { key, key_place, .. } in entries {
-            if !known.contains(&key.as_str()) {
-                self.faults.push(decode::unknown(*key_place, ("key", key), &known));
+            if !TOP_LEVEL.contains(&key.as_str()) {
+                self.faults.push(decode::unknown(*key_place, ("key", key), &TOP_LEVEL));
             }
         }
         let steps = self.steps(root);
@@ -189,12 +192,13 @@ impl Reader {
         };
         let mut seen: Vec<(String, Place)> = Vec::new();
         for id in items.iter().filter_map(|item| item.get("id")) {
-            let text = id.to_json().as_str().unwrap_or_default().to_owned();
+            // An id that is no text is a fault of its own, told where the item is read.
+            let Some(text) = id.to_json().as_str().map(str::to_owned) else { continue };
             if !is_id(&text) {
                 self.faults.push(bad_id(id.place, &text));
             }
             if let Some((_, first)) = seen.iter().find(|(other, _)| *other == text) {
-                let what = format!("the id `{text}` stands twice in `{key}`; first in line {}", first.line);
+                let what = format!("the id `{text}` stands twice in `{key}`, first in {first}");
                 self.faults.push(Fault::new(id.place, what, "give each its own id"));
             }
             seen.push((text, id.place));
@@ -208,7 +212,14 @@ impl Reader {
             let fault = Fault::new(Place::START, "the key `steps` is missing", format!("list what to do: {known}"));
             self.faults.push(fault);
         }
-        self.items(root, "steps").iter().filter_map(|node| self.step(node)).collect()
+        let nodes = self.items(root, "steps");
+        if let (Some(node), []) = (root.get("steps"), nodes)
+            && matches!(node.content, Content::Sequence(_))
+        {
+            let remedy = format!("list what to do: {}", VERBS.join(", "));
+            self.faults.push(Fault::new(node.place, "`steps` is empty", remedy));
+        }
+        nodes.iter().filter_map(|node| self.step(node)).collect()
     }
 
     fn step(&mut self, node: &Node) -> Option<Step> {

@@ -1,7 +1,7 @@
 //! Runs a plan: each job as soon as its inputs are there, several at once.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{
@@ -61,9 +61,10 @@ impl Workshop<'_> {
 /// The artifacts of a run with their labels, in the order of the plan.
 pub type Finished = Vec<(String, Artifact)>;
 
-/// Runs the jobs of `plan` whose places are in `wanted` and writes the run's record.
+/// Runs the jobs of `plan` whose places are in `wanted` and keeps the run's record.
 ///
-/// Jobs whose artifacts are in the store are not run again. A job starts when its inputs are finished; several run
+/// The record is written after each job, so that a run that fails or is killed keeps its finished work from garbage
+/// collection; steps that this run does not reach keep their place in it. Jobs whose artifacts are in the store are not run again. A job starts when its inputs are finished; several run
 /// side by side, each with its share of the threads. After a failure the jobs under way are finished and no new one
 /// begins.
 ///
@@ -78,32 +79,46 @@ pub fn run(
     let store = Store::open(store_folder)?;
     let ledger = Mutex::new(Ledger::open(&store.ledger_path())?);
     let workshop = Workshop { plan, store: &store, ledger: &ledger, runtime };
+    let diary = Diary::open(plan, &store)?;
     let queue = Queue::new(plan, wanted);
     std::thread::scope(|scope| {
         for _ in 0..runtime.threads.clamp(1, wanted.len().max(1)) {
-            scope.spawn(|| work(&workshop, &queue));
+            scope.spawn(|| work(&workshop, &queue, &diary));
         }
     });
     queue.into_result()?;
     let label = |index: usize| plan.jobs[index].label.clone();
     let made = wanted.iter().map(|&index| Ok((label(index), workshop.artifact(&plan.jobs[index].id)?)));
-    let finished = made.collect::<Result<Finished, PipelineError>>()?;
-    store.record_run(&record(plan, wanted))?;
-    Ok(finished)
+    made.collect()
 }
 
-fn record(plan: &Plan, wanted: &[usize]) -> RunRecord {
-    let mut record = RunRecord::new(&plan.recipe.name, &plan.recipe.text);
-    record.steps = wanted
-        .iter()
-        .map(|&index| RunStep { step: plan.jobs[index].label.clone(), artifact: plan.jobs[index].id.clone() })
-        .collect();
-    record
+/// Which artifact each step made last, by its label: of this run as far as it came, of the run before for the rest.
+struct Diary(Mutex<BTreeMap<String, ArtifactId>>);
+
+impl Diary {
+    /// Begins with what the run before made of steps that are still in the plan.
+    fn open(plan: &Plan, store: &Store) -> Result<Self, PipelineError> {
+        let before = store.run(&plan.recipe.name)?.map(|run| run.steps).unwrap_or_default();
+        let kept = before.into_iter().filter(|made| plan.jobs.iter().any(|job| job.label == made.step));
+        Ok(Self(Mutex::new(kept.map(|made| (made.step, made.artifact)).collect())))
+    }
+
+    /// Writes down that a job is finished.
+    fn note(&self, workshop: &Workshop<'_>, job: &Job) -> Result<(), PipelineError> {
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        made.insert(job.label.clone(), job.id.clone());
+        let recipe = &workshop.plan.recipe;
+        let mut record = RunRecord::new(&recipe.name, &recipe.text);
+        let in_order = workshop.plan.jobs.iter().filter_map(|job| made.get_key_value(&job.label));
+        record.steps = in_order.map(|(step, id)| RunStep { step: step.clone(), artifact: id.clone() }).collect();
+        Ok(workshop.store.record_run(&record)?)
+    }
 }
 
-fn work(workshop: &Workshop<'_>, queue: &Queue<'_>) {
+fn work(workshop: &Workshop<'_>, queue: &Queue<'_>, diary: &Diary) {
     while let Some((index, n_busy)) = queue.next() {
-        let outcome = perform(workshop, &workshop.plan.jobs[index], n_busy);
+        let job = &workshop.plan.jobs[index];
+        let outcome = perform(workshop, job, n_busy).and_then(|()| diary.note(workshop, job));
         queue.finish(index, outcome);
     }
 }
@@ -134,7 +149,8 @@ fn perform(workshop: &Workshop<'_>, job: &Job, n_busy: usize) -> Result<(), Pipe
             Ok(())
         }
         Err(error) => {
-            progress.end(&job.label, Outcome::Failed);
+            let stopped = matches!(error, PipelineError::Interrupted);
+            progress.end(&job.label, if stopped { Outcome::Stopped } else { Outcome::Failed });
             Err(error)
         }
     }

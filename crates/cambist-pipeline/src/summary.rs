@@ -6,7 +6,7 @@ use cambist_core::{
     language::Language,
     metrics::{Estimate, PerLanguage, WinRate},
 };
-use cambist_io::store::Artifact;
+use cambist_io::store::{Artifact, DEFAULT_FOLDER};
 use serde_json::Value;
 
 use crate::{
@@ -28,32 +28,43 @@ pub fn results_json(finished: &Finished) -> Result<Vec<Value>, PipelineError> {
     finished.iter().filter(|(_, artifact)| artifact.manifest().kind == "results").map(|(_, a)| parse(a)).collect()
 }
 
-/// Returns the lines that close a run on a terminal: a verdict and a table for each `evaluate` step, then where to look
-/// next. `store` is the store's folder as the user wrote it.
+/// Returns the lines that close a run: a verdict and a table for each `evaluate` step.
 ///
 /// # Errors
 /// When an artifact cannot be read.
-pub fn closing_lines(recipe: &Recipe, finished: &Finished, store: &Path) -> Result<Vec<String>, PipelineError> {
+pub fn closing_lines(recipe: &Recipe, finished: &Finished) -> Result<Vec<String>, PipelineError> {
     let mut lines = Vec::new();
-    for (label, artifact) in finished {
-        if artifact.manifest().kind == "results" {
+    for (_, artifact) in finished.iter().filter(|(_, artifact)| artifact.manifest().kind == "results") {
+        if !lines.is_empty() {
             lines.push(String::new());
-            lines.extend(verdict(recipe, &read_results(artifact)?));
-            lines.push(format!("why: cambist why {}.{label}", recipe.name));
         }
-    }
-    let run = store.join("runs").join(&recipe.name);
-    for (label, artifact) in finished {
-        if artifact.manifest().kind == "report" {
-            lines.push(format!("report: {}", run.join(label).join("report.html").display()));
-        }
-    }
-    if lines.is_empty() {
-        let last =
-            finished.last().map(|(label, _)| format!("; look at one with: cambist show {}.{label}", recipe.name));
-        lines.push(format!("{} artifacts in {}{}", finished.len(), run.display(), last.unwrap_or_default()));
+        lines.extend(verdict(recipe, &read_results(artifact)?));
     }
     Ok(lines)
+}
+
+/// Returns where to look next, a line each: the folder of the run, the report, and what leads from a result back to its
+/// origin. `store` is the store's folder as the user wrote it.
+pub fn next_steps(recipe: &Recipe, finished: &Finished, store: &Path) -> Vec<String> {
+    let run = store.join("runs").join(&recipe.name);
+    let option = if store == Path::new(DEFAULT_FOLDER) { String::new() } else { format!(" --store {}", quoted(store)) };
+    let of_kind = |kind: &'static str| finished.iter().filter(move |(_, made)| made.manifest().kind == kind);
+    let mut lines = vec![format!("artifacts: {}", run.display())];
+    lines.extend(
+        of_kind("report").map(|(label, _)| format!("report: {}", run.join(label).join("report.html").display())),
+    );
+    let results: Vec<&String> = of_kind("results").map(|(label, _)| label).collect();
+    let last = finished.last().map(|(label, _)| label).filter(|_| results.is_empty());
+    lines.extend(results.iter().map(|label| format!("why: cambist why {}.{label}{option}", recipe.name)));
+    lines.extend(last.map(|label| format!("look: cambist show {}.{label}{option}", recipe.name)));
+    lines
+}
+
+/// The path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = text.chars().all(|c| c.is_alphanumeric() || "/._-+=:,@".contains(c));
+    if is_plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// Reads the results of an `evaluate` artifact.

@@ -1,6 +1,6 @@
 //! What may be typed.
 
-use std::path::PathBuf;
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
@@ -8,7 +8,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "cambist", version, arg_required_else_help = true, disable_help_subcommand = true)]
 #[command(
-    after_help = "Start here:\n  cambist init                  write a recipe to start from\n  cambist run recipe.yaml       run it; run it again to go on where it stopped\n\nExit codes: 0 done, 2 your input, 3 the world (disk, network), 70 a fault of cambist"
+    after_help = "Start here:\n  cambist init                  write a recipe to start from\n  cambist run recipe.yaml       run it; run it again to go on where it stopped\n\nExit codes: 0 done, 2 your input, 3 the world (disk, network), 70 a fault of cambist,\n130 stopped by Ctrl-C"
 )]
 pub(crate) struct Args {
     /// What to do
@@ -29,8 +29,8 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  cambist show\n  cambist show quickstart.answers\n  cambist show select-3f2a")]
     Show(ShowArgs),
     /// Walk from an artifact back to the prompts and teachers that made it
-    #[command(after_help = "Example:\n  cambist why quickstart.students.reward/seed-1")]
-    Why(ShowArgs),
+    #[command(after_help = "Example:\n  cambist why quickstart.students.reward.seed-1")]
+    Why(WhyArgs),
     /// Remove what no recipe's last run reaches
     #[command(after_help = "Example:\n  cambist gc --dry-run")]
     Gc(GcArgs),
@@ -84,7 +84,7 @@ pub(crate) struct RecipeArgs {
     pub overrides: Vec<String>,
     /// Keep at most N sources in each set of prompts, for a rehearsal
     #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
+    pub limit: Option<NonZeroUsize>,
 }
 
 /// How to run.
@@ -92,8 +92,8 @@ pub(crate) struct RecipeArgs {
 pub(crate) struct RuntimeArgs {
     /// Threads [default: one for each core]
     #[arg(long, value_name = "N")]
-    pub threads: Option<usize>,
-    /// Say nothing while running
+    pub threads: Option<NonZeroUsize>,
+    /// Say nothing but errors on stderr
     #[arg(long, short)]
     pub quiet: bool,
 }
@@ -126,7 +126,7 @@ pub(crate) struct PlanArgs {
 pub(crate) struct VerbArgs {
     #[command(flatten)]
     pub run: RunArgs,
-    /// Only this step
+    /// Only this step, or one run of it such as `students.reward.seed-1`
     #[arg(long, value_name = "ID")]
     pub step: Option<String>,
 }
@@ -153,15 +153,31 @@ pub(crate) struct PromptsArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
     /// Keep at most N sources in each set of prompts, for a rehearsal
-    #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
+    #[arg(long, value_name = "N", conflicts_with = "polyglot")]
+    pub limit: Option<NonZeroUsize>,
+    /// Say what would be done and stop
+    #[arg(long, conflicts_with = "polyglot")]
+    pub dry_run: bool,
+    /// Only this step
+    #[arg(long, value_name = "ID", conflicts_with = "polyglot")]
+    pub step: Option<String>,
     #[command(flatten)]
     pub store: StoreArgs,
     #[command(flatten)]
     pub runtime: RuntimeArgs,
 }
 
-/// Arguments of `show` and `why`.
+/// Arguments of `why`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct WhyArgs {
+    /// An artifact by the beginning of its name or digest, or `recipe.step`
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// Arguments of `show`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ShowArgs {
     /// An artifact by the beginning of its name or digest, or `recipe.step`
@@ -193,4 +209,7 @@ pub(crate) struct InitArgs {
     /// The file to write
     #[arg(value_name = "RECIPE", default_value = "recipe.yaml")]
     pub path: PathBuf,
+    /// Print JSON on stdout
+    #[arg(long)]
+    pub json: bool,
 }

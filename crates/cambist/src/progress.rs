@@ -60,9 +60,6 @@ impl Progress for Teller {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        if bar.is_none() {
-            screen::talk(&format!("  start {job}"));
-        }
         self.jobs().insert(job.to_owned(), Job { bar, started: now, spoke: now });
     }
 
@@ -85,11 +82,13 @@ impl Progress for Teller {
             bar.finish_and_clear();
         }
         match outcome {
-            Outcome::Reused { artifact } => self.say(&format!("  kept  {job:<32}           {artifact}")),
+            // How many were finished before is told at the start.
+            Outcome::Reused { .. } => {}
             Outcome::Made { artifact, seconds } => {
                 self.say(&format!("  done  {job:<32} {seconds:>7.1} s {artifact}"));
             }
             Outcome::Failed => self.say(&format!("  fail  {job}")),
+            Outcome::Stopped => self.say(&format!("  stop  {job}")),
         }
     }
 }

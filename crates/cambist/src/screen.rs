@@ -1,12 +1,17 @@
-//! The two streams: data on stdout, talk on stderr. A closed pipe ends quietly.
+//! The two streams: data on stdout, talk on stderr.
 
 use std::io::Write;
 
 use unicode_width::UnicodeWidthStr;
 
-/// Writes a line of data to stdout; a reader that has gone away is no error.
-pub(crate) fn print(line: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
+use crate::failure::Failure;
+
+/// Writes a line of data to stdout.
+///
+/// # Errors
+/// When the reader has gone away, which ends the program quietly, or the disk behind stdout refuses.
+pub(crate) fn print(line: &str) -> Result<(), Failure> {
+    Ok(writeln!(std::io::stdout().lock(), "{line}")?)
 }
 
 /// Writes a line of talk to stderr.

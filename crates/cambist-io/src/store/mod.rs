@@ -125,7 +125,8 @@ impl StoreView {
         Ok(listing)
     }
 
-    /// Returns every artifact that a run record names, and all that went into those.
+    /// Returns every artifact that a run record names, and all that went into those; what went into a damaged one is
+    /// unknown, and kept as far as the records name it themselves.
     ///
     /// # Errors
     /// When a run record cannot be read: nothing may then be removed, since what it keeps is unknown.
@@ -137,8 +138,10 @@ impl StoreView {
             if !reached.insert(id.clone()) {
                 continue;
             }
-            if let Some(artifact) = self.find(&id)? {
-                waiting.extend(artifact.manifest().inputs.iter().map(|input| input.id.clone()));
+            match self.find(&id) {
+                Ok(Some(artifact)) => waiting.extend(artifact.manifest().inputs.iter().map(|input| input.id.clone())),
+                Ok(None) | Err(StoreError::Unreadable { .. } | StoreError::WrongIdentity { .. }) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(reached)

@@ -1,5 +1,6 @@
 //! What of a plan is finished, and what is left to do and to ask.
 
+use cambist_core::polyglot;
 use cambist_io::store::{RunRecord, StoreView};
 use serde::Serialize;
 
@@ -91,12 +92,20 @@ impl Plan {
             (_, Some(made)) => {
                 let counts = &made.manifest().counts;
                 let part = params.prompts.part.as_deref().unwrap_or("prompts");
-                counts.get(part).map(|&n_prompts| n_prompts / prompts.languages.len().max(1) as u64)
+                counts.get(part).map(|&n_prompts| n_prompts / n_languages(prompts))
             }
             (Some(_), None) => Some(n_sources(prompts, params.prompts.part.as_deref())),
             (None, None) => None,
         };
         Ok(per_language.map(|n_prompts| n_prompts * n_asked(&self.recipe, prompts, params)))
+    }
+}
+
+/// In how many languages each source is written, as far as the recipe says.
+fn n_languages(prompts: &PromptsParams) -> u64 {
+    match (&prompts.polyglot, prompts.languages.len()) {
+        (Some(_), 0) => polyglot::languages().len() as u64,
+        (_, n_listed) => n_listed.max(1) as u64,
     }
 }
 
@@ -119,8 +128,9 @@ fn n_asked(recipe: &Recipe, prompts: &PromptsParams, params: &GenerateParams) ->
         RouterParams::All => n_eligible,
         _ => n_eligible.min(1) * u64::from(params.router.n_samples()),
     };
-    if prompts.languages.is_empty() {
-        return per_prompt(asked.len() as u64);
+    match (&prompts.polyglot, prompts.languages.is_empty()) {
+        (Some(_), true) => polyglot::languages().iter().map(|language| per_prompt(eligible(language))).sum(),
+        (None, true) => per_prompt(asked.len() as u64),
+        (_, false) => prompts.languages.iter().map(|language| per_prompt(eligible(language))).sum(),
     }
-    prompts.languages.iter().map(|language| per_prompt(eligible(language))).sum()
 }

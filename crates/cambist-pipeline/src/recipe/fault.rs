@@ -2,22 +2,38 @@
 
 use std::fmt;
 
-/// A place in the recipe's text, both counted from 1.
+use unicode_width::UnicodeWidthStr;
+
+/// Where something stands; the recipe's text comes before the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    /// The line.
-    pub line: usize,
-    /// The column, in characters.
-    pub column: usize,
+pub enum Place {
+    /// In the recipe's text.
+    Text {
+        /// The line, from 1.
+        line: usize,
+        /// The column in characters, from 1.
+        column: usize,
+    },
+    /// In an override on the command line, counted from 0.
+    Override(usize),
 }
 
 impl Place {
-    /// The first character.
-    pub const START: Self = Self { line: 1, column: 1 };
+    /// The first character of the text.
+    pub const START: Self = Self::Text { line: 1, column: 1 };
 
-    /// Returns the place at `line` and `column`, both counted from 1.
+    /// Returns the place in the text at `line` and `column`, both counted from 1.
     pub fn new(line: usize, column: usize) -> Self {
-        Self { line, column }
+        Self::Text { line, column }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text { line, .. } => write!(f, "line {line}"),
+            Self::Override(_) => f.write_str("the command line"),
+        }
     }
 }
 
@@ -39,13 +55,15 @@ impl Fault {
     }
 }
 
-/// Every fault of one recipe, in the order of its lines.
+/// Every fault of one recipe, in the order of its lines, those of overrides last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Faults {
     /// The recipe's path as the user gave it.
     pub path: String,
     /// The recipe's text, for showing the lines.
     pub text: String,
+    /// The overrides of the command line.
+    pub overrides: Vec<String>,
     /// The faults.
     pub faults: Vec<Fault>,
 }
@@ -56,15 +74,27 @@ impl fmt::Display for Faults {
         let noun = if n_faults == 1 { "fault" } else { "faults" };
         write!(f, "`{}` has {n_faults} {noun}; nothing was run", self.path)?;
         for fault in &self.faults {
-            let Place { line, column } = fault.place;
-            write!(f, "\n\n{}:{line}:{column}: {}", self.path, fault.what)?;
-            if let Some(text) = self.text.lines().nth(line.saturating_sub(1)) {
-                let caret = " ".repeat(column.saturating_sub(1));
-                write!(f, "\n  {line:>4} | {text}\n       | {caret}^")?;
+            match fault.place {
+                Place::Text { line, column } => self.show_line(f, (line, column), &fault.what)?,
+                Place::Override(at) => {
+                    let assignment = self.overrides.get(at).map_or("", String::as_str);
+                    write!(f, "\n\nin the override `{assignment}`: {}", fault.what)?;
+                }
             }
             write!(f, "\n  hint: {}", fault.remedy)?;
         }
         Ok(())
+    }
+}
+
+impl Faults {
+    fn show_line(&self, f: &mut fmt::Formatter<'_>, (line, column): (usize, usize), what: &str) -> fmt::Result {
+        write!(f, "\n\n{}:{line}:{column}: {what}", self.path)?;
+        let Some(text) = self.text.lines().nth(line.saturating_sub(1)) else { return Ok(()) };
+        // Tabs and wide letters before the caret take as many cells as above it.
+        let before: String = text.chars().take(column.saturating_sub(1)).collect();
+        let margin: String = before.split('\t').map(|part| " ".repeat(part.width())).collect::<Vec<_>>().join("\t");
+        write!(f, "\n  {line:>4} | {text}\n       | {margin}^")
     }
 }
 

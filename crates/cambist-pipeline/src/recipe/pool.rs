@@ -128,6 +128,9 @@ fn coverage<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Coverage, D::E
             let languages: Vec<Language> = serde_json::from_value(list).map_err(D::Error::custom)?;
             Ok(Coverage::Only(languages.into_iter().collect()))
         }
+        serde_json::Value::String(word) => {
+            Err(D::Error::custom(format!("`{word}` is neither `all` nor a list of languages such as `[{word}]`")))
+        }
         other => Err(D::Error::custom(format!("`{other}` is neither `all` nor a list of languages"))),
     }
 }

@@ -1,11 +1,16 @@
 //! Whether steps read what earlier steps make.
 
+use cambist_core::{
+    language::Language,
+    polyglot::{self, Task},
+};
+
 use super::{
     Action, Recipe, Step,
     decode::unknown,
     fault::{Fault, Place},
     node::{Content, Node},
-    params::{EvaluateParams, RouterParams, SelectParams},
+    params::{EvaluateParams, PromptsParams, RouterParams, SelectParams},
     reference::Reference,
 };
 
@@ -113,6 +118,7 @@ impl Checker<'_> {
         match &step.action {
             Action::Prompts(p) => {
                 self.one_of(step.place, &[("polyglot", p.polyglot.is_some()), ("file", p.file.is_some())]);
+                self.prompts(step, p);
             }
             Action::Generate(p) => {
                 self.router(step, &p.router, p.calibration.is_some());
@@ -141,6 +147,55 @@ impl Checker<'_> {
         }
     }
 
+    fn prompts(&mut self, step: &Step, params: &PromptsParams) {
+        for name in params.splits.iter().filter(|(_, n_sources)| **n_sources == 0).map(|(name, _)| name) {
+            let what = format!("the split `{name}` takes no sources");
+            self.fault(self.place_in(step, name), what, "give it at least 1, or remove it");
+        }
+        let Some(polyglot) = &params.polyglot else { return };
+        let tasks = Task::ALL.map(Task::name);
+        for task in polyglot.tasks.iter().filter(|task| !tasks.contains(&task.as_str())) {
+            self.faults.push(unknown(self.place_in(step, task), ("polyglot task", task), &tasks));
+        }
+        let spoken = polyglot::languages();
+        let tags: Vec<&str> = spoken.iter().map(Language::as_str).collect();
+        for (at, language) in params.languages.iter().enumerate() {
+            let place = self.place_in(step, language.as_str());
+            if !spoken.contains(language) {
+                self.faults.push(unknown(place, ("polyglot language", language.as_str()), &tags));
+            } else if params.languages[..at].contains(language) {
+                self.fault(place, format!("`{language}` is listed twice"), "remove one");
+            }
+        }
+        let wanted: usize = params.splits.values().sum();
+        match polyglot.sources {
+            Some(sources) if sources < wanted => {
+                let what = format!("the splits take {wanted} sources and `sources` makes {sources}");
+                self.fault(self.place_in(step, "sources"), what, "raise it, or leave it out to make as many");
+            }
+            None if params.splits.is_empty() => {
+                let what = format!("`{}` does not say how many prompts to make", step.id);
+                self.fault(self.place_in(step, "polyglot"), what, "set `sources`, or name `splits`");
+            }
+            _ => {}
+        }
+    }
+
+    /// The baseline must be one of the variants under comparison.
+    fn against(&mut self, step: &Step, params: &EvaluateParams) {
+        let Some(against) = &params.against else { return };
+        let Some(Action::Train(trained)) = self.recipe.step(&params.models.step).map(|step| &step.action) else {
+            return;
+        };
+        let runs = self.recipe.runs(trained);
+        let compared = runs.iter().filter(|run| params.models.covers(&run.name()));
+        let mut variants: Vec<&str> = compared.filter_map(|run| run.variant.as_deref()).collect();
+        variants.dedup();
+        if !variants.contains(&against.as_str()) {
+            self.faults.push(unknown(self.place_in(step, "against"), ("variant", against), &variants));
+        }
+    }
+
     fn select(&mut self, step: &Step, params: &SelectParams) {
         if params.strategies.is_empty() {
             let what = format!("`{}` has no strategies", step.id);
@@ -148,22 +203,6 @@ impl Checker<'_> {
         }
         for strategy in params.strategies.values() {
             self.router(step, &strategy.router, params.calibration.is_some());
-        }
-    }
-
-    /// The baseline must be one of the variants that are evaluated.
-    fn against(&mut self, step: &Step, params: &EvaluateParams) {
-        let Some(against) = &params.against else { return };
-        let Some(Action::Train(train)) = self.recipe.step(&params.models.step).map(|source| &source.action) else {
-            return;
-        };
-        let runs = self.recipe.runs(train).into_iter();
-        let variants: Vec<String> = runs.filter_map(|run| run.variant).collect();
-        if !variants.contains(against) {
-            let mut known: Vec<&str> = variants.iter().map(String::as_str).collect();
-            known.dedup();
-            let place = self.place_in(step, against);
-            self.faults.push(unknown(place, ("variant", against), &known));
         }
     }
 
@@ -245,8 +284,10 @@ impl Checker<'_> {
         let Some(part) = &reference.part else { return };
         let known = self.recipe.part_names(source);
         if !known.iter().any(|name| reference.covers(name)) {
-            let names: Vec<&str> = known.iter().map(String::as_str).collect();
-            self.faults.push(unknown(place, ("part", part), &names));
+            let names: Vec<&str> = known.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+            let fault = unknown(place, ("part", part), &names);
+            let remedy = format!("`{0}` has no parts: write `{0}` alone", source.id);
+            self.faults.push(if names.is_empty() { Fault { remedy, ..fault } } else { fault });
         }
     }
 
@@ -290,7 +331,7 @@ impl Checker<'_> {
             [_] => {}
             [] => self.fault(place, format!("none of {} is given", names.join(", ")), "give exactly one"),
             several => {
-                let what = format!("{} stand side by side", several.join(" and "));
+                let what = format!("`{}` stand side by side", several.join("` and `"));
                 self.fault(place, what, format!("give exactly one of {}", names.join(", ")));
             }
         }

@@ -1,5 +1,7 @@
 //! `cambist init`: a recipe to start from.
 
+use serde_json::json;
+
 use crate::{args::InitArgs, failure::Failure, screen};
 
 /// The recipe that `init` writes: the quickstart, comments included.
@@ -14,6 +16,9 @@ pub(super) fn perform(args: &InitArgs) -> Result<(), Failure> {
         )));
     }
     cambist_io::disk::write_atomic(&args.path, STARTER.as_bytes())?;
+    if args.json {
+        return screen::print(&json!({ "wrote": args.path }).to_string());
+    }
     screen::talk(&format!("wrote {0}; run it with `cambist run {0}`", args.path.display()));
     Ok(())
 }

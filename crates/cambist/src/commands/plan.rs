@@ -1,7 +1,10 @@
 //! `cambist plan`: what is finished, what is missing, how much is left.
 
-use cambist_io::store::StoreView;
+use std::path::Path;
+
+use cambist_io::store::{StoreError, StoreView};
 use cambist_pipeline::plan::{Plan, Standing};
+use serde::Serialize;
 use serde_json::json;
 
 use super::run::load;
@@ -20,9 +23,7 @@ pub(super) fn perform(args: &PlanArgs) -> Result<(), Failure> {
 
 /// Shows the jobs in `wanted` with their standing.
 pub(super) fn show_plan(plan: &Plan, wanted: &[usize], args: &StoreArgs) -> Result<(), Failure> {
-    // A store that is not there yet has nothing finished in it.
-    let store = StoreView::open(&args.store).ok();
-    let standings = plan.standings(store.as_ref())?;
+    let Progress { standings, left } = progress(plan, wanted, &args.store)?;
     if args.json {
         let jobs: Vec<_> = wanted
             .iter()
@@ -31,7 +32,7 @@ pub(super) fn show_plan(plan: &Plan, wanted: &[usize], args: &StoreArgs) -> Resu
                 json!({ "step": job.label, "verb": job.id.verb, "artifact": job.id, "standing": standings[index] })
             })
             .collect();
-        screen::print(&json!({ "recipe": plan.recipe.name, "jobs": jobs }).to_string());
+        screen::print(&json!({ "recipe": plan.recipe.name, "jobs": jobs, "left": left }).to_string())?;
         return Ok(());
     }
     let row = |&index: &usize| {
@@ -42,11 +43,58 @@ pub(super) fn show_plan(plan: &Plan, wanted: &[usize], args: &StoreArgs) -> Resu
     };
     let rows: Vec<Vec<String>> = wanted.iter().map(row).collect();
     for line in screen::columns(&["step", "verb", "state", " calls", "artifact", "note"], &rows) {
-        screen::print(&line);
+        screen::print(&line)?;
     }
-    let n_missing = wanted.iter().filter(|&&index| !standings[index].state.is_finished()).count();
-    let calls: u64 = wanted.iter().filter_map(|&index| standings[index].calls_left).sum();
-    let n_finished = wanted.len() - n_missing;
-    screen::print(&format!("\n{n_finished} of {} finished, at most {calls} calls to make", wanted.len()));
-    Ok(())
+    screen::print(&format!("\n{}", left.in_words()))
+}
+
+/// Where a plan stands in a store.
+pub(super) struct Progress {
+    standings: Vec<Standing>,
+    /// What is left of the wanted jobs.
+    pub(super) left: Left,
+}
+
+/// What is left to do, in numbers.
+#[derive(Serialize)]
+pub(super) struct Left {
+    n_jobs: usize,
+    n_finished: usize,
+    /// At most how many calls to teachers are left, as far as they can be counted.
+    calls: u64,
+    /// Whether some steps ask about prompts that nobody has counted yet.
+    more_calls: bool,
+}
+
+impl Left {
+    /// `8 of 13 jobs finished, at most 16 calls to make`.
+    pub(super) fn in_words(&self) -> String {
+        let Self { n_jobs, n_finished, calls, more_calls } = self;
+        let jobs = if *n_jobs == 1 { "job" } else { "jobs" };
+        let calls = match (calls, more_calls) {
+            (0, true) => "calls are counted once the prompts are made".to_owned(),
+            (calls, true) => format!("at most {calls} calls to make, and those for prompts that are not made yet"),
+            (calls, false) => format!("at most {calls} calls to make"),
+        };
+        format!("{n_finished} of {n_jobs} {jobs} finished, {calls}")
+    }
+}
+
+/// Looks up what is finished of the jobs in `wanted`.
+pub(super) fn progress(plan: &Plan, wanted: &[usize], store: &Path) -> Result<Progress, Failure> {
+    let view = match StoreView::open(store) {
+        // A store that is not there yet has nothing finished in it; a file in its place is a mistake.
+        Err(StoreError::NoStore { .. }) if !store.is_file() => None,
+        view => Some(view?),
+    };
+    let standings = plan.standings(view.as_ref())?;
+    let is_finished = |index: &&usize| standings[**index].state.is_finished();
+    let is_uncounted = |&index: &usize| plan.jobs[index].id.verb == "generate" && standings[index].calls_left.is_none();
+    let left = Left {
+        n_jobs: wanted.len(),
+        n_finished: wanted.iter().filter(is_finished).count(),
+        calls: wanted.iter().filter_map(|&index| standings[index].calls_left).sum(),
+        more_calls: wanted.iter().any(is_uncounted),
+    };
+    Ok(Progress { standings, left })
 }

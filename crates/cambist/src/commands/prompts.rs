@@ -20,9 +20,9 @@ pub(super) fn perform(args: &PromptsArgs) -> Result<(), Failure> {
         recipe: RecipeArgs { recipe: recipe.clone(), overrides: args.overrides.clone(), limit: args.limit },
         store: StoreArgs { store: store.store.clone(), json: store.json },
         runtime: RuntimeArgs { threads: runtime.threads, quiet: runtime.quiet },
-        dry_run: false,
+        dry_run: args.dry_run,
     };
-    run::verb("prompts", &VerbArgs { run, step: None })
+    run::verb("prompts", &VerbArgs { run, step: args.step.clone() })
 }
 
 fn print(args: &PromptsArgs) -> Result<(), Failure> {
@@ -35,7 +35,7 @@ fn print(args: &PromptsArgs) -> Result<(), Failure> {
         seed: args.seed,
     };
     for prompt in polyglot::generate(&spec).map_err(Failure::yours)? {
-        screen::print(&serde_json::to_string(&prompt).map_err(Failure::yours)?);
+        screen::print(&serde_json::to_string(&prompt).map_err(Failure::yours)?)?;
     }
     Ok(())
 }

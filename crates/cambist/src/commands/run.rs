@@ -17,10 +17,10 @@ use cambist_pipeline::{
 };
 use serde_json::json;
 
-use super::plan::show_plan;
+use super::plan::{progress, show_plan};
 use crate::{
     args::{RecipeArgs, RunArgs, RuntimeArgs, StoreArgs, VerbArgs},
-    failure::Failure,
+    failure::{Failure, INTERRUPTED},
     progress::Teller,
     screen,
 };
@@ -37,14 +37,22 @@ pub(super) fn verb(verb: &str, args: &VerbArgs) -> Result<(), Failure> {
     let plan = load(&args.run.recipe)?;
     let is_wanted = |index: &usize| {
         let step = plan.step_of(&plan.jobs[*index]);
-        step.action.verb() == verb && args.step.as_ref().is_none_or(|id| *id == step.id)
+        step.action.verb() == verb
+            && args.step.as_ref().is_none_or(|id| *id == step.id || *id == plan.jobs[*index].label)
     };
     let targets: Vec<usize> = (0..plan.jobs.len()).filter(is_wanted).collect();
     if targets.is_empty() {
         let which = args.step.as_ref().map(|id| format!(" called `{id}`")).unwrap_or_default();
-        let known: Vec<&str> = plan.recipe.steps.iter().map(|step| step.id.as_str()).collect();
-        let steps = known.join(", ");
-        return Err(Failure::yours(format!("the recipe has no `{verb}` step{which}\nhint: its steps are {steps}")));
+        let of_verb = plan.recipe.steps.iter().filter(|step| step.action.verb() == verb).map(|step| step.id.as_str());
+        let mut known: Vec<&str> = of_verb.collect();
+        let hint = if known.is_empty() {
+            known = plan.recipe.steps.iter().map(|step| step.id.as_str()).collect();
+            "its steps are"
+        } else {
+            "those of this verb are"
+        };
+        let names = known.join(", ");
+        return Err(Failure::yours(format!("the recipe has no `{verb}` step{which}\nhint: {hint}: {names}")));
     }
     perform(&plan, &plan.needed_by(&targets), &args.run)
 }
@@ -55,7 +63,7 @@ pub(super) fn load(args: &RecipeArgs) -> Result<Plan, Failure> {
     let text = cambist_io::disk::read_text(&args.recipe)?;
     let mut recipe = Recipe::parse(&path, &text, &args.overrides).map_err(cambist_pipeline::PipelineError::from)?;
     if let Some(limit) = args.limit {
-        recipe.limit(limit);
+        recipe.limit(limit.get());
     }
     let folder = args.recipe.parent().unwrap_or(Path::new("."));
     Ok(Plan::new(recipe, folder)?)
@@ -65,8 +73,13 @@ fn perform(plan: &Plan, wanted: &[usize], args: &RunArgs) -> Result<(), Failure>
     if args.dry_run {
         return show_plan(plan, wanted, &args.store);
     }
+    let left = progress(plan, wanted, &args.store.store)?.left;
+    if !args.runtime.quiet {
+        let store = args.store.store.display();
+        screen::talk(&format!("{}: {}; store {store}", plan.recipe.name, left.in_words()));
+    }
     let finished = start(plan, wanted, &args.store, &args.runtime)?;
-    close(plan, &finished, &args.store)
+    close(plan, &finished, args)
 }
 
 /// Runs the jobs under a teller that fits, stopping cleanly at the first Ctrl-C.
@@ -81,27 +94,36 @@ pub(super) fn start(
     // The second Ctrl-C ends at once; nothing is lost by it, since artifacts appear only when they are whole.
     let handler = ctrlc::set_handler(move || {
         if asked.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
+            std::process::exit(INTERRUPTED.into());
         }
         screen::talk("stopping after the work in flight; Ctrl-C again stops at once");
     });
-    handler.map_err(|error| Failure::yours(format!("no handler for Ctrl-C: {error}")))?;
+    handler.map_err(|error| Failure::ours(format!("no handler for Ctrl-C: {error}")))?;
     let teller = Teller::new();
     let progress: &dyn Progress = if runtime.quiet { &Silent } else { &teller };
-    let threads = runtime.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let threads =
+        runtime.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     Ok(run(plan, wanted, &store.store, &Runtime { threads, progress, stop: &stop })?)
 }
 
-fn close(plan: &Plan, finished: &Finished, store: &StoreArgs) -> Result<(), Failure> {
-    if store.json {
-        let steps: Vec<_> = finished.iter().map(|(label, artifact)| json!([label, artifact.manifest().id])).collect();
+fn close(plan: &Plan, finished: &Finished, args: &RunArgs) -> Result<(), Failure> {
+    if args.store.json {
+        let steps: Vec<_> = finished
+            .iter()
+            .map(|(label, artifact)| json!({ "step": label, "artifact": artifact.manifest().id }))
+            .collect();
         let results = summary::results_json(finished)?;
         let out = json!({ "recipe": plan.recipe.name, "artifacts": steps, "results": results });
-        screen::print(&out.to_string());
-        return Ok(());
+        screen::print(&out.to_string())?;
+    } else {
+        for line in summary::closing_lines(&plan.recipe, finished)? {
+            screen::print(&line)?;
+        }
     }
-    for line in summary::closing_lines(&plan.recipe, finished, &store.store)? {
-        screen::print(&line);
+    if !args.runtime.quiet {
+        for line in summary::next_steps(&plan.recipe, finished, &args.store.store) {
+            screen::talk(&line);
+        }
     }
     Ok(())
 }

@@ -1,0 +1,13 @@
+//! The program as a user meets it: every test starts the real binary in a folder of its own.
+
+#![cfg(test)]
+
+mod bad_files;
+mod bad_recipes;
+mod bad_stores;
+mod guide;
+mod screens;
+mod stopped;
+mod streams;
+mod verbs;
+mod world;
