@@ -120,7 +120,7 @@ impl Progress for Listener {
         match outcome {
             Outcome::Made { .. } => seen.made.push(job.to_owned()),
             Outcome::Reused { .. } => seen.reused.push(job.to_owned()),
-            Outcome::Failed => {}
+            Outcome::Failed | Outcome::Stopped => {}
         }
     }
 }

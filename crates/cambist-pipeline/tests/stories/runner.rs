@@ -7,7 +7,7 @@ use cambist_io::{
     formats::read_table,
     store::{Artifact, Store},
 };
-use cambist_pipeline::inspect::{Sweep, collect_garbage, first_rows};
+use cambist_pipeline::inspect::{find_garbage, first_rows, remove_garbage};
 
 use crate::house::{House, Ran, SMALL, recipe};
 
@@ -184,9 +184,13 @@ fn garbage_is_what_no_last_run_reaches() {
     house.run_small(&[]);
     let n_before = house.manifests().len();
     house.run_small(&["students.train.seeds=[1]"]);
-    let sweep = |dry_run| {
+    let sweep = |dry_run: bool| {
         let store = Store::open(&house.store()).unwrap();
-        collect_garbage(&store, Sweep { dry_run, corrupt: false }).unwrap().unreachable.len()
+        let garbage = find_garbage(&store, false).unwrap();
+        if !dry_run {
+            remove_garbage(&store, &garbage, false).unwrap();
+        }
+        garbage.unreachable.len()
     };
     assert_eq!((sweep(true), sweep(false), sweep(false)), (5, 5, 0), "four students of seed 2 and the old results");
     assert_eq!(house.manifests().len(), n_before + 1 - 5);
