@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     error::PipelineError,
-    recipe::{Action, Recipe, params::RouterParams},
+    recipe::{Action, Arbiter, Recipe, params::RouterParams},
     report::Style,
     run::Finished,
     verbs::{Results, VariantResult},
@@ -95,7 +95,7 @@ fn verdict(recipe: &Recipe, results: &Results) -> Vec<String> {
         lines.push(format!("({})", verdict.basis));
     }
     lines.push(String::new());
-    lines.extend(table(results));
+    lines.extend(table(recipe, results));
     lines.push(String::new());
     lines
 }
@@ -177,30 +177,46 @@ fn estimate(of: &Estimate) -> String {
     }
 }
 
-/// Accuracy by language and variant, in percent, with the difference to the baseline beside it.
-fn table(results: &Results) -> Vec<String> {
-    let names: Vec<&String> = results.variants.keys().collect();
+/// What the arbiter's values are multiplied with on the screen, and what the table then shows.
+fn unit(recipe: &Recipe, results: &Results) -> (f64, &'static str) {
+    let is_exact = |arbiter: &Arbiter| arbiter.id == results.arbiter && arbiter.check.is_some();
+    if recipe.arbiters.iter().any(is_exact) { (100.0, "accuracy in percent") } else { (1.0, "mean score") }
+}
+
+/// Mean grade by language and variant, with the interval of the difference to the baseline beside it.
+fn table(recipe: &Recipe, results: &Results) -> Vec<String> {
+    let (factor, noun) = unit(recipe, results);
     let languages: Vec<String> = results
         .variants
         .values()
         .next()
         .map(|variant| variant.accuracy.languages.keys().map(|l| l.as_str().to_owned()).collect())
         .unwrap_or_default();
-    let mut header = format!("{:<10} {:>5}", "language", "n");
-    for name in &names {
-        header += &format!("  {:>24}", if name.is_empty() { "accuracy" } else { name });
-    }
-    let mut lines = vec![header];
+    let title = |name: &String| if name.is_empty() { "all models".to_owned() } else { name.clone() };
+    let header = ["language".to_owned(), "n".to_owned()].into_iter().chain(results.variants.keys().map(title));
+    let mut rows: Vec<Vec<String>> = vec![header.collect()];
     for language in languages.iter().map(String::as_str).chain(["all"]) {
         let n_prompts = results.variants.values().next().and_then(|v| accuracy(v, language)).map_or(0, |a| a.n_prompts);
-        let mut line = format!("{language:<10} {n_prompts:>5}");
-        for name in &names {
-            line += &format!("  {:>24}", cell(&results.variants[*name], language));
-        }
-        lines.push(line);
+        let cells = results.variants.values().map(|variant| cell(variant, language, factor));
+        rows.push([language.to_owned(), n_prompts.to_string()].into_iter().chain(cells).collect());
     }
-    lines.push("accuracy in percent; in brackets wins minus losses against the baseline, 95 % interval".to_owned());
+    let mut lines = aligned(&rows);
+    lines.push(format!("{noun}; in brackets wins minus losses against the baseline in points, 95 % interval"));
     lines
+}
+
+/// Columns as wide as their widest cell, the first to the left, the others to the right.
+fn aligned(rows: &[Vec<String>]) -> Vec<String> {
+    let n_columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..n_columns).map(|at| width(at).unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).enumerate();
+        let padded = cells
+            .map(|(at, (cell, &width))| if at == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") });
+        padded.collect::<Vec<_>>().join("  ")
+    };
+    rows.iter().map(line).collect()
 }
 
 fn accuracy<'a>(variant: &'a VariantResult, language: &str) -> Option<&'a cambist_core::metrics::Accuracy> {
@@ -208,15 +224,15 @@ fn accuracy<'a>(variant: &'a VariantResult, language: &str) -> Option<&'a cambis
     if language == "all" { variant.accuracy.macro_mean.as_ref() } else { of_language }
 }
 
-fn cell(variant: &VariantResult, language: &str) -> String {
+fn cell(variant: &VariantResult, language: &str, factor: f64) -> String {
     let Some(accuracy) = accuracy(variant, language) else { return "n/a".to_owned() };
-    let percent = format!("{:.1}", 100.0 * accuracy.mean.value);
+    let mean = format!("{:.1}", factor * accuracy.mean.value);
     let rate = variant.versus.as_ref().and_then(|versus| {
         let of_language = versus.languages.iter().find(|(tag, _)| tag.as_str() == language).map(|(_, rate)| rate);
         if language == "all" { versus.macro_mean.as_ref() } else { of_language }
     });
     match rate.and_then(|rate| rate.difference_points.interval) {
-        Some(interval) => format!("{percent} [{}, {}]", signed(interval.low, 1), signed(interval.high, 1)),
-        None => percent,
+        Some(interval) => format!("{mean} [{}, {}]", signed(interval.low, 1), signed(interval.high, 1)),
+        None => mean,
     }
 }
