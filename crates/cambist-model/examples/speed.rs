@@ -4,7 +4,7 @@
 //! ```text
 //! cargo run --release -p cambist-model --example speed -- train    && python crates/cambist-model/examples/speed.py train
 //! cargo run --release -p cambist-model --example speed -- tiny     && python crates/cambist-model/examples/speed.py tiny
-//! cargo run --release -p cambist-model --example speed -- generate && python crates/cambist-model/examples/speed.py generate
+//! cargo run --release -p cambist-model --example speed -- generate /tmp/m && python crates/cambist-model/examples/speed.py generate /tmp/m
 //! ```
 //! `train`: 8.8 million parameters, 16 rows of 256 tokens, all threads. `tiny`: 121 thousand parameters, 16 rows of 30
 //! to 70 tokens of which a third counts, one thread. `generate`: 8.8 million parameters, prompts of 64 tokens, 64 new
