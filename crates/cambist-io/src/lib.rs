@@ -1,4 +1,5 @@
-//! Everything of Cambist that touches the disk: the artifact store, the ledger of calls and the file formats.
+//! Everything of Cambist that touches the disk and the network: the artifact store, the ledger of
+//! calls, the file formats, and the endpoints that teachers and arbiters answer at.
 //!
 //! **The odd decision: nothing is ever changed in place.** Artifacts are folders named by what made them, built under
 //! a scratch name and renamed when whole; a paid answer in the ledger is never replaced; every other file is written
@@ -21,3 +22,15 @@ pub mod store;
 pub mod ledger;
 
 pub mod formats;
+
+pub mod endpoint;
+
+pub mod exchange;
+
+pub mod dialect;
+
+pub mod money;
+
+pub mod transport;
+
+pub mod mock;

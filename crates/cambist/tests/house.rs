@@ -50,7 +50,7 @@ fn arrows_point_one_way() {
 fn each_dependency_has_its_room() {
     let rooms = [
         ("cambist-model", ["candle-core", "gemm", "tokenizers", "safetensors", "minijinja"].as_slice()),
-        ("cambist-io", &["rusqlite", "parquet", "arrow-array", "csv", "flate2", "zstd"]),
+        ("cambist-io", &["rusqlite", "parquet", "arrow-array", "csv", "flate2", "zstd", "reqwest", "hyper", "tokio"]),
         ("cambist", &["clap", "indicatif", "ctrlc"]),
     ];
     let found = dependencies();

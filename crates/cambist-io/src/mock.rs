@@ -1,0 +1,1 @@
+//! A server that speaks every dialect, with deterministic answers and every fault that servers have.

@@ -1,0 +1,1 @@
+//! Sends exchanges: connections, pacing, retries, breakers.
