@@ -30,7 +30,8 @@ impl Digest {
 
     /// Wraps the 32 bytes of a finished SHA-256.
     pub fn from_bytes(bytes: &[u8]) -> Self {
-        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+        let digit = |half: u8| char::from(if half < 10 { b'0' + half } else { b'a' + half - 10 });
+        Self(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect())
     }
 
     /// Reads 64 lower-case hexadecimal digits; none when `digits` are anything else.

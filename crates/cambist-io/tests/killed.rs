@@ -33,6 +33,14 @@ fn call(step: u64) -> CallRecord {
     let request = json!({"step": step});
     CallRecord {
         key: call_key("local", &request, 0),
+        language: "tr".into(),
+        failure_class: None,
+        reasoning: None,
+        marks: Vec::new(),
+        reply: None,
+        origin: String::new(),
+        costs_unknown: 0,
+        n_maybe_charged: 0,
         endpoint: "local".into(),
         teacher: "t".into(),
         prompt_id: step.to_string(),

@@ -5,7 +5,7 @@ use rusqlite::{Row, Statement, named_params};
 use serde_json::Value;
 
 use super::{Ledger, LedgerError, Result, error::foreign};
-use crate::canonical::canonical_json;
+use crate::{canonical::canonical_json, exchange::FailureClass};
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct CallRecord {
     pub teacher: String,
     /// The prompt's name, for people; no part of the key.
     pub prompt_id: String,
+    /// The prompt's language, for totals; no part of the key, empty where unknown.
+    pub language: String,
     /// Which of several answers to the same request, from 0.
     pub sample: u32,
     /// The request as JSON text, without any key material.
@@ -39,12 +41,26 @@ pub struct CallRecord {
     pub finish_reason: FinishReason,
     /// Why the call failed, when it did.
     pub failure: Option<String>,
+    /// What kind of failure it was, where an endpoint failed.
+    pub failure_class: Option<FailureClass>,
+    /// What the model thought before it answered, where it showed that.
+    pub reasoning: Option<String>,
+    /// What else is to be known of the answer: `thinking_unclosed`, `raw:end_turn`.
+    pub marks: Vec<String>,
+    /// The raw reply, compressed with Zstandard, where it is kept.
+    pub reply: Option<Vec<u8>>,
+    /// Where the answer came from when nobody was asked: the file of an import or of a batch; empty for a call.
+    pub origin: String,
     /// Tokens of the request as the endpoint counts them; none when it does not say.
     pub tokens_in: Option<u32>,
     /// Tokens of the answer as the endpoint counts them; none when it does not say.
     pub tokens_out: Option<u32>,
-    /// USD paid, all attempts together.
+    /// USD paid, all attempts together, as far as it is known.
     pub cost_usd: f64,
+    /// Attempts whose cost nobody can tell.
+    pub costs_unknown: u32,
+    /// Failed attempts that may have been charged.
+    pub n_maybe_charged: u32,
     /// Seconds spent, all attempts together.
     pub seconds: f64,
     /// How often it was asked.
@@ -68,8 +84,12 @@ pub struct TeacherTotals {
     pub tokens_in: u64,
     /// Tokens of all answers that were counted.
     pub tokens_out: u64,
-    /// USD, failed attempts included.
+    /// USD, failed attempts included, as far as it is known.
     pub cost_usd: f64,
+    /// Attempts whose cost nobody can tell.
+    pub costs_unknown: u64,
+    /// Failed attempts that may have been charged.
+    pub n_maybe_charged: u64,
     /// Seconds, failed attempts included.
     pub seconds: f64,
 }
@@ -82,23 +102,29 @@ pub fn call_key(endpoint: &str, request: &Value, sample: u32) -> Digest {
 }
 
 const SELECT: &str = "SELECT endpoint, teacher, prompt_id, sample, request, status, text, finish_reason, failure,
-    tokens_in, tokens_out, cost_usd, seconds, attempts, created_at_unix_ms FROM calls WHERE key = ?1";
+    tokens_in, tokens_out, cost_usd, seconds, attempts, created_at_unix_ms, language, failure_class, reasoning, marks,
+    reply, costs_unknown, n_maybe_charged, origin FROM calls WHERE key = ?1";
 
 // An answer is never replaced. A failed attempt is, and what it cost stays.
 const UPSERT: &str = "INSERT INTO calls (key, endpoint, teacher, prompt_id, sample, request, status, text,
-    finish_reason, failure, tokens_in, tokens_out, cost_usd, seconds, attempts, created_at_unix_ms)
+    finish_reason, failure, tokens_in, tokens_out, cost_usd, seconds, attempts, created_at_unix_ms, language,
+    failure_class, reasoning, marks, reply, costs_unknown, n_maybe_charged, origin)
     VALUES (:key, :endpoint, :teacher, :prompt_id, :sample, :request, :status, :text, :finish_reason, :failure,
-    :tokens_in, :tokens_out, :cost_usd, :seconds, :attempts, :created_at_unix_ms)
+    :tokens_in, :tokens_out, :cost_usd, :seconds, :attempts, :created_at_unix_ms, :language, :failure_class, :reasoning,
+    :marks, :reply, :costs_unknown, :n_maybe_charged, :origin)
     ON CONFLICT (key) DO UPDATE SET
     status = excluded.status, text = excluded.text, finish_reason = excluded.finish_reason,
     failure = excluded.failure, tokens_in = excluded.tokens_in, tokens_out = excluded.tokens_out,
     cost_usd = calls.cost_usd + excluded.cost_usd, seconds = calls.seconds + excluded.seconds,
-    attempts = calls.attempts + excluded.attempts, created_at_unix_ms = excluded.created_at_unix_ms
+    attempts = calls.attempts + excluded.attempts, created_at_unix_ms = excluded.created_at_unix_ms,
+    failure_class = excluded.failure_class, reasoning = excluded.reasoning, marks = excluded.marks,
+    reply = excluded.reply, costs_unknown = calls.costs_unknown + excluded.costs_unknown,
+    n_maybe_charged = calls.n_maybe_charged + excluded.n_maybe_charged, origin = excluded.origin
     WHERE calls.status = 'failed'";
 
 const TOTALS: &str = "SELECT teacher, endpoint, SUM(status = 'answered'), SUM(status = 'failed'),
-    COALESCE(SUM(tokens_in), 0), COALESCE(SUM(tokens_out), 0), SUM(cost_usd), SUM(seconds)
-    FROM calls GROUP BY teacher, endpoint ORDER BY teacher, endpoint";
+    COALESCE(SUM(tokens_in), 0), COALESCE(SUM(tokens_out), 0), SUM(cost_usd), SUM(seconds), SUM(costs_unknown),
+    SUM(n_maybe_charged) FROM calls GROUP BY teacher, endpoint ORDER BY teacher, endpoint";
 
 impl Ledger {
     /// Returns what is known of each call, in the order and number of `keys`.
@@ -155,6 +181,14 @@ fn put_call(upsert: &mut Statement<'_>, call: &CallRecord) -> rusqlite::Result<u
         ":seconds": call.seconds,
         ":attempts": call.attempts,
         ":created_at_unix_ms": i64::try_from(call.created_at_unix_ms).unwrap_or(i64::MAX),
+        ":language": call.language,
+        ":failure_class": call.failure_class.map(FailureClass::name),
+        ":reasoning": call.reasoning,
+        ":marks": call.marks.join(" "),
+        ":reply": call.reply,
+        ":costs_unknown": call.costs_unknown,
+        ":n_maybe_charged": call.n_maybe_charged,
+        ":origin": call.origin,
     })
 }
 
@@ -178,6 +212,14 @@ fn read_call(key: &Digest, row: &Row<'_>) -> rusqlite::Result<CallRecord> {
         seconds: row.get(12)?,
         attempts: row.get(13)?,
         created_at_unix_ms: row.get::<_, i64>(14)?.unsigned_abs(),
+        language: row.get(15)?,
+        failure_class: row.get::<_, Option<String>>(16)?.as_deref().and_then(FailureClass::parse),
+        reasoning: row.get(17)?,
+        marks: row.get::<_, String>(18)?.split_whitespace().map(str::to_owned).collect(),
+        reply: row.get(19)?,
+        costs_unknown: row.get(20)?,
+        n_maybe_charged: row.get(21)?,
+        origin: row.get(22)?,
     })
 }
 
@@ -200,6 +242,8 @@ fn read_totals(row: &Row<'_>) -> rusqlite::Result<TeacherTotals> {
         tokens_out: count(5)?,
         cost_usd: row.get(6)?,
         seconds: row.get(7)?,
+        costs_unknown: count(8)?,
+        n_maybe_charged: count(9)?,
     })
 }
 

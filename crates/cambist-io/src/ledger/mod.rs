@@ -6,6 +6,7 @@
 
 mod call;
 mod error;
+mod keys;
 mod schema;
 mod score;
 
@@ -16,6 +17,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Statement};
 
 pub use call::{CallRecord, CallStatus, TeacherTotals, call_key};
 pub use error::{LedgerError, Result};
+pub use keys::KeySet;
 pub use schema::LEDGER_SCHEMA;
 pub use score::{ArbiterTotals, ScoreRecord, score_key};
 

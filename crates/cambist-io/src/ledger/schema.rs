@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::{LedgerError, Result};
 
 /// The version of the tables that is written.
-pub const LEDGER_SCHEMA: u32 = 1;
+pub const LEDGER_SCHEMA: u32 = 2;
 
 /// `CAMB` in ASCII: tells a ledger from any other SQLite file.
 const APPLICATION_ID: i32 = 0x4341_4d42;
@@ -16,7 +16,8 @@ const APPLICATION_ID: i32 = 0x4341_4d42;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What leads from each version to the next, from 0, the empty file. A new version adds an entry and changes none.
-const MIGRATIONS: [&str; LEDGER_SCHEMA as usize] = ["
+pub(super) const MIGRATIONS: [&str; LEDGER_SCHEMA as usize] = [
+    "
     CREATE TABLE calls (
         key                TEXT PRIMARY KEY NOT NULL,
         endpoint           TEXT NOT NULL,
@@ -46,12 +47,51 @@ const MIGRATIONS: [&str; LEDGER_SCHEMA as usize] = ["
         attempts           INTEGER NOT NULL,
         created_at_unix_ms INTEGER NOT NULL
     ) STRICT;
-"];
+",
+    "
+    ALTER TABLE calls ADD COLUMN language TEXT NOT NULL DEFAULT '';
+    ALTER TABLE calls ADD COLUMN failure_class TEXT;
+    ALTER TABLE calls ADD COLUMN reasoning TEXT;
+    ALTER TABLE calls ADD COLUMN marks TEXT NOT NULL DEFAULT '';
+    ALTER TABLE calls ADD COLUMN reply BLOB;
+    ALTER TABLE calls ADD COLUMN costs_unknown INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE calls ADD COLUMN n_maybe_charged INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE calls ADD COLUMN origin TEXT NOT NULL DEFAULT '';
+    CREATE INDEX failed_calls ON calls (key) WHERE status = 'failed';
+    ALTER TABLE scores ADD COLUMN prompt_id TEXT NOT NULL DEFAULT '';
+    ALTER TABLE scores ADD COLUMN teacher TEXT NOT NULL DEFAULT '';
+    ALTER TABLE scores ADD COLUMN language TEXT NOT NULL DEFAULT '';
+    ALTER TABLE scores ADD COLUMN failure_class TEXT;
+    ALTER TABLE scores ADD COLUMN costs_unknown INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX missing_scores ON scores (key) WHERE value IS NULL;
+    CREATE TABLE in_flight (
+        endpoint  TEXT PRIMARY KEY NOT NULL,
+        n_calls   INTEGER NOT NULL,
+        worst_usd REAL NOT NULL
+    ) STRICT;
+    CREATE TABLE batches (
+        id         TEXT PRIMARY KEY NOT NULL,
+        endpoint   TEXT NOT NULL,
+        sha256     TEXT NOT NULL,
+        state      TEXT NOT NULL,
+        n_requests INTEGER NOT NULL
+    ) STRICT;
+",
+];
+
+/// Pages of the log before they go into the file: answers have random names, so that each commit touches many pages,
+/// and pages that are touched again soon should not be copied in between.
+const LOG_PAGES: u32 = 8192;
+
+/// Memory for pages, in KiB.
+const CACHE_KIB: i32 = 65_536;
 
 /// Sets what a connection that writes needs.
 pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(PATIENCE)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "synchronous", "FULL")
 }
 

@@ -4,6 +4,7 @@ use cambist_core::digest::Digest;
 use rusqlite::{Row, Statement, named_params};
 
 use super::{Ledger, Result, call::check_finite, error::foreign};
+use crate::exchange::FailureClass;
 
 /// What one arbiter said of one candidate.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,12 +15,22 @@ pub struct ScoreRecord {
     pub candidate: Digest,
     /// The arbiter's identity, version included.
     pub arbiter: String,
+    /// The prompt's name, for people; no part of the key.
+    pub prompt_id: String,
+    /// Who gave the answer, for people and totals; no part of the key.
+    pub teacher: String,
+    /// The prompt's language, for totals; no part of the key.
+    pub language: String,
     /// The reward, higher is better; none when the arbiter could not say.
     pub value: Option<f64>,
     /// Why there is no value, when there is none.
     pub missing: Option<String>,
-    /// USD paid, all attempts together.
+    /// What kind of failure it was, where an endpoint failed.
+    pub failure_class: Option<FailureClass>,
+    /// USD paid, all attempts together, as far as it is known.
     pub cost_usd: f64,
+    /// Attempts whose cost nobody can tell.
+    pub costs_unknown: u32,
     /// Seconds spent, all attempts together.
     pub seconds: f64,
     /// How often it was asked.
@@ -48,16 +59,19 @@ pub fn score_key(candidate: &Digest, arbiter: &str) -> Digest {
     Digest::of_parts(["cambist score", candidate.as_str(), arbiter].map(str::as_bytes))
 }
 
-const SELECT: &str = "SELECT candidate, arbiter, value, missing, cost_usd, seconds, attempts, created_at_unix_ms
-    FROM scores WHERE key = ?1";
+const SELECT: &str = "SELECT candidate, arbiter, value, missing, cost_usd, seconds, attempts, created_at_unix_ms,
+    prompt_id, teacher, language, failure_class, costs_unknown FROM scores WHERE key = ?1";
 
 // A value is never replaced. A missing one is, and what asking cost stays.
 const UPSERT: &str = "INSERT INTO scores
-    (key, candidate, arbiter, value, missing, cost_usd, seconds, attempts, created_at_unix_ms)
-    VALUES (:key, :candidate, :arbiter, :value, :missing, :cost_usd, :seconds, :attempts, :created_at_unix_ms)
+    (key, candidate, arbiter, value, missing, cost_usd, seconds, attempts, created_at_unix_ms, prompt_id, teacher,
+    language, failure_class, costs_unknown)
+    VALUES (:key, :candidate, :arbiter, :value, :missing, :cost_usd, :seconds, :attempts, :created_at_unix_ms,
+    :prompt_id, :teacher, :language, :failure_class, :costs_unknown)
     ON CONFLICT (key) DO UPDATE SET value = excluded.value, missing = excluded.missing,
     cost_usd = scores.cost_usd + excluded.cost_usd, seconds = scores.seconds + excluded.seconds,
-    attempts = scores.attempts + excluded.attempts, created_at_unix_ms = excluded.created_at_unix_ms
+    attempts = scores.attempts + excluded.attempts, created_at_unix_ms = excluded.created_at_unix_ms,
+    failure_class = excluded.failure_class, costs_unknown = scores.costs_unknown + excluded.costs_unknown
     WHERE scores.value IS NULL";
 
 const TOTALS: &str = "SELECT arbiter, SUM(value IS NOT NULL), SUM(value IS NULL), SUM(cost_usd), SUM(seconds)
@@ -107,6 +121,11 @@ fn put_score(upsert: &mut Statement<'_>, score: &ScoreRecord) -> rusqlite::Resul
         ":seconds": score.seconds,
         ":attempts": score.attempts,
         ":created_at_unix_ms": i64::try_from(score.created_at_unix_ms).unwrap_or(i64::MAX),
+        ":prompt_id": score.prompt_id,
+        ":teacher": score.teacher,
+        ":language": score.language,
+        ":failure_class": score.failure_class.map(FailureClass::name),
+        ":costs_unknown": score.costs_unknown,
     })
 }
 
@@ -122,6 +141,11 @@ fn read_score(key: &Digest, row: &Row<'_>) -> rusqlite::Result<ScoreRecord> {
         seconds: row.get(5)?,
         attempts: row.get(6)?,
         created_at_unix_ms: row.get::<_, i64>(7)?.unsigned_abs(),
+        prompt_id: row.get(8)?,
+        teacher: row.get(9)?,
+        language: row.get(10)?,
+        failure_class: row.get::<_, Option<String>>(11)?.as_deref().and_then(FailureClass::parse),
+        costs_unknown: row.get(12)?,
     })
 }
 

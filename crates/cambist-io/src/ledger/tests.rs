@@ -11,6 +11,14 @@ fn call(prompt_id: &str, sample: u32) -> CallRecord {
     let request = json!({"model": "tiny", "messages": [{"role": "user", "content": prompt_id}]});
     CallRecord {
         key: call_key("local:abc", &request, sample),
+        language: "tr".into(),
+        failure_class: None,
+        reasoning: None,
+        marks: Vec::new(),
+        reply: None,
+        origin: String::new(),
+        costs_unknown: 0,
+        n_maybe_charged: 0,
         endpoint: "local:abc".into(),
         teacher: "tiny-tr".into(),
         prompt_id: prompt_id.into(),
@@ -44,6 +52,11 @@ fn score(value: Option<f64>) -> ScoreRecord {
     let candidate = Digest::of_bytes(b"candidate");
     ScoreRecord {
         key: score_key(&candidate, "chrf-2"),
+        prompt_id: "p1".into(),
+        teacher: "tiny-tr".into(),
+        language: "tr".into(),
+        failure_class: None,
+        costs_unknown: 0,
         candidate,
         arbiter: "chrf-2".into(),
         value,
@@ -141,14 +154,44 @@ fn other_files_damaged_ones_and_newer_ones_are_told_apart() {
 
     assert!(matches!(Ledger::open_read_only(&path), Err(LedgerError::Disk(DiskError::Missing { .. }))));
     drop(Ledger::open(&path).unwrap());
-    Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
-    assert!(matches!(open(), LedgerError::Schema { found: 2, supported: 1, .. }));
-    Connection::open(&path).unwrap().pragma_update(None, "user_version", 1).unwrap();
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    assert!(matches!(open(), LedgerError::Schema { found: 99, supported: LEDGER_SCHEMA, .. }));
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", LEDGER_SCHEMA).unwrap();
 
     Ledger::open(&path).unwrap().put_calls(&[call("p", 0)]).unwrap();
     Connection::open(&path).unwrap().execute("UPDATE calls SET status = 'lost'", []).unwrap();
     let error = Ledger::open(&path).unwrap().find_calls(&[call("p", 0).key]).unwrap_err();
     assert!(error.to_string().contains("found `lost`, expected `answered` or `failed`"), "{error}");
+}
+
+#[test]
+fn a_ledger_of_the_first_version_is_brought_up_and_keeps_its_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.sqlite");
+    let key = call("p", 0).key;
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(schema::MIGRATIONS[0]).unwrap();
+    let row =
+        "INSERT INTO calls VALUES (?1, 'e', 't', 'p', 0, '{}', 'answered', 'so', 'stop', NULL, 1, 2, 0.5, 1.0, 1, 5)";
+    old.execute(row, [key.as_str()]).unwrap();
+    old.pragma_update(None, "application_id", 0x4341_4d42).unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    drop(old);
+    let found = Ledger::open(&path).unwrap().find_calls(&[key]).unwrap().remove(0).unwrap();
+    assert_eq!((found.text.as_str(), found.cost_usd, found.language.as_str()), ("so", 0.5, ""));
+}
+
+#[test]
+fn the_names_of_what_is_there_leave_failures_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
+    ledger.put_calls(&[call("p1", 0), failed("p2"), call("p3", 0)]).unwrap();
+    ledger.put_scores(&[score(None)]).unwrap();
+    let keys = ledger.answered_keys().unwrap();
+    assert_eq!(["p1", "p2", "p3", "p4"].map(|id| keys.contains(&call(id, 0).key)), [true, false, true, false]);
+    assert!(ledger.scored_keys().unwrap().is_empty());
+    ledger.put_scores(&[score(Some(1.5))]).unwrap();
+    assert!(ledger.scored_keys().unwrap().contains(&score(None).key));
 }
 
 #[test]

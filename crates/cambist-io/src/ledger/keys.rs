@@ -1,0 +1,77 @@
+//! Which calls and scores are there, small enough to hold for millions.
+
+use cambist_core::digest::Digest;
+
+use super::{Ledger, LedgerError, Result};
+
+/// The names of all answered calls, or of all scores with a value: 16 bytes each, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeySet(Vec<[u8; 16]>);
+
+impl KeySet {
+    /// Whether the record called `key` is there.
+    pub fn contains(&self, key: &Digest) -> bool {
+        self.0.binary_search(&prefix(key.as_str())).is_ok()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Ledger {
+    /// Returns the names of all calls that have an answer.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn answered_keys(&self) -> Result<KeySet> {
+        self.keys("SELECT key FROM calls ORDER BY key", "SELECT key FROM calls WHERE status = 'failed' ORDER BY key")
+    }
+
+    /// Returns the names of all scores that have a value.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn scored_keys(&self) -> Result<KeySet> {
+        self.keys("SELECT key FROM scores ORDER BY key", "SELECT key FROM scores WHERE value IS NULL ORDER BY key")
+    }
+
+    /// Both queries are answered from indices alone: no answer is read.
+    fn keys(&self, all: &str, without: &str) -> Result<KeySet> {
+        let without = self.prefixes(without)?;
+        let mut keys = self.prefixes(all)?;
+        if !without.is_empty() {
+            keys.retain(|key| without.binary_search(key).is_err());
+        }
+        Ok(KeySet(keys))
+    }
+
+    fn prefixes(&self, sql: &str) -> Result<Vec<[u8; 16]>> {
+        let read = || {
+            let mut select = self.connection.prepare_cached(sql)?;
+            let mut rows = select.query([])?;
+            let mut keys = Vec::new();
+            while let Some(row) = rows.next()? {
+                keys.push(prefix(row.get_ref(0)?.as_str()?));
+            }
+            Ok(keys)
+        };
+        read().map_err(|source| LedgerError::of(&self.path, source))
+    }
+}
+
+/// The first 128 bits of a name; two of a billion names share them with a chance of 1 in 10^20.
+fn prefix(hex: &str) -> [u8; 16] {
+    let digit = |at: usize| match hex.as_bytes().get(at) {
+        Some(digit @ b'0'..=b'9') => digit - b'0',
+        Some(digit @ b'a'..=b'f') => digit - b'a' + 10,
+        _ => 0,
+    };
+    std::array::from_fn(|at| digit(2 * at) << 4 | digit(2 * at + 1))
+}
