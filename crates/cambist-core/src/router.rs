@@ -22,7 +22,7 @@ mod replay;
 mod single;
 mod strategy;
 
-pub use all::All;
+pub use all::{All, AllBestOfN};
 pub(crate) use best::by_rank;
 pub use calibration::{CalibrationError, Standing, best_single};
 pub use fixed::{Fixed, FixedTable, Rank};

@@ -9,6 +9,9 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
+    /// What the server speaks: `openai-chat` by default.
+    #[serde(default = "openai_chat")]
+    pub dialect: String,
     /// The address, with or without `/v1`.
     pub base_url: String,
     /// The model's name at the endpoint.
@@ -110,4 +113,8 @@ impl Default for Retries {
     fn default() -> Self {
         Self { max: 6, budget_ratio: 0.2 }
     }
+}
+
+fn openai_chat() -> String {
+    "openai-chat".to_owned()
 }

@@ -15,6 +15,7 @@ mod model_files;
 mod shape;
 
 mod chat;
+mod chat_format;
 mod config;
 mod tokenizer;
 mod weights;
@@ -34,6 +35,7 @@ mod train_row;
 
 pub use crate::{
     chat::{ChatError, EncodeError},
+    chat_format::ChatFormat,
     config::ConfigError,
     fault::TensorFault,
     generate::{GenerateRequest, Generated, generate, sampling::Sampling},

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use cambist_core::fault::Fault;
+use cambist_io::{exchange::Failure, transport::TransportError};
 
 use crate::recipe::Faults;
 
@@ -57,6 +58,38 @@ pub enum PipelineError {
         /// What to do.
         remedy: String,
     },
+    /// An endpoint takes no more requests.
+    #[error(
+        "teacher `{teacher}` stopped answering: {failure}; what was answered is kept: mend it and run the same command again"
+    )]
+    Endpoint {
+        /// The teacher or arbiter.
+        teacher: String,
+        /// Why.
+        failure: Box<Failure>,
+    },
+    /// Too many answers are missing that another run could get.
+    #[error(
+        "`{step}`: {n_failed} of {n_cells} answers are missing for reasons that may pass ({classes}); the others are kept: run the same command again to ask for these, or raise `max_failed` to go on without them"
+    )]
+    Unanswered {
+        /// The job.
+        step: String,
+        /// How many are missing.
+        n_failed: u64,
+        /// Of how many.
+        n_cells: u64,
+        /// By class of failure.
+        classes: String,
+    },
+    /// The budget is spent.
+    #[error(
+        "the budget is spent; calls in flight were finished and everything is kept: raise `budget` and run the same command again"
+    )]
+    Budget,
+    /// A connection could not be set up at all.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
     /// The user asked to stop.
     #[error("stopped on request; finished work is kept: run the same command again to go on")]
     Interrupted,
@@ -76,7 +109,8 @@ impl PipelineError {
             Self::Format(error) => error.fault(),
             Self::ModelFolder(error) => error.fault(),
             Self::Model { source, .. } => source.fault(),
-            Self::Interrupted => Fault::World,
+            Self::Transport(error) => error.fault(),
+            Self::Interrupted | Self::Endpoint { .. } | Self::Unanswered { .. } | Self::Budget => Fault::World,
             Self::Internal(_) => Fault::Us,
         }
     }

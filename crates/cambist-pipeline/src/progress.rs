@@ -1,11 +1,15 @@
 //! How a run tells what it is doing, to whoever listens.
 
+use std::collections::BTreeMap;
+
 /// Listens to a run. Calls come from several threads.
 pub trait Progress: Sync {
     /// A job begins.
     fn begin(&self, job: &str, verb: &str);
     /// `done` of `total` units (`rows`, `steps`, `calls`) are done; `note` is a short reading such as the loss.
     fn advance(&self, job: &str, at: Advance<'_>);
+    /// How far each teacher is, for screens with room; says nothing by default.
+    fn teachers(&self, _job: &str, _teachers: &BTreeMap<&str, TeacherProgress>) {}
     /// A job ended; `reused` when it was finished before.
     fn end(&self, job: &str, outcome: Outcome<'_>);
 }
@@ -21,6 +25,29 @@ pub struct Advance<'a> {
     pub unit: &'static str,
     /// A short reading such as `loss 0.31`; empty for none.
     pub note: &'a str,
+}
+
+/// How far one teacher is in one job.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TeacherProgress {
+    /// Calls that ended, with an answer or without.
+    pub done: u64,
+    /// Calls in all.
+    pub total: u64,
+    /// Calls that ended without an answer.
+    pub failed: u64,
+    /// USD paid in this run, as far as it is known.
+    pub cost_usd: f64,
+    /// Calls in flight.
+    pub in_flight: u64,
+    /// How many may be in flight.
+    pub limit: u64,
+    /// Attempts beyond the first.
+    pub retries: u64,
+    /// Why the endpoint pauses, where it does.
+    pub paused: Option<String>,
+    /// Calls that ended, by language.
+    pub languages: BTreeMap<String, u64>,
 }
 
 /// How a job ended.

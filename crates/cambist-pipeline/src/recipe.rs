@@ -1,5 +1,6 @@
 //! The recipe: one page of YAML that is the whole experiment, parsed into typed steps before anything runs or costs.
 
+mod budget;
 mod decode;
 mod fault;
 mod node;
@@ -12,12 +13,15 @@ pub(crate) mod references;
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use cambist_io::money::PriceTable;
+
 use self::node::{Content, Entry};
 pub use self::{
     fault::{Fault, Faults, Place},
     node::Node,
     parts::TrainRun,
-    pool::{Arbiter, Chrf, Empty, PoolMember, Recorded, Replay},
+    budget::Budget,
+    pool::{Arbiter, Chrf, Empty, Manner, PoolMember, Recorded, Replay},
     reference::Reference,
 };
 use params::{EvaluateParams, GenerateParams, PromptsParams, ReportParams, ScoreParams, SelectParams, TrainParams};
@@ -33,6 +37,12 @@ pub struct Recipe {
     pub pool: Vec<PoolMember>,
     /// Who scores.
     pub arbiters: Vec<Arbiter>,
+    /// How to read what a call cost from its reply, before the list prices of the pool.
+    pub prices: Vec<PriceTable>,
+    /// What may be spent; changes no result.
+    pub budget: Budget,
+    /// Whether the raw replies of servers are kept in the ledger; they are by default.
+    pub keep_raw: bool,
     /// What to do, from top to bottom.
     pub steps: Vec<Step>,
     /// The text that it was read from, overrides not applied.
@@ -71,7 +81,7 @@ pub enum Action {
 }
 
 /// The keys of a recipe.
-const TOP_LEVEL: [&str; 5] = ["name", "seed", "pool", "arbiters", "steps"];
+const TOP_LEVEL: [&str; 8] = ["name", "seed", "pool", "arbiters", "prices", "budget", "keep_raw", "steps"];
 
 /// The verbs in the order of the work.
 pub const VERBS: [&str; 7] = ["prompts", "generate", "score", "select", "train", "evaluate", "report"];
@@ -169,6 +179,9 @@ impl Reader {
             seed: root.get("seed").and_then(|node| self.decode(node)).unwrap_or(0),
             pool: self.list(root, "pool"),
             arbiters: self.list(root, "arbiters"),
+            prices: self.list(root, "prices"),
+            budget: root.get("budget").and_then(|node| self.decode(node)).unwrap_or_default(),
+            keep_raw: root.get("keep_raw").and_then(|node| self.decode(node)).unwrap_or(true),
             steps,
             text: String::new(),
         }

@@ -27,3 +27,32 @@ impl Router for All {
         best_of(query, observed)
     }
 }
+
+/// Asks every eligible teacher several times and takes the best answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AllBestOfN {
+    /// How many answers of each teacher, at least 1.
+    pub n_samples: u32,
+}
+
+impl Router for AllBestOfN {
+    fn strategy(&self) -> String {
+        format!("all_bon:{}", self.n_samples)
+    }
+
+    fn reads_rewards(&self) -> bool {
+        true
+    }
+
+    fn asks(&self, query: &Query<'_>, observed: &[&Candidate]) -> Vec<Ask> {
+        if !observed.is_empty() {
+            return Vec::new();
+        }
+        let ask = |teacher: &str| Ask { teacher: teacher.to_owned(), n_samples: self.n_samples };
+        query.eligible.iter().map(|eligible| ask(&eligible.teacher.id)).collect()
+    }
+
+    fn choose(&self, query: &Query<'_>, observed: &[&Candidate]) -> Option<Choice> {
+        best_of(query, observed)
+    }
+}

@@ -14,6 +14,7 @@ mod columns;
 mod prompts;
 mod recorded;
 
+mod stream;
 mod table;
 
 mod core_rows;
@@ -25,5 +26,6 @@ pub use fault::{FormatError, MAX_FAULTS, Place, Problem, Result, RowFault};
 pub use model_folder::{ModelFolderError, read_model_folder, write_model_folder};
 pub use prompts::{PROMPT_SHAPES, PromptColumns, RawPrompt, read_prompts};
 pub use recorded::{RecordedAnswer, RecordedColumns, read_answers, read_scores};
+pub use stream::{TableScan, TableWriter, scan_table};
 pub use table::{Cell, TableRow, read_table, to_jsonl, to_parquet};
 pub use training_rows::{PreferenceRow, SftRow};

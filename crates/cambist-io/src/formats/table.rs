@@ -1,6 +1,6 @@
 //! One writer and one reader for every kind of row.
 
-use std::{path::Path, sync::Arc};
+use std::{io::Write, path::Path, sync::Arc};
 
 use arrow_array::RecordBatch;
 use arrow_json::ReaderBuilder;
@@ -48,7 +48,7 @@ pub trait TableRow: Serialize + DeserializeOwned {
 }
 
 /// Rows that are turned into Arrow at once.
-const BATCH: usize = 4096;
+pub(super) const BATCH: usize = 4096;
 
 /// Rows of one row group: enough to compress well, few enough to read in parallel.
 const ROW_GROUP: usize = 65_536;
@@ -59,10 +59,8 @@ const ROW_GROUP: usize = 65_536;
 /// When a row does not fit its declared columns.
 pub fn to_parquet<'a, R: TableRow + 'a>(rows: impl IntoIterator<Item = &'a R>) -> Result<Vec<u8>> {
     let encode = |reason: String| FormatError::Encode { table: R::TABLE, reason };
-    let schema = Arc::new(Schema::new(R::COLUMNS.iter().map(|(name, cell)| field(name, *cell)).collect::<Vec<_>>()));
-    let properties = properties().map_err(|error| encode(error.to_string()))?;
-    let mut writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties))
-        .map_err(|error| encode(error.to_string()))?;
+    let schema = schema::<R>();
+    let mut writer = encoder::<R, _>(Vec::new())?;
     let mut rows = rows.into_iter().peekable();
     while rows.peek().is_some() {
         let values: Result<Vec<Value>> = rows.by_ref().take(BATCH).map(flat_value).collect();
@@ -70,6 +68,18 @@ pub fn to_parquet<'a, R: TableRow + 'a>(rows: impl IntoIterator<Item = &'a R>) -
         writer.write(&batch).map_err(|error| encode(error.to_string()))?;
     }
     writer.into_inner().map_err(|error| encode(error.to_string()))
+}
+
+/// The Arrow schema of a table.
+pub(super) fn schema<R: TableRow>() -> Arc<Schema> {
+    Arc::new(Schema::new(R::COLUMNS.iter().map(|(name, cell)| field(name, *cell)).collect::<Vec<_>>()))
+}
+
+/// Begins a Parquet file.
+pub(super) fn encoder<R: TableRow, W: Write + Send>(to: W) -> Result<ArrowWriter<W>> {
+    let encode =
+        |error: parquet::errors::ParquetError| FormatError::Encode { table: R::TABLE, reason: error.to_string() };
+    ArrowWriter::try_new(to, schema::<R>(), Some(properties().map_err(encode)?)).map_err(encode)
 }
 
 /// Returns rows as the bytes of a JSONL file: one object per line, missing optional fields left out or null as the
@@ -98,7 +108,7 @@ pub fn read_table<R: TableRow>(path: &Path) -> Result<Vec<R>> {
     }
 }
 
-fn read_row<R: TableRow>(row: Row) -> std::result::Result<R, RowFault> {
+pub(super) fn read_row<R: TableRow>(row: Row) -> std::result::Result<R, RowFault> {
     let Row { place, mut fields } = row;
     let unfit = |reason: String| RowFault { place, problem: Problem::Unfit { reason } };
     for (name, cell) in R::COLUMNS {
@@ -114,7 +124,7 @@ fn read_row<R: TableRow>(row: Row) -> std::result::Result<R, RowFault> {
 }
 
 /// Returns the row with its JSON cells as text.
-fn flat_value<R: TableRow>(row: &R) -> Result<Value> {
+pub(super) fn flat_value<R: TableRow>(row: &R) -> Result<Value> {
     let encode = |error: serde_json::Error| FormatError::Encode { table: R::TABLE, reason: error.to_string() };
     let mut value = serde_json::to_value(row).map_err(encode)?;
     for (name, cell) in R::COLUMNS {
@@ -127,7 +137,10 @@ fn flat_value<R: TableRow>(row: &R) -> Result<Value> {
     Ok(value)
 }
 
-fn to_batch(schema: &Arc<Schema>, values: &[Value]) -> std::result::Result<RecordBatch, arrow_schema::ArrowError> {
+pub(super) fn to_batch(
+    schema: &Arc<Schema>,
+    values: &[Value],
+) -> std::result::Result<RecordBatch, arrow_schema::ArrowError> {
     // Strict: a field that no column declares is a mistake in the declaration, not something to drop.
     let mut decoder =
         ReaderBuilder::new(schema.clone()).with_strict_mode(true).with_batch_size(BATCH).build_decoder()?;

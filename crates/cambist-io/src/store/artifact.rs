@@ -62,6 +62,20 @@ impl Artifact {
         Err(StoreError::Corrupt { path, found: "unexpected".into(), expected: "none".into() })
     }
 
+    /// Returns where a file lies after comparing its bytes with the manifest, in pieces.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when they differ or the manifest does not know the file.
+    pub fn checked_path(&self, name: &str) -> Result<PathBuf> {
+        let path = self.path(name)?;
+        match file_entry(&path) {
+            Ok(found) if self.manifest.files.get(name) == Some(&found) => Ok(path),
+            Ok(found) => Err(self.corrupt(name, found.sha256.as_str().to_owned())),
+            Err(DiskError::Missing { .. }) => Err(self.corrupt(name, "missing".into())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Returns the bytes of a file after comparing them with the manifest.
     ///
     /// # Errors

@@ -126,6 +126,7 @@ fn n_asked(recipe: &Recipe, prompts: &PromptsParams, params: &GenerateParams) ->
     };
     let per_prompt = |n_eligible: u64| match params.router {
         RouterParams::All => n_eligible,
+        RouterParams::AllBon { samples } => n_eligible * u64::from(samples),
         _ => n_eligible.min(1) * u64::from(params.router.n_samples()),
     };
     match (&prompts.polyglot, prompts.languages.is_empty()) {

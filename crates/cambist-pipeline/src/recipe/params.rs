@@ -67,6 +67,11 @@ pub enum RouterParams {
         /// How many answers, at least 2.
         samples: u32,
     },
+    /// Every eligible teacher several times, best answer kept.
+    AllBon {
+        /// How many answers of each, at least 2.
+        samples: u32,
+    },
 }
 
 impl RouterParams {
@@ -75,13 +80,25 @@ impl RouterParams {
         match self {
             Self::Fixed => true,
             Self::Single(teacher) | Self::SingleBon { teacher, .. } => teacher == "best",
-            Self::All | Self::Random => false,
+            Self::All | Self::AllBon { .. } | Self::Random => false,
         }
     }
 
     /// How many answers it takes from one teacher.
     pub fn n_samples(&self) -> u32 {
-        if let Self::SingleBon { samples, .. } = self { *samples } else { 1 }
+        match self {
+            Self::SingleBon { samples, .. } | Self::AllBon { samples } => *samples,
+            _ => 1,
+        }
+    }
+
+    /// Whether it looks at answers before it decides whom to ask next; such a router needs gates and scores on the way.
+    pub fn reads_answers(&self) -> bool {
+        match self {
+            Self::All | Self::AllBon { .. } | Self::Random | Self::Fixed | Self::Single(_) | Self::SingleBon { .. } => {
+                false
+            }
+        }
     }
 }
 
@@ -108,6 +125,10 @@ pub struct GenerateParams {
     /// Scores each answer as it arrives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arbiter: Option<String>,
+    /// The share of calls, 0 to 1, that may stay without an answer for reasons that could pass (servers down,
+    /// timeouts) before the step refuses to be finished; 0.01 by default. What fails for good does not count.
+    #[serde(default = "one_percent", skip_serializing)]
+    pub max_failed: f64,
 }
 
 /// Scores answers that exist.
@@ -239,6 +260,10 @@ pub struct ReportParams {
     /// The page's title; the recipe's name when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+}
+
+fn one_percent() -> f64 {
+    0.01
 }
 
 fn ten_thousand() -> usize {

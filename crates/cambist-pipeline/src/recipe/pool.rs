@@ -6,8 +6,16 @@ use cambist_core::{
     language::Language,
     teacher::{Coverage, Price, Teacher, TeacherKind},
 };
-use cambist_io::formats::RecordedColumns;
+use cambist_io::{
+    dialect::{
+        request::{LengthField, RequestSampling, Thinking},
+        teacher::ServerKind,
+    },
+    endpoint::Endpoint,
+    formats::RecordedColumns,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
 
 use super::reference::Reference;
 
@@ -26,8 +34,8 @@ pub struct PoolMember {
     /// The licence of its answers, SPDX where there is one.
     pub license: String,
     /// List prices in USD per million tokens; free by default.
-    #[serde(default, deserialize_with = "price")]
-    pub price: Price,
+    #[serde(default, deserialize_with = "price", skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
     /// A checkpoint that an earlier step trained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local: Option<Reference>,
@@ -37,6 +45,49 @@ pub struct PoolMember {
     /// A file of recorded answers, relative to the recipe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<Replay>,
+    /// A server that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
+    /// How the server is asked.
+    #[serde(default, skip_serializing_if = "Manner::is_plain")]
+    pub request: Manner,
+}
+
+/// How a server is asked, beyond the step's sampling.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Manner {
+    /// A system turn before the prompt's own turns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+    /// What happens to thinking text: `strip` (the default), `keep` or `off`.
+    pub thinking: Thinking,
+    /// Options for the server's chat template, such as `enable_thinking`.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub chat_template_kwargs: Map<String, Value>,
+    /// A JSON schema that answers must follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub json_schema: Option<Value>,
+    /// How this teacher's answers are drawn, in place of the step's sampling.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampling: Option<RequestSampling>,
+    /// What program answers, where its extras are to be used: `vllm`, `sglang`, `tgi` or `llamacpp`.
+    #[serde(skip_serializing_if = "ServerKind::is_none")]
+    pub server: ServerKind,
+    /// What the length limit is called: `max_tokens` or `max_completion_tokens`; by the address when absent.
+    #[serde(skip_serializing)]
+    pub length_field: Option<LengthField>,
+    /// A folder with `tokenizer.json` and the chat template, relative to the recipe: for dialects that take a rendered
+    /// prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<PathBuf>,
+}
+
+impl Manner {
+    /// Whether nothing is out of the ordinary.
+    pub(crate) fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Recorded answers of one model.
@@ -54,6 +105,16 @@ pub struct Replay {
 }
 
 impl PoolMember {
+    /// What it costs; nothing where the recipe does not say.
+    pub fn price(&self) -> Price {
+        self.price.unwrap_or_default()
+    }
+
+    /// Whether the recipe says what it costs.
+    pub fn has_price(&self) -> bool {
+        self.price.is_some()
+    }
+
     /// What routers know of the teacher.
     pub fn teacher(&self) -> Teacher {
         Teacher {
@@ -61,7 +122,7 @@ impl PoolMember {
             kind: self.kind,
             languages: self.languages.clone(),
             license: self.license.clone(),
-            price: self.price,
+            price: self.price(),
         }
     }
 }
@@ -143,7 +204,7 @@ fn write_coverage<S: Serializer>(coverage: &Coverage, serializer: S) -> Result<S
 }
 
 /// Prices, neither of them negative.
-fn price<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Price, D::Error> {
+fn price<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Price>, D::Error> {
     use serde::de::Error;
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -157,5 +218,5 @@ fn price<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Price, D::Error> 
     if input < 0.0 || output < 0.0 {
         return Err(D::Error::custom("a price below 0 USD per million tokens"));
     }
-    Ok(Price { input, output })
+    Ok(Some(Price { input, output }))
 }

@@ -1,23 +1,25 @@
-//! `generate`: asks the teachers that the router names, round by round, and scores answers as they arrive.
+//! `generate`: asks the teachers that the router names, and scores answers as they arrive.
+//!
+//! Three passes over the prompts, none of which holds them all: the survey names the cells that the ledger does not
+//! have, asking puts them there, and collecting reads everything back in the order of the prompts. A router that wants
+//! more after it has seen answers is surveyed by the collecting pass itself, and another round begins.
 
-use cambist_core::{
-    candidate::{Candidate, Row},
-    completion::FinishReason,
-    gates::Gates,
-    pool::Pool,
-    prompt::Prompt,
-    router::{Ask, Route, Router, route},
-    score::Score,
-};
-use cambist_io::store::{Artifact, ManifestDraft, Scratch};
+mod collect;
+mod survey;
 
+use cambist_core::{candidate::Row, pool::Pool, prompt::Prompt, router::Router};
+use cambist_io::store::{Artifact, Scratch};
+
+use self::{collect::Collected, survey::Cells};
 use super::{
     Work,
     arbiters::Scorer,
-    prompts::read_prompts,
+    asking::{self, Asking},
+    prompt_files::PromptFiles,
     routers,
-    tables::{COMPLETIONS, SCORES, write_table},
-    voices::{Cell, Voice, ask},
+    scoring::Scoring,
+    tally::Tally,
+    voices::Voice,
 };
 use crate::{
     error::PipelineError,
@@ -26,109 +28,86 @@ use crate::{
     run::Workshop,
 };
 
+/// Prompts that are looked at together.
+const CHUNK: usize = 1024;
+
 /// Makes the artifact.
 pub(super) fn make((workshop, job, scratch): Work<'_>, params: &GenerateParams) -> Result<Artifact, PipelineError> {
     let recipe = &workshop.plan.recipe;
-    let prompts = read_prompts(workshop, job.inputs("prompts"))?;
+    let prompts = PromptFiles::open(workshop, job.inputs("prompts"))?;
     let in_pool = |member: &&PoolMember| params.teachers.is_empty() || params.teachers.contains(&member.id);
     let members: Vec<&PoolMember> = recipe.pool.iter().filter(in_pool).collect();
     let teachers = members.iter().map(|member| member.teacher()).collect();
     let pool = Pool::new(teachers, params.eligibility.clone()).map_err(|e| PipelineError::Internal(e.to_string()))?;
-    let router = routers::build(workshop, job, (&params.router, &Gates::default()), &pool)?;
+    let router = routers::build(workshop, job, (&params.router, &cambist_core::gates::Gates::default()), &pool)?;
     let scorer = params.arbiter.as_deref().map(|id| Scorer::open(workshop, id)).transpose()?;
     let voices = members.iter().map(|member| Voice::open(workshop, job, member)).collect::<Result<Vec<_>, _>>()?;
-    let asking = Asking { workshop, job, params, pool: &pool, router: router.as_ref(), voices: &voices, scorer };
-    let (rows, scores) = asking.rounds(&prompts)?;
-    write(job, scratch, (&rows, &scores))
+    let work = Generating { workshop, job, params, pool: &pool, router: router.as_ref(), voices, scorer, prompts };
+    work.rounds(scratch)
 }
 
-struct Asking<'a> {
+/// Everything that the passes share.
+struct Generating<'a> {
     workshop: &'a Workshop<'a>,
     job: &'a Job,
     params: &'a GenerateParams,
     pool: &'a Pool,
     router: &'a dyn Router,
-    voices: &'a [Voice],
+    voices: Vec<Voice>,
     scorer: Option<Scorer>,
+    prompts: PromptFiles,
 }
 
-impl Asking<'_> {
+impl Generating<'_> {
     /// Asks until the router has seen enough of every prompt.
-    fn rounds(&self, prompts: &[Prompt]) -> Result<(Vec<Row>, Vec<Score>), PipelineError> {
-        let mut rows: Vec<Row> =
-            prompts.iter().map(|prompt| Row { prompt: prompt.clone(), candidates: Vec::new() }).collect();
-        let mut scores = Vec::new();
-        let mut open: Vec<usize> = (0..rows.len()).collect();
+    fn rounds(&self, scratch: Scratch) -> Result<Artifact, PipelineError> {
+        let mut cells = self.survey()?;
         loop {
-            let asks: Vec<(usize, Vec<Ask>)> =
-                open.iter().filter_map(|&at| Some((at, self.missing(&rows[at])?))).collect();
-            if asks.is_empty() {
-                return Ok((rows, scores));
-            }
-            open = asks.iter().map(|(at, _)| *at).collect();
-            self.round(&asks, prompts, (&mut rows, &mut scores))?;
-        }
-    }
-
-    fn missing(&self, row: &Row) -> Option<Vec<Ask>> {
-        match route(self.router, &self.pool.query(&row.prompt), row) {
-            Route::Ask(asks) => Some(asks),
-            Route::Decided(_) => None,
-        }
-    }
-
-    fn round(
-        &self,
-        asks: &[(usize, Vec<Ask>)],
-        prompts: &[Prompt],
-        (rows, scores): (&mut [Row], &mut Vec<Score>),
-    ) -> Result<(), PipelineError> {
-        let mut cells = Vec::new();
-        let mut places = Vec::new();
-        for (at, ask) in asks.iter().flat_map(|(at, asks)| asks.iter().map(|ask| (*at, ask))) {
-            let Some(voice) = self.voices.iter().position(|voice| voice.name == ask.teacher) else { continue };
-            let unseen = |sample: &u32| rows[at].candidate(&ask.teacher, *sample).is_none();
-            for sample in (0..ask.n_samples).filter(unseen) {
-                cells.push(Cell { prompt: &prompts[at], voice, sample });
-                places.push(at);
+            self.ask(&cells)?;
+            match self.collect(&scratch)? {
+                Collected::Whole(draft) => return Ok(scratch.commit(*draft)?),
+                Collected::Wants(more) if more.is_empty() || more == cells => {
+                    let what = format!("`{}` asks for the same answers again and again", self.job.label);
+                    return Err(PipelineError::Internal(what));
+                }
+                Collected::Wants(more) => cells = more,
             }
         }
-        let completions = ask(self.workshop, self.job, self.voices, (&cells, &self.params.sampling))?;
-        let gates = Gates::default();
-        for ((completion, cell), at) in completions.into_iter().zip(&cells).zip(places) {
-            let score = self.scorer.as_ref().map(|scorer| scorer.score(cell.prompt, &completion)).transpose()?;
-            let reward = score.as_ref().and_then(|score| score.value);
-            scores.extend(score);
-            let verdict = gates.judge(cell.prompt, &completion);
-            let row = &mut rows[at];
-            let candidate = Candidate { completion, verdict, reward };
-            let place = row.candidates.partition_point(|other| other.cell() < candidate.cell());
-            row.candidates.insert(place, candidate);
-        }
-        Ok(())
     }
-}
 
-fn write(job: &Job, scratch: Scratch, (rows, scores): (&[Row], &[Score])) -> Result<Artifact, PipelineError> {
-    let completions: Vec<_> = rows.iter().flat_map(|row| &row.candidates).map(|c| &c.completion).collect();
-    let mut sorted: Vec<&Score> = scores.iter().collect();
-    let place: std::collections::HashMap<&str, usize> =
-        rows.iter().enumerate().map(|(at, row)| (row.prompt.id.as_str(), at)).collect();
-    sorted.sort_by_key(|score| (place.get(score.prompt_id.as_str()).copied(), score.teacher.clone(), score.sample));
-    write_table(&scratch, COMPLETIONS, completions.iter().copied())?;
-    let mut draft = ManifestDraft { step: job.label.clone(), kind: "completions".into(), ..ManifestDraft::default() };
-    draft.counts.insert("completions".into(), completions.len() as u64);
-    draft.counts.insert("prompts".into(), rows.len() as u64);
-    if !sorted.is_empty() {
-        write_table(&scratch, SCORES, sorted.iter().copied())?;
-        draft.counts.insert("scores".into(), sorted.iter().filter(|score| score.value.is_some()).count() as u64);
+    fn ask(&self, cells: &Cells) -> Result<(), PipelineError> {
+        if cells.is_empty() {
+            return Ok(());
+        }
+        let wanted: Vec<u64> = (0..self.voices.len()).map(|voice| cells.unanswered_of(voice).count() as u64).collect();
+        let tally = Tally::new(&wanted, "answers");
+        let remote = self.scorer.as_ref().and_then(Scorer::remote);
+        Scoring::beside((self.workshop, self.job), remote, |scoring| {
+            let asking =
+                Asking { workshop: self.workshop, job: self.job, voices: &self.voices, sampling: &self.params.sampling, scoring };
+            asking.ask(&|voice| Ok(self.cells_of(cells, voice)), &tally)?;
+            scoring.map_or(Ok(()), |scoring| self.score_known(cells, scoring))
+        })
     }
-    for score in sorted.iter().filter_map(|score| score.missing.as_ref()) {
-        *draft.failures.entry(format!("no score: {score}")).or_default() += 1;
+
+    /// The unanswered cells of one voice, with their prompts.
+    fn cells_of<'c>(&'c self, cells: &'c Cells, voice: usize) -> asking::Cells<'c> {
+        let mut wanted = cells.unanswered_of(voice).peekable();
+        let mut prompts = (0u32..).zip(self.prompts.scan());
+        let mut current: Option<(u32, Prompt)> = None;
+        Box::new(std::iter::from_fn(move || {
+            let (place, sample) = wanted.next()?;
+            while current.as_ref().is_none_or(|(at, _)| *at < place) {
+                match prompts.next()? {
+                    (at, Ok(prompt)) => current = Some((at, prompt)),
+                    (_, Err(error)) => return Some(Err(error)),
+                }
+            }
+            current.as_ref().map(|(_, prompt)| Ok((prompt.clone(), sample)))
+        }))
     }
-    for completion in completions.iter().filter(|c| c.finish_reason == FinishReason::Error) {
-        let reason = completion.failure.as_deref().unwrap_or("no answer");
-        *draft.failures.entry(reason.to_owned()).or_default() += 1;
+
+    fn blank_row(prompt: Prompt) -> Row {
+        Row { prompt, candidates: Vec::new() }
     }
-    Ok(scratch.commit(draft)?)
 }

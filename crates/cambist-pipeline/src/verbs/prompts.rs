@@ -66,7 +66,7 @@ pub(super) fn read_prompts<'a>(
     Ok(prompts)
 }
 
-fn file_of(set: &str) -> String {
+pub(super) fn file_of(set: &str) -> String {
     format!("{}.parquet", if set.is_empty() { WHOLE } else { set })
 }
 

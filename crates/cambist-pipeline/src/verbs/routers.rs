@@ -4,7 +4,7 @@ use cambist_core::{
     candidate::Matrix,
     gates::Gates,
     pool::Pool,
-    router::{All, CalibrationError, Fallback, Fixed, Random, Router, Single, SingleBestOfN, best_single},
+    router::{All, AllBestOfN, CalibrationError, Fallback, Fixed, Random, Router, Single, SingleBestOfN, best_single},
 };
 
 use super::answers::read_calibration;
@@ -37,6 +37,7 @@ pub(super) fn build(
     let mut seen = None;
     Ok(match params {
         RouterParams::All => Box::new(All),
+        RouterParams::AllBon { samples } => Box::new(AllBestOfN { n_samples: *samples }),
         RouterParams::Random => Box::new(Random { seed: workshop.plan.recipe.seed, fallback: Fallback::None }),
         RouterParams::Fixed => Box::new(Fixed::fit(&calibration()?, pool).map_err(uncalibrated)?),
         RouterParams::Single(word) => Box::new(Single { teacher: teacher(word, &mut seen)? }),

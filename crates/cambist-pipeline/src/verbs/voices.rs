@@ -1,47 +1,27 @@
-//! Whoever answers: local models through the ledger, recorded answers from a file.
+//! Whoever answers: local models, recorded answers, servers.
 
-use std::{
-    collections::HashMap,
-    ops::ControlFlow,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::collections::HashMap;
 
 use cambist_core::{
     completion::{Completion, FinishReason},
+    digest::Digest,
     prompt::Prompt,
     teacher::Price,
 };
 use cambist_io::{
-    clock,
     formats::{self, RecordedAnswer},
-    ledger::{CallRecord, CallStatus, call_key},
+    ledger::{CallRecord, call_key},
 };
-use cambist_model::{EncodeError, GenerateRequest, Generated, LocalModel, ModelFiles, Sampling};
-use rayon::prelude::*;
+use cambist_model::{LocalModel, ModelFiles, Sampling};
 use serde_json::{Value, json};
 
-use super::train::read_checkpoint;
+use super::{remote::Remote, train::read_checkpoint};
 use crate::{
     error::PipelineError,
     plan::{Input, Job, model_digest},
-    progress::Advance,
     recipe::{PoolMember, Replay},
     run::Workshop,
 };
-
-/// Answers that are generated together; also what is lost at most when a run is killed.
-const CHUNK: usize = 64;
-
-/// One answer to get: of which teacher, to which prompt, which of several.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Cell<'a> {
-    /// The prompt.
-    pub prompt: &'a Prompt,
-    /// Index of the voice that answers.
-    pub voice: usize,
-    /// Which of several answers, from 0.
-    pub sample: u32,
-}
 
 /// A teacher, or a student under test, that can be asked.
 pub(super) struct Voice {
@@ -49,14 +29,26 @@ pub(super) struct Voice {
     pub name: String,
     /// What it costs.
     pub price: Price,
-    speaker: Speaker,
+    /// Who it is.
+    pub speaker: Speaker,
 }
 
-enum Speaker {
+/// Who answers.
+pub(super) enum Speaker {
     /// A model in this process; `endpoint` names its weights in the ledger.
     Local { model: Box<LocalModel>, endpoint: String },
     /// Recorded answers by prompt and sample.
     Recorded(HashMap<(String, u32), RecordedAnswer>),
+    /// A server.
+    Remote(Box<Remote>),
+}
+
+/// A question with its name in the ledger.
+pub(super) struct Question {
+    /// [`call_key`] of it.
+    pub key: Digest,
+    /// What the key is made of: the request without what changes no answer.
+    pub request: Value,
 }
 
 impl Voice {
@@ -68,11 +60,13 @@ impl Voice {
             let files = formats::read_model_folder(&workshop.plan.folder.join(folder))?;
             let endpoint = format!("local:{}", model_digest(&files));
             local(job, &ModelFiles(files), endpoint)?
+        } else if member.endpoint.is_some() {
+            Speaker::Remote(Box::new(Remote::open(&workshop.plan.recipe, &workshop.plan.folder, member)?))
         } else {
             let input = job.input(&format!("teacher {}", member.id))?;
             trained(workshop, job, input)?
         };
-        Ok(Self { name: member.id.clone(), price: member.price, speaker })
+        Ok(Self { name: member.id.clone(), price: member.price(), speaker })
     }
 
     /// Opens a checkpoint that this recipe trained, under the name `name`.
@@ -83,6 +77,81 @@ impl Voice {
         name: &str,
     ) -> Result<Self, PipelineError> {
         Ok(Self { name: name.to_owned(), price: Price::default(), speaker: trained(workshop, job, input)? })
+    }
+
+    /// Returns what asking for answer `sample` to `prompt` means in the ledger; none for recorded answers, which
+    /// nobody is asked for.
+    pub(super) fn question(
+        &self,
+        prompt: &Prompt,
+        (sampling, sample): (&Sampling, u32),
+    ) -> Result<Option<Question>, PipelineError> {
+        let (endpoint, request) = match &self.speaker {
+            Speaker::Recorded(_) => return Ok(None),
+            Speaker::Local { endpoint, .. } => {
+                (endpoint.as_str(), json!({ "messages": prompt.messages, "sampling": sampling }))
+            }
+            Speaker::Remote(remote) => (remote.identity(), remote.body(prompt, sampling)?),
+        };
+        Ok(Some(Question { key: call_key(endpoint, &request, sample), request }))
+    }
+
+    /// Returns an answer as a completion: `record` is what the ledger knows, unused for recorded answers.
+    pub(super) fn completion(&self, prompt: &Prompt, sample: u32, record: Option<CallRecord>) -> Option<Completion> {
+        if let Speaker::Recorded(answers) = &self.speaker {
+            return Some(self.replayed(answers, prompt, sample));
+        }
+        let call = record?;
+        let list_price = self.price.of(call.tokens_in, call.tokens_out);
+        let cost_usd = if self.has_price_rules() { call.cost_usd } else { list_price };
+        Some(Completion {
+            text: call.text,
+            finish_reason: call.finish_reason,
+            failure: call.failure,
+            tokens_in: call.tokens_in,
+            tokens_out: call.tokens_out,
+            cost_usd,
+            ..self.blank(prompt, sample)
+        })
+    }
+
+    fn has_price_rules(&self) -> bool {
+        matches!(&self.speaker, Speaker::Remote(remote) if remote.has_price_rules())
+    }
+
+    /// A recorded answer is whole, costs nothing now, and has no token counts; one that is not there is a failure.
+    fn replayed(
+        &self,
+        answers: &HashMap<(String, u32), RecordedAnswer>,
+        prompt: &Prompt,
+        sample: u32,
+    ) -> Completion {
+        let found = answers.get(&(prompt.id.clone(), sample));
+        let blank = self.blank(prompt, sample);
+        match found.and_then(|answer| answer.text.clone()) {
+            Some(text) => Completion { text, ..blank },
+            None => Completion {
+                finish_reason: FinishReason::Error,
+                failure: Some("no recorded answer".to_owned()),
+                ..blank
+            },
+        }
+    }
+
+    fn blank(&self, prompt: &Prompt, sample: u32) -> Completion {
+        Completion {
+            prompt_id: prompt.id.clone(),
+            source_id: prompt.source_id.clone(),
+            language: prompt.language.clone(),
+            teacher: self.name.clone(),
+            sample,
+            text: String::new(),
+            finish_reason: FinishReason::Stop,
+            failure: None,
+            tokens_in: None,
+            tokens_out: None,
+            cost_usd: 0.0,
+        }
     }
 }
 
@@ -107,151 +176,4 @@ fn recorded(workshop: &Workshop<'_>, teacher: &str, replay: &Replay) -> Result<S
         return Err(PipelineError::input(teacher, what, "set `replay.model` to a model that the file names"));
     }
     Ok(Speaker::Recorded(by_cell))
-}
-
-/// Gets the answers to `cells`, in their order: from the ledger what was asked before, the rest from the voices.
-///
-/// Several voices answer at once, each in chunks; a chunk is in the ledger before the next begins.
-pub(super) fn ask(
-    workshop: &Workshop<'_>,
-    job: &Job,
-    voices: &[Voice],
-    (cells, sampling): (&[Cell<'_>], &Sampling),
-) -> Result<Vec<Completion>, PipelineError> {
-    let mut order: Vec<usize> = (0..cells.len()).collect();
-    order.sort_by_key(|&at| cells[at].voice);
-    let chunks: Vec<&[usize]> =
-        order.chunk_by(|&a, &b| cells[a].voice == cells[b].voice).flat_map(|of_voice| of_voice.chunks(CHUNK)).collect();
-    let done = AtomicU64::new(0);
-    let answered: Vec<Vec<Completion>> = chunks
-        .par_iter()
-        .map(|chunk| {
-            workshop.checkpoint()?;
-            let of_chunk: Vec<Cell<'_>> = chunk.iter().map(|&at| cells[at]).collect();
-            let voice = &voices[of_chunk[0].voice];
-            let completions = match &voice.speaker {
-                Speaker::Recorded(answers) => of_chunk.iter().map(|cell| replayed(voice, answers, cell)).collect(),
-                Speaker::Local { model, endpoint } => {
-                    local_chunk(workshop, job, &Local { voice, model, endpoint, sampling }, &of_chunk)?
-                }
-            };
-            let n_done = done.fetch_add(chunk.len() as u64, Ordering::Relaxed) + chunk.len() as u64;
-            let at = Advance { done: n_done, total: cells.len() as u64, unit: "answers", note: "" };
-            workshop.runtime.progress.advance(&job.label, at);
-            Ok(completions)
-        })
-        .collect::<Result<_, PipelineError>>()?;
-    let mut placed: Vec<(usize, Completion)> = order.into_iter().zip(answered.into_iter().flatten()).collect();
-    placed.sort_by_key(|(at, _)| *at);
-    Ok(placed.into_iter().map(|(_, completion)| completion).collect())
-}
-
-/// A recorded answer is whole, costs nothing now, and has no token counts; one that is not there is a failure.
-fn replayed(voice: &Voice, answers: &HashMap<(String, u32), RecordedAnswer>, cell: &Cell<'_>) -> Completion {
-    let found = answers.get(&(cell.prompt.id.clone(), cell.sample));
-    let text = found.and_then(|answer| answer.text.clone());
-    let (finish_reason, failure) = match text {
-        Some(_) => (FinishReason::Stop, None),
-        None => (FinishReason::Error, Some("no recorded answer".to_owned())),
-    };
-    completion((voice, cell), (text.unwrap_or_default(), finish_reason, failure), (None, None))
-}
-
-struct Local<'a> {
-    voice: &'a Voice,
-    model: &'a LocalModel,
-    endpoint: &'a str,
-    sampling: &'a Sampling,
-}
-
-fn local_chunk(
-    workshop: &Workshop<'_>,
-    job: &Job,
-    local: &Local<'_>,
-    cells: &[Cell<'_>],
-) -> Result<Vec<Completion>, PipelineError> {
-    let requests: Vec<Value> =
-        cells.iter().map(|cell| json!({ "messages": cell.prompt.messages, "sampling": local.sampling })).collect();
-    let keys: Vec<_> =
-        cells.iter().zip(&requests).map(|(cell, request)| call_key(local.endpoint, request, cell.sample)).collect();
-    let known = workshop.ledger().find_calls(&keys)?;
-    let missing: Vec<usize> = (0..cells.len()).filter(|&at| known[at].is_none()).collect();
-    let ask_of = |&at: &usize| GenerateRequest {
-        messages: cells[at].prompt.messages.clone(),
-        sampling_key: keys[at].to_string(),
-    };
-    let asked: Vec<GenerateRequest> = missing.iter().map(ask_of).collect();
-    let mut answers: Vec<Option<Result<Generated, EncodeError>>> = asked.iter().map(|_| None).collect();
-    let started = clock::now_unix_ms();
-    let mut on_done = |at: usize, answer| {
-        answers[at] = Some(answer);
-        ControlFlow::Continue(())
-    };
-    cambist_model::generate(local.model, &asked, (local.sampling, CHUNK), &mut on_done)
-        .map_err(|error| PipelineError::model(&job.label, error))?;
-    let seconds = clock::now_unix_ms().saturating_sub(started) as f64 / 1e3 / asked.len().max(1) as f64;
-    let record = |(&at, answer): (&usize, Option<Result<Generated, EncodeError>>)| {
-        let (answer, failure) = match answer {
-            Some(Ok(answer)) => (Some(answer), None),
-            Some(Err(error)) => (None, Some(error.to_string())),
-            None => (None, Some("the model gave no answer".to_owned())),
-        };
-        let tokens_in = answer.as_ref().map(|answer| answer.tokens_in);
-        let tokens_out = answer.as_ref().map(|answer| answer.tokens_out);
-        CallRecord {
-            key: keys[at].clone(),
-            endpoint: local.endpoint.to_owned(),
-            teacher: local.voice.name.clone(),
-            prompt_id: cells[at].prompt.id.clone(),
-            language: cells[at].prompt.language.to_string(),
-            sample: cells[at].sample,
-            request: requests[at].to_string(),
-            status: if failure.is_none() { CallStatus::Answered } else { CallStatus::Failed },
-            finish_reason: answer.as_ref().map_or(FinishReason::Error, |answer| answer.finish_reason),
-            text: answer.map(|answer| answer.text).unwrap_or_default(),
-            failure,
-            failure_class: None,
-            reasoning: None,
-            marks: Vec::new(),
-            reply: None,
-            origin: String::new(),
-            tokens_in,
-            tokens_out,
-            cost_usd: local.voice.price.of(tokens_in, tokens_out),
-            costs_unknown: 0,
-            n_maybe_charged: 0,
-            seconds,
-            attempts: 1,
-            created_at_unix_ms: started,
-        }
-    };
-    let fresh: Vec<CallRecord> = missing.iter().zip(answers).map(record).collect();
-    workshop.ledger().put_calls(&fresh)?;
-    let mut fresh = fresh.into_iter();
-    let records = known.into_iter().map(|found| found.or_else(|| fresh.next()));
-    let answer = |cell: &Cell<'_>, call: CallRecord| {
-        let reply = (call.text, call.finish_reason, call.failure);
-        completion((local.voice, cell), reply, (call.tokens_in, call.tokens_out))
-    };
-    Ok(cells.iter().zip(records).filter_map(|(cell, record)| Some(answer(cell, record?))).collect())
-}
-
-fn completion(
-    (voice, cell): (&Voice, &Cell<'_>),
-    (text, finish_reason, failure): (String, FinishReason, Option<String>),
-    (tokens_in, tokens_out): (Option<u32>, Option<u32>),
-) -> Completion {
-    Completion {
-        prompt_id: cell.prompt.id.clone(),
-        source_id: cell.prompt.source_id.clone(),
-        language: cell.prompt.language.clone(),
-        teacher: voice.name.clone(),
-        sample: cell.sample,
-        cost_usd: voice.price.of(tokens_in, tokens_out),
-        text,
-        finish_reason,
-        failure,
-        tokens_in,
-        tokens_out,
-    }
 }

@@ -1,0 +1,330 @@
+//! Reads answers and scores back from the ledger, in the order of the prompts, and writes the artifact's tables.
+
+use std::collections::BTreeMap;
+
+use cambist_core::{
+    candidate::{Candidate, Row},
+    completion::{Completion, FinishReason},
+    digest::Digest,
+    gates::{Gates, Verdict},
+    prompt::Prompt,
+    router::{Ask, Route, route},
+    score::Score,
+};
+use cambist_io::{
+    exchange::FailureClass,
+    formats::TableWriter,
+    ledger::{CallRecord, ScoreRecord},
+    store::{ManifestDraft, Scratch},
+};
+use serde_json::json;
+
+use super::{
+    CHUNK, Generating,
+    survey::{Cell, Cells, cell},
+};
+use crate::{
+    error::PipelineError,
+    verbs::{
+        arbiters::Scorer,
+        scoring::{Scoring, candidate_digest},
+        tables::{COMPLETIONS, SCORES},
+    },
+};
+
+/// What a collecting pass came to.
+pub(super) enum Collected {
+    /// Every prompt is decided and the tables are written.
+    Whole(Box<ManifestDraft>),
+    /// The router wants these first; what was written is not whole.
+    Wants(Cells),
+}
+
+/// One prompt in the making.
+struct Open {
+    place: u32,
+    row: Row,
+    scores: Vec<Score>,
+    is_waiting: bool,
+}
+
+/// A cell whose answer is looked up.
+struct Lookup {
+    open: usize,
+    voice: usize,
+    sample: u32,
+    key: Option<Digest>,
+}
+
+/// What is written on the way.
+struct Tables {
+    completions: TableWriter<Completion>,
+    scores: Option<TableWriter<Score>>,
+    failures: String,
+    draft: ManifestDraft,
+    n_scored: u64,
+    n_prompts: u64,
+    /// Failed calls that may pass another time, by class.
+    passing: BTreeMap<&'static str, u64>,
+}
+
+impl Generating<'_> {
+    /// Goes through all prompts once.
+    pub(super) fn collect(&self, scratch: &Scratch) -> Result<Collected, PipelineError> {
+        let mut wants = Cells::default();
+        let mut tables = self.tables(scratch)?;
+        let mut prompts = (0u32..).zip(self.prompts.scan());
+        loop {
+            let blank = |(place, prompt): (u32, Result<Prompt, PipelineError>)| {
+                let row = Self::blank_row(prompt?);
+                Ok(Open { place, row, scores: Vec::new(), is_waiting: false })
+            };
+            let mut chunk: Vec<Open> =
+                prompts.by_ref().take(CHUNK).map(blank).collect::<Result<_, PipelineError>>()?;
+            if chunk.is_empty() {
+                break;
+            }
+            self.workshop.checkpoint()?;
+            while self.advance(&mut chunk, (&mut wants, &mut tables))? {}
+            if wants.is_empty() {
+                chunk.iter().try_for_each(|open| tables.push(open))?;
+            }
+        }
+        if !wants.is_empty() {
+            return Ok(Collected::Wants(wants));
+        }
+        let draft = tables.finish(scratch)?;
+        Ok(Collected::Whole(Box::new(self.enough_answers(draft)?)))
+    }
+
+    fn tables(&self, scratch: &Scratch) -> Result<Tables, PipelineError> {
+        let draft =
+            ManifestDraft { step: self.job.label.clone(), kind: "completions".into(), ..ManifestDraft::default() };
+        let scores = self.scorer.as_ref().map(|_| TableWriter::create(&scratch.path(SCORES)?).map_err(PipelineError::from));
+        Ok(Tables {
+            completions: TableWriter::create(&scratch.path(COMPLETIONS)?)?,
+            scores: scores.transpose()?,
+            failures: String::new(),
+            draft,
+            n_scored: 0,
+            n_prompts: 0,
+            passing: BTreeMap::new(),
+        })
+    }
+
+    /// Brings every open row one round further; false when nothing moved.
+    fn advance(
+        &self,
+        chunk: &mut [Open],
+        (wants, tables): (&mut Cells, &mut Tables),
+    ) -> Result<bool, PipelineError> {
+        let lookups = self.lookups(chunk)?;
+        if lookups.is_empty() {
+            return Ok(false);
+        }
+        let keys: Vec<Digest> = lookups.iter().filter_map(|lookup| lookup.key.clone()).collect();
+        let mut records = self.workshop.ledger().find_calls(&keys)?.into_iter();
+        let mut found = Vec::with_capacity(lookups.len());
+        for lookup in lookups {
+            let record = if lookup.key.is_some() { records.next().flatten() } else { None };
+            let open = &mut chunk[lookup.open];
+            if let Some(record) = &record {
+                tables.note_failure(record);
+            }
+            match self.voices[lookup.voice].completion(&open.row.prompt, lookup.sample, record) {
+                Some(completion) => found.push((lookup, completion)),
+                None => {
+                    open.is_waiting = true;
+                    wants.unanswered.push(cell((open.place, lookup.voice, lookup.sample))?);
+                }
+            }
+        }
+        let scores = self.scores(chunk, &found)?;
+        for ((lookup, completion), score) in found.into_iter().zip(scores) {
+            let open = &mut chunk[lookup.open];
+            if let Scored::Missing = score {
+                open.is_waiting = true;
+                wants.unscored.push(cell((open.place, lookup.voice, lookup.sample))?);
+            }
+            self.take(open, completion, score);
+        }
+        Ok(true)
+    }
+
+    fn take(&self, open: &mut Open, completion: Completion, score: Scored) {
+        let score = if let Scored::Is(score) = score { Some(score) } else { None };
+        let reward = score.as_ref().and_then(|score| score.value);
+        let verdict = if self.params.router.reads_answers() {
+            Gates::default().judge(&open.row.prompt, &completion)
+        } else {
+            Verdict::pass()
+        };
+        let candidate = Candidate { completion, verdict, reward };
+        let place = open.row.candidates.partition_point(|other| other.cell() < candidate.cell());
+        open.row.candidates.insert(place, candidate);
+        if let Some(score) = score {
+            open.scores.insert(place.min(open.scores.len()), score);
+        }
+    }
+
+    fn lookups(&self, chunk: &[Open]) -> Result<Vec<Lookup>, PipelineError> {
+        let mut lookups = Vec::new();
+        for (at, open) in chunk.iter().enumerate().filter(|(_, open)| !open.is_waiting) {
+            let asks = match route(self.router, &self.pool.query(&open.row.prompt), &open.row) {
+                Route::Ask(asks) => asks,
+                Route::Decided(_) => continue,
+            };
+            for Ask { teacher, n_samples } in asks {
+                let Some(voice) = self.voices.iter().position(|voice| voice.name == teacher) else { continue };
+                for sample in (0..n_samples).filter(|&sample| open.row.candidate(&teacher, sample).is_none()) {
+                    let question = self.voices[voice].question(&open.row.prompt, (&self.params.sampling, sample))?;
+                    lookups.push(Lookup { open: at, voice, sample, key: question.map(|question| question.key) });
+                }
+            }
+        }
+        Ok(lookups)
+    }
+
+    /// Scores answers where they are, or looks their scores up.
+    fn scores(&self, chunk: &[Open], found: &[(Lookup, Completion)]) -> Result<Vec<Scored>, PipelineError> {
+        let Some(scorer) = &self.scorer else { return Ok(found.iter().map(|_| Scored::Unwanted).collect()) };
+        let here = |(lookup, completion): &(Lookup, Completion)| {
+            let prompt = &chunk[lookup.open].row.prompt;
+            scorer.score(prompt, completion).map(Scored::Is)
+        };
+        let Some(remote) = scorer.remote() else { return found.iter().map(here).collect() };
+        let key = |(lookup, completion): &(Lookup, Completion)| {
+            remote.key(&candidate_digest(&chunk[lookup.open].row.prompt, &completion.text))
+        };
+        let keys: Vec<Digest> = found.iter().map(key).collect();
+        let records = self.workshop.ledger().find_scores(&keys)?;
+        Ok(found.iter().zip(records).map(|((_, completion), record)| scored(scorer, completion, record)).collect())
+    }
+
+    /// Refuses to go on with too many holes that another run could fill.
+    fn enough_answers(&self, (draft, passing, n_cells): (ManifestDraft, BTreeMap<&'static str, u64>, u64)) -> Result<ManifestDraft, PipelineError> {
+        let n_passing: u64 = passing.values().sum();
+        if n_passing as f64 > self.params.max_failed * n_cells as f64 {
+            let classes: Vec<String> = passing.iter().map(|(class, n)| format!("{n} {class}")).collect();
+            return Err(PipelineError::Unanswered {
+                step: self.job.label.clone(),
+                n_failed: n_passing,
+                n_cells,
+                classes: classes.join(", "),
+            });
+        }
+        Ok(draft)
+    }
+
+    /// Scores the answers that were there before this run.
+    pub(super) fn score_known(
+        &self,
+        cells: &Cells,
+        scoring: &Scoring,
+    ) -> Result<(), PipelineError> {
+        let mut prompts = (0u32..).zip(self.prompts.scan());
+        let mut current: Option<(u32, Prompt)> = None;
+        for Cell { prompt: place, voice, sample } in cells.unscored.iter().copied() {
+            while current.as_ref().is_none_or(|(at, _)| *at < place) {
+                let Some((at, prompt)) = prompts.next() else { return Ok(()) };
+                current = Some((at, prompt?));
+            }
+            let Some((_, prompt)) = &current else { return Ok(()) };
+            let (voice, sample) = (&self.voices[usize::from(voice)], u32::from(sample));
+            let question = voice.question(prompt, (&self.params.sampling, sample))?;
+            let record = match &question {
+                Some(question) => self.workshop.ledger().find_calls(std::slice::from_ref(&question.key))?.pop().flatten(),
+                None => None,
+            };
+            let Some(completion) = voice.completion(prompt, sample, record) else { continue };
+            scoring.submit(prompt, &voice.name, completion.text)?;
+        }
+        Ok(())
+    }
+}
+
+/// What is known of an answer's score.
+enum Scored {
+    /// Nobody wants one.
+    Unwanted,
+    /// The arbiter was not asked yet.
+    Missing,
+    /// This.
+    Is(Score),
+}
+
+fn scored(scorer: &Scorer, completion: &Completion, record: Option<ScoreRecord>) -> Scored {
+    let blank = Score {
+        prompt_id: completion.prompt_id.clone(),
+        teacher: completion.teacher.clone(),
+        sample: completion.sample,
+        arbiter: scorer.name().to_owned(),
+        value: None,
+        missing: None,
+    };
+    if completion.finish_reason == FinishReason::Error {
+        return Scored::Is(Score { missing: Some("no_answer".to_owned()), ..blank });
+    }
+    match record {
+        Some(record) => Scored::Is(Score { value: record.value, missing: record.missing, ..blank }),
+        None => Scored::Missing,
+    }
+}
+
+impl Tables {
+    /// Writes a decided row.
+    fn push(&mut self, open: &Open) -> Result<(), PipelineError> {
+        self.n_prompts += 1;
+        for candidate in &open.row.candidates {
+            self.completions.push(&candidate.completion)?;
+            if candidate.completion.finish_reason == FinishReason::Error {
+                let reason = candidate.completion.failure.as_deref().unwrap_or("no answer");
+                *self.draft.failures.entry(class_of(reason).to_owned()).or_default() += 1;
+            }
+        }
+        let Some(table) = &mut self.scores else { return Ok(()) };
+        for score in &open.scores {
+            table.push(score)?;
+            self.n_scored += u64::from(score.value.is_some());
+            if let Some(missing) = &score.missing {
+                *self.draft.failures.entry(format!("no score: {}", class_of(missing))).or_default() += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn note_failure(&mut self, record: &CallRecord) {
+        let Some(reason) = &record.failure else { return };
+        let class = record.failure_class;
+        if let Some(class) = class.filter(|class| class.may_pass()) {
+            *self.passing.entry(class.name()).or_default() += 1;
+        }
+        let line = json!({
+            "prompt_id": record.prompt_id, "teacher": record.teacher, "sample": record.sample,
+            "language": record.language, "class": class.map(FailureClass::name), "reason": reason,
+            "attempts": record.attempts, "key": record.key,
+        });
+        self.failures.push_str(&format!("{line}\n"));
+    }
+
+    fn finish(mut self, scratch: &Scratch) -> Result<(ManifestDraft, BTreeMap<&'static str, u64>, u64), PipelineError> {
+        let n_cells = self.completions.n_rows();
+        self.draft.counts.insert("completions".into(), n_cells);
+        self.draft.counts.insert("prompts".into(), self.n_prompts);
+        self.completions.finish()?;
+        if let Some(table) = self.scores {
+            self.draft.counts.insert("scores".into(), self.n_scored);
+            table.finish()?;
+        }
+        if !self.failures.is_empty() {
+            scratch.write("failures.jsonl", self.failures.as_bytes())?;
+        }
+        Ok((self.draft, self.passing, n_cells))
+    }
+}
+
+/// The class in front of a reason, so that a manifest counts kinds and not words.
+fn class_of(reason: &str) -> &str {
+    let class = reason.split(':').next().unwrap_or(reason);
+    if FailureClass::parse(class).is_some() { class } else { reason }
+}
