@@ -9,4 +9,5 @@ pub mod decode;
 pub mod encode;
 pub mod failures;
 pub mod request;
+pub mod reward;
 pub mod teacher;

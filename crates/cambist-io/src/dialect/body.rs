@@ -45,6 +45,41 @@ pub fn read_json(reply: &HttpReply) -> Result<Value, Failure> {
     })
 }
 
+/// Returns the JSON of a successful reply with `NaN`, `Infinity` and `-Infinity`, which Python's servers write into it,
+/// read as null.
+///
+/// # Errors
+/// As [`read_json`].
+pub fn read_json_with_nan(reply: &HttpReply) -> Result<Value, Failure> {
+    match read_json(reply) {
+        Err(failure) if failure.class == FailureClass::Shape => {
+            let cleaned = HttpReply { body: without_nan(&reply.body), ..reply.clone() };
+            read_json(&cleaned).map_err(|_| failure)
+        }
+        other => other,
+    }
+}
+
+/// Writes null for `NaN` and infinities that stand outside of strings.
+fn without_nan(body: &[u8]) -> Vec<u8> {
+    const WORDS: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
+    let (mut cleaned, mut rest) = (Vec::with_capacity(body.len()), body);
+    let (mut in_string, mut escaped) = (false, false);
+    while let Some((&byte, after)) = rest.split_first() {
+        let word = WORDS.iter().find(|word| !in_string && rest.starts_with(word));
+        if let Some(word) = word {
+            cleaned.extend_from_slice(b"null");
+            rest = rest.get(word.len()..).unwrap_or_default();
+            continue;
+        }
+        in_string ^= byte == b'"' && !escaped;
+        escaped = in_string && byte == b'\\' && !escaped;
+        cleaned.push(byte);
+        rest = after;
+    }
+    cleaned
+}
+
 /// Returns the failure of JSON without what it must have.
 pub(super) fn misshapen(reply: &HttpReply, found: impl Into<String>) -> Failure {
     failure(reply, Refusal { class: FailureClass::Shape, found: found.into() })
