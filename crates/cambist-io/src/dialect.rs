@@ -8,6 +8,8 @@ pub mod body;
 pub mod decode;
 pub mod encode;
 pub mod failures;
+pub mod judge;
 pub mod request;
 pub mod reward;
 pub mod teacher;
+pub mod waits;

@@ -22,7 +22,12 @@ pub(super) struct Refusal {
 
 /// Returns the failure of `reply`, with the reason redacted and cut.
 pub(super) fn failure(reply: &HttpReply, refusal: Refusal) -> Failure {
-    Failure { class: refusal.class, reason: kept(&refusal.found), status: Some(reply.status), retry_after: None }
+    Failure {
+        class: refusal.class,
+        reason: kept(&refusal.found),
+        status: Some(reply.status),
+        retry_after: super::waits::wait(reply, None).filter(|_| !reply.is_success()),
+    }
 }
 
 fn kept(text: &str) -> String {
