@@ -68,6 +68,14 @@ pub enum PipelineError {
         /// Why.
         failure: Box<Failure>,
     },
+    /// An arbiter gives what is no reward.
+    #[error("arbiter `{arbiter}` is refused: {why}")]
+    Arbiter {
+        /// The arbiter.
+        arbiter: String,
+        /// What its values are.
+        why: String,
+    },
     /// Too many answers are missing that another run could get.
     #[error(
         "`{step}`: {n_failed} of {n_cells} answers are missing for reasons that may pass ({classes}); the others are kept: run the same command again to ask for these, or raise `max_failed` to go on without them"
@@ -102,7 +110,7 @@ impl PipelineError {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Recipe(_) | Self::NoFile { .. } | Self::Polyglot(_) | Self::Input { .. } => Fault::You,
+            Self::Recipe(_) | Self::NoFile { .. } | Self::Polyglot(_) | Self::Arbiter { .. } | Self::Input { .. } => Fault::You,
             Self::Disk(error) => error.fault(),
             Self::Store(error) => error.fault(),
             Self::Ledger(error) => error.fault(),

@@ -12,6 +12,8 @@ pub mod recipe;
 
 pub mod plan;
 
+mod network;
+
 pub mod run;
 
 mod verbs;

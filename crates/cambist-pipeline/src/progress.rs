@@ -10,6 +10,8 @@ pub trait Progress: Sync {
     fn advance(&self, job: &str, at: Advance<'_>);
     /// How far each teacher is, for screens with room; says nothing by default.
     fn teachers(&self, _job: &str, _teachers: &BTreeMap<&str, TeacherProgress>) {}
+    /// How many answers were scored; says nothing by default.
+    fn scores(&self, _job: &str, _at: Advance<'_>) {}
     /// A job ended; `reused` when it was finished before.
     fn end(&self, job: &str, outcome: Outcome<'_>);
 }

@@ -2,6 +2,7 @@
 
 mod budget;
 mod decode;
+mod endpoints;
 mod fault;
 mod node;
 mod overrides;
@@ -21,7 +22,7 @@ pub use self::{
     node::Node,
     parts::TrainRun,
     budget::Budget,
-    pool::{Arbiter, Chrf, Empty, Manner, PoolMember, Recorded, Replay},
+    pool::{Arbiter, Chrf, Empty, JudgeManner, Manner, PoolMember, Recorded, Replay, RewardManner},
     reference::Reference,
 };
 use params::{EvaluateParams, GenerateParams, PromptsParams, ReportParams, ScoreParams, SelectParams, TrainParams};

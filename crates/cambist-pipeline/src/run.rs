@@ -5,18 +5,22 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{
-        Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use cambist_io::{
+    dialect::teacher::KeyHeader,
+    endpoint::Endpoint,
     ledger::Ledger,
     store::{Artifact, ArtifactId, RunRecord, RunStep, Store},
+    transport::{Client, Purse, StopSignal},
 };
 
 use crate::{
     error::PipelineError,
+    network::Network,
     plan::{Job, Plan},
     progress::{Outcome, Progress},
     verbs,
@@ -30,6 +34,8 @@ pub struct Runtime<'a> {
     pub progress: &'a dyn Progress,
     /// Set to stop after the calls in flight.
     pub stop: &'a AtomicBool,
+    /// Given together with `stop`: lets endpoints finish what is in flight and send nothing new.
+    pub calls: StopSignal,
 }
 
 /// What a job may use.
@@ -38,6 +44,7 @@ pub(crate) struct Workshop<'a> {
     pub store: &'a Store,
     pub ledger: &'a Mutex<Ledger>,
     pub runtime: &'a Runtime<'a>,
+    pub network: Network,
 }
 
 impl Workshop<'_> {
@@ -50,6 +57,21 @@ impl Workshop<'_> {
     pub(crate) fn artifact(&self, id: &ArtifactId) -> Result<Artifact, PipelineError> {
         let missing = || PipelineError::Internal(format!("`{id}` was finished and is not in the store"));
         self.store.find(id)?.ok_or_else(missing)
+    }
+
+    /// The connection to an endpoint, one for all jobs that ask it as the same model.
+    pub(crate) fn client(
+        &self,
+        endpoint: &Endpoint,
+        key_header: KeyHeader,
+        usual_key_env: &str,
+    ) -> Result<Client, PipelineError> {
+        self.network.client(endpoint, key_header, usual_key_env)
+    }
+
+    /// What a teacher or arbiter may spend; none without a budget.
+    pub(crate) fn purse(&self, name: &str) -> Option<Arc<dyn Purse>> {
+        self.network.purse(name)
     }
 
     /// Stops here when the user asked for it.
@@ -78,7 +100,8 @@ pub fn run(
 ) -> Result<Finished, PipelineError> {
     let store = Store::open(store_folder)?;
     let ledger = Mutex::new(Ledger::open(&store.ledger_path())?);
-    let workshop = Workshop { plan, store: &store, ledger: &ledger, runtime };
+    let network = Network::new(&plan.recipe.budget);
+    let workshop = Workshop { plan, store: &store, ledger: &ledger, runtime, network };
     let diary = Diary::open(plan, &store)?;
     let queue = Queue::new(plan, wanted);
     std::thread::scope(|scope| {

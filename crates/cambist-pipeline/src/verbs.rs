@@ -1,15 +1,23 @@
 //! One file per verb, and what several of them need.
 
+mod answering;
 mod answers;
 mod arbiters;
+mod asking;
 mod evaluate;
 mod generate;
+mod local;
+mod prompt_files;
 mod prompts;
+mod remote;
+mod remote_arbiter;
 mod report;
 mod routers;
 mod score;
+mod scoring;
 mod select;
 mod tables;
+mod tally;
 mod train;
 mod voices;
 

@@ -8,7 +8,9 @@ use cambist_core::{
 };
 use cambist_io::{
     dialect::{
+        judge::JudgeMode,
         request::{LengthField, RequestSampling, Thinking},
+        reward::RewardOptions,
         teacher::ServerKind,
     },
     endpoint::Endpoint,
@@ -72,7 +74,7 @@ pub struct Manner {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sampling: Option<RequestSampling>,
     /// What program answers, where its extras are to be used: `vllm`, `sglang`, `tgi` or `llamacpp`.
-    #[serde(skip_serializing_if = "ServerKind::is_none")]
+    #[serde(skip_serializing_if = "is_unnamed")]
     pub server: ServerKind,
     /// What the length limit is called: `max_tokens` or `max_completion_tokens`; by the address when absent.
     #[serde(skip_serializing)]
@@ -142,6 +144,57 @@ pub struct Arbiter {
     /// Scores in a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded: Option<Recorded>,
+    /// A server that scores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
+    /// How a reward model at the endpoint is asked and read.
+    #[serde(default)]
+    pub reward: RewardManner,
+    /// Asks the endpoint as a judge of one answer at a time, in place of a reward model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<JudgeManner>,
+    /// List prices in USD per million tokens; free by default.
+    #[serde(default, deserialize_with = "price", skip_serializing)]
+    pub price: Option<Price>,
+}
+
+/// How a reward model at an endpoint is asked and read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RewardManner {
+    /// What decides how replies are read.
+    pub options: RewardOptions,
+    /// A folder with the reward model's `tokenizer.json` and chat template, relative to the recipe: conversations are
+    /// then rendered here and sent as token ids.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<PathBuf>,
+    /// Characters of prompt and answer that the model reads; longer ones have no score. No limit by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_chars: Option<usize>,
+    /// Answers in one request at most, 16 by default; changes no result.
+    #[serde(skip_serializing)]
+    pub batch: usize,
+    /// Asks about ten pairs of a good and an awful answer first, and refuses a server whose rewards are no raw ones;
+    /// yes by default.
+    #[serde(skip_serializing)]
+    pub probe: bool,
+}
+
+impl Default for RewardManner {
+    fn default() -> Self {
+        Self { options: RewardOptions::default(), tokenizer: None, max_chars: None, batch: 16, probe: true }
+    }
+}
+
+/// How a judge is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JudgeManner {
+    /// `abs-10` (a grade from 1 to 10) or `abs-5` (1 to 5, beside a reference where there is one).
+    pub mode: JudgeMode,
+    /// How verdicts are drawn.
+    #[serde(default)]
+    pub sampling: RequestSampling,
 }
 
 /// No settings.
@@ -170,6 +223,10 @@ pub struct Recorded {
     /// Which columns mean what, where the names do not say it.
     #[serde(default)]
     pub columns: RecordedColumns,
+}
+
+fn is_unnamed(server: &ServerKind) -> bool {
+    *server == ServerKind::None
 }
 
 fn multilingual() -> TeacherKind {

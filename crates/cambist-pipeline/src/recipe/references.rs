@@ -6,8 +6,9 @@ use cambist_core::{
 };
 
 use super::{
-    Action, Recipe, Step,
+    Action, Arbiter, PoolMember, Recipe, Step,
     decode::unknown,
+    endpoints::{arbiter_faults, teacher_faults},
     fault::{Fault, Place},
     node::{Content, Node},
     params::{EvaluateParams, PromptsParams, RouterParams, SelectParams},
@@ -212,6 +213,10 @@ impl Checker<'_> {
             let remedy = "add `calibration:` with the id of a `generate` step that asks everybody, with an arbiter";
             self.fault(self.place_in(step, "router"), what, remedy);
         }
+        if matches!(router, RouterParams::AllBon { samples } if *samples < 2) {
+            let what = format!("`{}`: best of fewer than 2 samples is no choice", step.id);
+            self.fault(self.place_in(step, "samples"), what, "ask for at least 2, or use `all`");
+        }
         match router {
             RouterParams::Single(teacher) | RouterParams::SingleBon { teacher, .. } if teacher != "best" => {
                 self.teacher(step, teacher);
@@ -301,8 +306,10 @@ impl Checker<'_> {
                     ("local", member.local.is_some()),
                     ("folder", member.folder.is_some()),
                     ("replay", member.replay.is_some()),
+                    ("endpoint", member.endpoint.is_some()),
                 ],
             );
+            self.remote_teacher(place, member);
             if let Some(reference) = &member.local {
                 let kind = recipe.step(&reference.step).map(|step| Kind::of(&step.action));
                 if kind != Some(Kind::Checkpoint) {
@@ -319,9 +326,21 @@ impl Checker<'_> {
                     ("check", arbiter.check.is_some()),
                     ("chrf", arbiter.chrf.is_some()),
                     ("recorded", arbiter.recorded.is_some()),
+                    ("endpoint", arbiter.endpoint.is_some()),
                 ],
             );
+            self.remote_arbiter(place, arbiter);
         }
+    }
+
+    fn remote_teacher(&mut self, place: Place, member: &PoolMember) {
+        let is_limited = self.recipe.budget.is_limited();
+        self.faults.extend(teacher_faults(place, member, is_limited));
+    }
+
+    fn remote_arbiter(&mut self, place: Place, arbiter: &Arbiter) {
+        let is_limited = self.recipe.budget.is_limited();
+        self.faults.extend(arbiter_faults(place, arbiter, is_limited));
     }
 
     fn one_of(&mut self, place: Place, ways: &[(&str, bool)]) {

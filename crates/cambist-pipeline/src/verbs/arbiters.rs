@@ -2,18 +2,27 @@
 
 use cambist_core::{
     arbiter::{Arbiter, Chrf, ChrfArbiter, ExactChecker, Recorded, score},
-    completion::Completion,
+    completion::{Completion, FinishReason},
     prompt::Prompt,
     score::Score,
 };
-use cambist_io::formats;
+use cambist_io::{formats, ledger::ScoreRecord};
 
+use super::remote_arbiter::RemoteArbiter;
 use crate::{error::PipelineError, recipe::PoolMember, run::Workshop};
 
 /// An arbiter under the name that the recipe gives it.
 pub(super) struct Scorer {
     name: String,
-    arbiter: Box<dyn Arbiter>,
+    means: Means,
+}
+
+/// How an arbiter comes to its values.
+enum Means {
+    /// A rule, here and at once.
+    Rule(Box<dyn Arbiter>),
+    /// A server.
+    Remote(Box<RemoteArbiter>),
 }
 
 impl Scorer {
@@ -22,6 +31,9 @@ impl Scorer {
         let Some(declared) = workshop.plan.recipe.arbiters.iter().find(|arbiter| arbiter.id == id) else {
             return Err(PipelineError::Internal(format!("the arbiter `{id}` passed the check and is not there")));
         };
+        if let Some(remote) = RemoteArbiter::open(declared, &workshop.plan.folder)? {
+            return Ok(Self { name: id.to_owned(), means: Means::Remote(Box::new(remote)) });
+        }
         let arbiter: Box<dyn Arbiter> = if let Some(chrf) = &declared.chrf {
             Box::new(ChrfArbiter(Chrf { word_order: chrf.word_order, ..Chrf::default() }))
         } else if let Some(recorded) = &declared.recorded {
@@ -34,12 +46,47 @@ impl Scorer {
         } else {
             Box::new(ExactChecker)
         };
-        Ok(Self { name: id.to_owned(), arbiter })
+        Ok(Self { name: id.to_owned(), means: Means::Rule(arbiter) })
     }
 
-    /// Scores one answer; what the arbiter cannot say is missing.
+    /// Its name in the recipe.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The server behind it; none for a rule.
+    pub(super) fn remote(&self) -> Option<&RemoteArbiter> {
+        match &self.means {
+            Means::Remote(remote) => Some(remote),
+            Means::Rule(_) => None,
+        }
+    }
+
+    /// Returns what the ledger knows of a server's score; an answer without one is unscored, not 0.
+    pub(super) fn recorded(&self, completion: &Completion, record: Option<ScoreRecord>) -> Score {
+        let blank = Score {
+            prompt_id: completion.prompt_id.clone(),
+            teacher: completion.teacher.clone(),
+            sample: completion.sample,
+            arbiter: self.name.clone(),
+            value: None,
+            missing: None,
+        };
+        match record {
+            _ if completion.finish_reason == FinishReason::Error => {
+                Score { missing: Some("no_answer".to_owned()), ..blank }
+            }
+            Some(record) => Score { value: record.value, missing: record.missing, ..blank },
+            None => Score { missing: Some("not_asked".to_owned()), ..blank },
+        }
+    }
+
+    /// Scores one answer by a rule; what the arbiter cannot say is missing.
     pub(super) fn score(&self, prompt: &Prompt, completion: &Completion) -> Result<Score, PipelineError> {
-        let given = score(self.arbiter.as_ref(), prompt, completion);
+        let Means::Rule(arbiter) = &self.means else {
+            return Err(PipelineError::Internal(format!("`{}` was asked as a rule and is a server", self.name)));
+        };
+        let given = score(arbiter.as_ref(), prompt, completion);
         let given = given.map_err(|error| PipelineError::input(&self.name, error.to_string(), "mend the scores"))?;
         Ok(Score { arbiter: self.name.clone(), ..given })
     }

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cambist_core::{
+    completion::Completion,
     metrics::{Accuracy, Bootstrap, Graded, PerLanguage, WinRate, accuracy, play, win_rates},
     prompt::Prompt,
+    score::Score,
 };
 use cambist_io::store::{Artifact, ManifestDraft, Scratch};
 use serde::{Deserialize, Serialize};
@@ -12,10 +14,11 @@ use serde_json::{Value, json};
 
 use super::{
     Work,
+    answering::{self, Cell, ask},
     arbiters::Scorer,
     prompts::read_prompts,
     tables::{OUTCOMES, OutcomeRow, write_table},
-    voices::{Cell, Voice, ask},
+    voices::Voice,
 };
 use crate::{
     error::PipelineError,
@@ -83,24 +86,23 @@ fn outcomes(
         (0..voices.len()).flat_map(|voice| prompts.iter().map(move |prompt| cell((voice, prompt)))).collect();
     let answers = ask(workshop, job, &voices, (&cells, &params.sampling))?;
     let scorer = Scorer::open(workshop, &params.arbiter)?;
-    cells
-        .iter()
-        .zip(answers)
-        .map(|(cell, answer)| {
-            let (variant, seed) = variant_of(&models[cell.voice].part);
-            Ok(OutcomeRow {
-                variant,
-                seed,
-                prompt_id: cell.prompt.id.clone(),
-                source_id: cell.prompt.source_id.clone(),
-                language: cell.prompt.language.clone(),
-                task: cell.prompt.task.clone(),
-                value: scorer.score(cell.prompt, &answer)?.value,
-                text: answer.text,
-                tokens_out: answer.tokens_out,
-            })
-        })
-        .collect()
+    let graded: Vec<_> = cells.iter().map(|cell| cell.prompt).zip(&answers).collect();
+    let scores = answering::score((workshop, job), &scorer, &graded)?;
+    let row = |((cell, answer), score): ((&Cell<'_>, &Completion), Score)| {
+        let (variant, seed) = variant_of(&models[cell.voice].part);
+        OutcomeRow {
+            variant,
+            seed,
+            prompt_id: cell.prompt.id.clone(),
+            source_id: cell.prompt.source_id.clone(),
+            language: cell.prompt.language.clone(),
+            task: cell.prompt.task.clone(),
+            value: score.value,
+            text: answer.text.clone(),
+            tokens_out: answer.tokens_out,
+        }
+    };
+    Ok(cells.iter().zip(&answers).zip(scores).map(row).collect())
 }
 
 /// `reward.seed-2` is seed 2 of the variant `reward`.

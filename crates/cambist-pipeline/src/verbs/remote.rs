@@ -162,7 +162,8 @@ impl Remote {
     }
 }
 
-fn chat_format(folder: &Path) -> Result<ChatFormat, PipelineError> {
+/// Reads a tokenizer and a chat template from a folder.
+pub(super) fn chat_format(folder: &Path) -> Result<ChatFormat, PipelineError> {
     let files = ModelFiles(formats::read_model_folder(folder)?);
     let name = folder.display().to_string();
     ChatFormat::from_files(&files).map_err(|error| PipelineError::input(&name, error.to_string(), "give a whole folder"))
@@ -275,7 +276,7 @@ impl Wire {
 }
 
 /// At most how many tokens a request has: a token is rarely shorter than two bytes of text, whatever the script.
-fn estimated_tokens(body: &Value) -> u32 {
+pub(super) fn estimated_tokens(body: &Value) -> u32 {
     fn n_bytes(value: &Value) -> usize {
         match value {
             Value::String(text) => text.len(),

@@ -6,7 +6,7 @@ use cambist_core::{completion::Completion, prompt::Prompt};
 use cambist_io::store::{Artifact, ManifestDraft};
 
 use super::{
-    Work,
+    Work, answering,
     arbiters::Scorer,
     prompts::read_prompts,
     tables::{COMPLETIONS, SCORES, read_table, write_table},
@@ -20,11 +20,12 @@ pub(super) fn make((workshop, job, scratch): Work<'_>, params: &ScoreParams) -> 
     let scorer = Scorer::open(workshop, &params.arbiter)?;
     let mut scores = Vec::new();
     for input in job.inputs("from") {
-        for completion in read_table::<Completion>(&workshop.artifact(&input.id)?, COMPLETIONS)? {
-            if let Some(prompt) = by_id.get(completion.prompt_id.as_str()) {
-                scores.push(scorer.score(prompt, &completion)?);
-            }
-        }
+        let completions = read_table::<Completion>(&workshop.artifact(&input.id)?, COMPLETIONS)?;
+        let answers: Vec<(&Prompt, &Completion)> = completions
+            .iter()
+            .filter_map(|completion| Some((*by_id.get(completion.prompt_id.as_str())?, completion)))
+            .collect();
+        scores.extend(answering::score((workshop, job), &scorer, &answers)?);
     }
     write_table(&scratch, SCORES, &scores)?;
     let mut draft = ManifestDraft { step: job.label.clone(), kind: "scores".into(), ..ManifestDraft::default() };

@@ -254,21 +254,10 @@ enum Scored {
 }
 
 fn scored(scorer: &Scorer, completion: &Completion, record: Option<ScoreRecord>) -> Scored {
-    let blank = Score {
-        prompt_id: completion.prompt_id.clone(),
-        teacher: completion.teacher.clone(),
-        sample: completion.sample,
-        arbiter: scorer.name().to_owned(),
-        value: None,
-        missing: None,
-    };
-    if completion.finish_reason == FinishReason::Error {
-        return Scored::Is(Score { missing: Some("no_answer".to_owned()), ..blank });
+    if record.is_none() && completion.finish_reason != FinishReason::Error {
+        return Scored::Missing;
     }
-    match record {
-        Some(record) => Scored::Is(Score { value: record.value, missing: record.missing, ..blank }),
-        None => Scored::Missing,
-    }
+    Scored::Is(scorer.recorded(completion, record))
 }
 
 impl Tables {

@@ -1,0 +1,79 @@
+//! Whether endpoints are asked in words that their dialects have.
+
+use cambist_io::{
+    dialect::{reward::RewardDialect, teacher::TeacherDialect},
+    endpoint::Endpoint,
+};
+
+use super::{
+    Arbiter, PoolMember,
+    decode::unknown,
+    fault::{Fault, Place},
+};
+
+/// Returns the faults of a teacher behind a server.
+pub(super) fn teacher_faults(place: Place, member: &PoolMember, is_limited: bool) -> Vec<Fault> {
+    let Some(endpoint) = &member.endpoint else {
+        let what = format!("teacher `{}` has a `request` and no `endpoint`", member.id);
+        let stray = Fault::new(place, what, "`request` says how a server is asked: remove it, or name the server");
+        return if member.request.is_plain() { Vec::new() } else { vec![stray] };
+    };
+    let mut faults = address_faults(place, &member.id, endpoint);
+    let names = TeacherDialect::ALL.map(TeacherDialect::name);
+    match TeacherDialect::ALL.into_iter().find(|dialect| dialect.name() == endpoint.dialect) {
+        None => faults.push(unknown(place, ("dialect", &endpoint.dialect), &names)),
+        Some(dialect) if dialect.needs_rendered() && member.request.tokenizer.is_none() => {
+            let what = format!("teacher `{}`: the dialect `{}` takes rendered prompts", member.id, dialect.name());
+            let remedy = "set `request.tokenizer` to a folder with the model's `tokenizer.json` and chat template";
+            faults.push(Fault::new(place, what, remedy));
+        }
+        Some(_) => {}
+    }
+    if is_limited && !member.has_price() {
+        let what = format!("the recipe has a `budget`, and teacher `{}` has no `price`", member.id);
+        let remedy = "add `price: {input: ..., output: ...}` in USD per million tokens; 0 for a server of your own";
+        faults.push(Fault::new(place, what, remedy));
+    }
+    faults
+}
+
+/// Returns the faults of an arbiter behind a server.
+pub(super) fn arbiter_faults(place: Place, arbiter: &Arbiter, is_limited: bool) -> Vec<Fault> {
+    let Some(endpoint) = &arbiter.endpoint else { return Vec::new() };
+    let mut faults = address_faults(place, &arbiter.id, endpoint);
+    if let Some(judge) = &arbiter.judge {
+        let names = TeacherDialect::ALL.map(TeacherDialect::name);
+        if !names.contains(&endpoint.dialect.as_str()) {
+            faults.push(unknown(place, ("dialect of a judge", &endpoint.dialect), &names));
+        }
+        if judge.mode.is_pair() || judge.mode.name() == "pick-n" {
+            let what = format!("judge `{}` compares answers (`{}`)", arbiter.id, judge.mode.name());
+            let remedy = "an arbiter grades one answer at a time: use `abs-10` or `abs-5`";
+            faults.push(Fault::new(place, what, remedy));
+        }
+    } else {
+        match RewardDialect::parse(&endpoint.dialect) {
+            Err(error) => faults.push(Fault::new(place, error.to_string(), "change `endpoint.dialect`, or add `judge`")),
+            Ok(dialect) if dialect.needs_rendered() && arbiter.reward.tokenizer.is_none() => {
+                let what = format!("arbiter `{}`: the dialect `{}` takes rendered texts", arbiter.id, dialect.name());
+                let remedy = "set `reward.tokenizer` to a folder with the reward model's `tokenizer.json` and chat template";
+                faults.push(Fault::new(place, what, remedy));
+            }
+            Ok(_) => {}
+        }
+    }
+    if is_limited && arbiter.price.is_none() {
+        let what = format!("the recipe has a `budget`, and arbiter `{}` has no `price`", arbiter.id);
+        faults.push(Fault::new(place, what, "add `price: {input: ..., output: ...}`; 0 for a server of your own"));
+    }
+    faults
+}
+
+fn address_faults(place: Place, id: &str, endpoint: &Endpoint) -> Vec<Fault> {
+    let is_address = endpoint.base_url.starts_with("http://") || endpoint.base_url.starts_with("https://");
+    if is_address {
+        return Vec::new();
+    }
+    let what = format!("`{id}`: `base_url` is `{}`, expected an address", endpoint.base_url);
+    vec![Fault::new(place, what, "begin it with `http://` or `https://`")]
+}
