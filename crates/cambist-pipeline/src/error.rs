@@ -110,7 +110,9 @@ impl PipelineError {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Recipe(_) | Self::NoFile { .. } | Self::Polyglot(_) | Self::Arbiter { .. } | Self::Input { .. } => Fault::You,
+            Self::Recipe(_) | Self::NoFile { .. } | Self::Polyglot(_) | Self::Arbiter { .. } | Self::Input { .. } => {
+                Fault::You
+            }
             Self::Disk(error) => error.fault(),
             Self::Store(error) => error.fault(),
             Self::Ledger(error) => error.fault(),

@@ -1,5 +1,6 @@
 //! The plan: every artifact that a recipe will make, named before anything runs.
 
+mod money;
 mod standing;
 
 use std::{
@@ -15,6 +16,7 @@ use cambist_io::{
 };
 use serde_json::{Value, json};
 
+pub use money::{Estimate, Range};
 pub use standing::{Standing, State};
 
 use crate::{

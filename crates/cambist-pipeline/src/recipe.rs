@@ -18,10 +18,10 @@ use cambist_io::money::PriceTable;
 
 use self::node::{Content, Entry};
 pub use self::{
+    budget::Budget,
     fault::{Fault, Faults, Place},
     node::Node,
     parts::TrainRun,
-    budget::Budget,
     pool::{Arbiter, Chrf, Empty, JudgeManner, Manner, PoolMember, Recorded, Replay, RewardManner},
     reference::Reference,
 };

@@ -14,7 +14,7 @@ use cambist_io::{
     dialect::teacher::KeyHeader,
     endpoint::Endpoint,
     ledger::Ledger,
-    store::{Artifact, ArtifactId, RunRecord, RunStep, Store},
+    store::{Artifact, ArtifactId, RunRecord, RunStep, Store, StoreView},
     transport::{Client, Purse, StopSignal},
 };
 
@@ -41,7 +41,7 @@ pub struct Runtime<'a> {
 /// What a job may use.
 pub(crate) struct Workshop<'a> {
     pub plan: &'a Plan,
-    pub store: &'a Store,
+    pub store: &'a StoreView,
     pub ledger: &'a Mutex<Ledger>,
     pub runtime: &'a Runtime<'a>,
     pub network: Network,
@@ -106,7 +106,7 @@ pub fn run(
     let queue = Queue::new(plan, wanted);
     std::thread::scope(|scope| {
         for _ in 0..runtime.threads.clamp(1, wanted.len().max(1)) {
-            scope.spawn(|| work(&workshop, &queue, &diary));
+            scope.spawn(|| work(&workshop, &store, &queue, &diary));
         }
     });
     queue.into_result()?;
@@ -127,27 +127,27 @@ impl Diary {
     }
 
     /// Writes down that a job is finished.
-    fn note(&self, workshop: &Workshop<'_>, job: &Job) -> Result<(), PipelineError> {
+    fn note(&self, (workshop, store): (&Workshop<'_>, &Store), job: &Job) -> Result<(), PipelineError> {
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         made.insert(job.label.clone(), job.id.clone());
         let recipe = &workshop.plan.recipe;
         let mut record = RunRecord::new(&recipe.name, &recipe.text);
         let in_order = workshop.plan.jobs.iter().filter_map(|job| made.get_key_value(&job.label));
         record.steps = in_order.map(|(step, id)| RunStep { step: step.clone(), artifact: id.clone() }).collect();
-        Ok(workshop.store.record_run(&record)?)
+        Ok(store.record_run(&record)?)
     }
 }
 
-fn work(workshop: &Workshop<'_>, queue: &Queue<'_>, diary: &Diary) {
+fn work(workshop: &Workshop<'_>, store: &Store, queue: &Queue<'_>, diary: &Diary) {
     while let Some((index, n_busy)) = queue.next() {
         let job = &workshop.plan.jobs[index];
-        let outcome = perform(workshop, job, n_busy).and_then(|()| diary.note(workshop, job));
+        let outcome = perform((workshop, store), job, n_busy).and_then(|()| diary.note((workshop, store), job));
         queue.finish(index, outcome);
     }
 }
 
 /// Runs one job inside its share of the threads.
-fn perform(workshop: &Workshop<'_>, job: &Job, n_busy: usize) -> Result<(), PipelineError> {
+fn perform((workshop, store): (&Workshop<'_>, &Store), job: &Job, n_busy: usize) -> Result<(), PipelineError> {
     let verb = workshop.plan.step_of(job).action.verb();
     let progress = workshop.runtime.progress;
     if workshop.store.find(&job.id)?.is_some() {
@@ -162,7 +162,7 @@ fn perform(workshop: &Workshop<'_>, job: &Job, n_busy: usize) -> Result<(), Pipe
         .build()
         .map_err(|error| PipelineError::Internal(format!("no threads: {error}")))?;
     // A panic is a fault of ours: it is told as one, and the other jobs end in order.
-    let scratch = workshop.store.begin(job.identity.clone())?;
+    let scratch = store.begin(job.identity.clone())?;
     let outcome = catch_unwind(AssertUnwindSafe(|| pool.install(|| verbs::perform(workshop, job, scratch))))
         .unwrap_or_else(|_| Err(PipelineError::Internal(format!("`{}` panicked", job.label))));
     match outcome {

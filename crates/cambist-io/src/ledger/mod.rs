@@ -6,6 +6,7 @@
 
 mod call;
 mod error;
+mod history;
 mod keys;
 mod schema;
 mod score;
@@ -17,6 +18,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Statement};
 
 pub use call::{CallRecord, CallStatus, TeacherTotals, call_key};
 pub use error::{LedgerError, Result};
+pub use history::{CallHistory, Moments};
 pub use keys::KeySet;
 pub use schema::LEDGER_SCHEMA;
 pub use score::{ArbiterTotals, ScoreRecord, score_key};
@@ -44,6 +46,18 @@ impl Ledger {
         schema::configure(&connection).map_err(failed)?;
         schema::migrate(&mut connection, path)?;
         Ok(Self { connection, path: path.to_owned() })
+    }
+
+    /// Returns an empty ledger that nothing is kept in, for stores that have none yet.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn nowhere() -> Result<Self> {
+        let path = PathBuf::from(":memory:");
+        let failed = |source| LedgerError::of(&path, source);
+        let mut connection = Connection::open_in_memory().map_err(failed)?;
+        schema::migrate(&mut connection, &path)?;
+        Ok(Self { connection, path })
     }
 
     /// Opens the ledger at `path` for reading, beside a process that may be writing to it.

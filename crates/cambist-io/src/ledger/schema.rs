@@ -57,6 +57,8 @@ pub(super) const MIGRATIONS: [&str; LEDGER_SCHEMA as usize] = [
     ALTER TABLE calls ADD COLUMN costs_unknown INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE calls ADD COLUMN n_maybe_charged INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE calls ADD COLUMN origin TEXT NOT NULL DEFAULT '';
+    CREATE INDEX call_costs ON calls (teacher, language, endpoint, status, tokens_in, tokens_out, cost_usd, seconds,
+        attempts, costs_unknown, n_maybe_charged);
     CREATE INDEX failed_calls ON calls (key) WHERE status = 'failed';
     ALTER TABLE scores ADD COLUMN prompt_id TEXT NOT NULL DEFAULT '';
     ALTER TABLE scores ADD COLUMN teacher TEXT NOT NULL DEFAULT '';

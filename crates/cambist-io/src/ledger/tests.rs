@@ -182,6 +182,22 @@ fn a_ledger_of_the_first_version_is_brought_up_and_keeps_its_answers() {
 }
 
 #[test]
+fn the_history_tells_teachers_and_languages_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
+    let dear = CallRecord { cost_usd: 0.3, tokens_in: Some(14), ..call("p2", 0) };
+    let unknown = CallRecord { costs_unknown: 1, cost_usd: 0.0, language: "ja".into(), ..call("p3", 0) };
+    ledger.put_calls(&[call("p1", 0), dear, unknown, failed("p4")]).unwrap();
+    let history = ledger.call_history().unwrap();
+    let [ja, tr] = history.as_slice() else { panic!("{history:?}") };
+    assert_eq!((ja.language.as_str(), ja.n_answered, ja.cost_usd.n, ja.costs_unknown), ("ja", 1, 0, 1));
+    assert_eq!((tr.n_answered, tr.n_failed, tr.cost_usd.n, tr.failed_usd), (2, 1, 2, 0.1));
+    assert!((tr.cost_usd.mean().unwrap() - 0.2).abs() < 1e-12);
+    assert!((tr.cost_usd.variance().unwrap() - 0.02).abs() < 1e-12);
+    assert_eq!(tr.tokens_in.mean(), Some((12.0 + 14.0 + 12.0) / 3.0));
+}
+
+#[test]
 fn the_names_of_what_is_there_leave_failures_out() {
     let folder = tempfile::tempdir().unwrap();
     let mut ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();

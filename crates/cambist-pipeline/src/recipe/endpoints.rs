@@ -53,10 +53,13 @@ pub(super) fn arbiter_faults(place: Place, arbiter: &Arbiter, is_limited: bool) 
         }
     } else {
         match RewardDialect::parse(&endpoint.dialect) {
-            Err(error) => faults.push(Fault::new(place, error.to_string(), "change `endpoint.dialect`, or add `judge`")),
+            Err(error) => {
+                faults.push(Fault::new(place, error.to_string(), "change `endpoint.dialect`, or add `judge`"))
+            }
             Ok(dialect) if dialect.needs_rendered() && arbiter.reward.tokenizer.is_none() => {
                 let what = format!("arbiter `{}`: the dialect `{}` takes rendered texts", arbiter.id, dialect.name());
-                let remedy = "set `reward.tokenizer` to a folder with the reward model's `tokenizer.json` and chat template";
+                let remedy =
+                    "set `reward.tokenizer` to a folder with the reward model's `tokenizer.json` and chat template";
                 faults.push(Fault::new(place, what, remedy));
             }
             Ok(_) => {}

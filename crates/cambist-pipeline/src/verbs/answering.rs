@@ -77,9 +77,8 @@ pub(super) fn score(
         }
         Ok(())
     })?;
-    let digest = |(prompt, completion): &(&Prompt, &Completion)| {
-        remote.key(&candidate_digest(prompt, &completion.text))
-    };
+    let digest =
+        |(prompt, completion): &(&Prompt, &Completion)| remote.key(&candidate_digest(prompt, &completion.text));
     let keys: Vec<Digest> = answers.iter().map(digest).collect();
     let records = workshop.ledger().find_scores(&keys)?;
     let read = |((_, completion), record): (&(&Prompt, &Completion), Option<_>)| scorer.recorded(completion, record);

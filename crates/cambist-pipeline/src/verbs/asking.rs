@@ -144,7 +144,8 @@ impl Asking<'_> {
         cells: &CellsOf<'_>,
         tally: &Tally,
     ) -> Result<(), PipelineError> {
-        let client = self.workshop.client(remote.endpoint(), remote.dialect().key_header(), remote.dialect().usual_key_env())?;
+        let client =
+            self.workshop.client(remote.endpoint(), remote.dialect().key_header(), remote.dialect().usual_key_env())?;
         tally.watch(at, client.clone());
         let options = LaneOptions {
             queue: QUEUE,

@@ -7,9 +7,10 @@
 mod collect;
 mod survey;
 
-use cambist_core::{candidate::Row, pool::Pool, prompt::Prompt, router::Router};
+use cambist_core::{candidate::Row, gates::Gates, pool::Pool, prompt::Prompt, router::Router};
 use cambist_io::store::{Artifact, Scratch};
 
+pub(crate) use self::survey::Counts;
 use self::{collect::Collected, survey::Cells};
 use super::{
     Work,
@@ -33,17 +34,45 @@ const CHUNK: usize = 1024;
 
 /// Makes the artifact.
 pub(super) fn make((workshop, job, scratch): Work<'_>, params: &GenerateParams) -> Result<Artifact, PipelineError> {
+    with((workshop, job), params, |work| work.rounds(scratch))
+}
+
+/// Counts the calls that the step will make, and those of them that the ledger has no answer to.
+pub(crate) fn count_calls(
+    workshop: &Workshop<'_>,
+    job: &Job,
+    params: &GenerateParams,
+) -> Result<(Vec<String>, Counts), PipelineError> {
+    with((workshop, job), params, |work| {
+        Ok((work.voices.iter().map(|voice| voice.name.clone()).collect(), work.counts()?))
+    })
+}
+
+/// Asks every server about at most `n` prompts of each language; the answers stay in the ledger for the run.
+pub(crate) fn probe(
+    workshop: &Workshop<'_>,
+    job: &Job,
+    (params, n): (&GenerateParams, usize),
+) -> Result<(), PipelineError> {
+    with((workshop, job), params, |work| work.ask(&work.probe_cells(n)?))
+}
+
+/// Opens everybody whom the step asks.
+fn with<T>(
+    (workshop, job): (&Workshop<'_>, &Job),
+    params: &GenerateParams,
+    work: impl FnOnce(&Generating<'_>) -> Result<T, PipelineError>,
+) -> Result<T, PipelineError> {
     let recipe = &workshop.plan.recipe;
     let prompts = PromptFiles::open(workshop, job.inputs("prompts"))?;
     let in_pool = |member: &&PoolMember| params.teachers.is_empty() || params.teachers.contains(&member.id);
     let members: Vec<&PoolMember> = recipe.pool.iter().filter(in_pool).collect();
     let teachers = members.iter().map(|member| member.teacher()).collect();
     let pool = Pool::new(teachers, params.eligibility.clone()).map_err(|e| PipelineError::Internal(e.to_string()))?;
-    let router = routers::build(workshop, job, (&params.router, &cambist_core::gates::Gates::default()), &pool)?;
+    let router = routers::build(workshop, job, (&params.router, &Gates::default()), &pool)?;
     let scorer = params.arbiter.as_deref().map(|id| Scorer::open(workshop, id)).transpose()?;
     let voices = members.iter().map(|member| Voice::open(workshop, job, member)).collect::<Result<Vec<_>, _>>()?;
-    let work = Generating { workshop, job, params, pool: &pool, router: router.as_ref(), voices, scorer, prompts };
-    work.rounds(scratch)
+    work(&Generating { workshop, job, params, pool: &pool, router: router.as_ref(), voices, scorer, prompts })
 }
 
 /// Everything that the passes share.
@@ -83,8 +112,13 @@ impl Generating<'_> {
         let tally = Tally::new(&wanted, "answers");
         let remote = self.scorer.as_ref().and_then(Scorer::remote);
         Scoring::beside((self.workshop, self.job), remote, |scoring| {
-            let asking =
-                Asking { workshop: self.workshop, job: self.job, voices: &self.voices, sampling: &self.params.sampling, scoring };
+            let asking = Asking {
+                workshop: self.workshop,
+                job: self.job,
+                voices: &self.voices,
+                sampling: &self.params.sampling,
+                scoring,
+            };
             asking.ask(&|voice| Ok(self.cells_of(cells, voice)), &tally)?;
             scoring.map_or(Ok(()), |scoring| self.score_known(cells, scoring))
         })

@@ -156,7 +156,11 @@ impl Remote {
     }
 
     /// Returns the exchange that asks for answer number `sample` with the body from [`Remote::body`].
-    pub(super) fn exchange<T: Send + 'static>(&self, (ticket, body): (T, Value), (seed, sample): (u64, u32)) -> Asked<T> {
+    pub(super) fn exchange<T: Send + 'static>(
+        &self,
+        (ticket, body): (T, Value),
+        (seed, sample): (u64, u32),
+    ) -> Asked<T> {
         let seed = seed_for(seed, &body, sample);
         Asked { ticket, body, seed, n_empty: 0, wire: self.wire.clone() }
     }
@@ -166,7 +170,8 @@ impl Remote {
 pub(super) fn chat_format(folder: &Path) -> Result<ChatFormat, PipelineError> {
     let files = ModelFiles(formats::read_model_folder(folder)?);
     let name = folder.display().to_string();
-    ChatFormat::from_files(&files).map_err(|error| PipelineError::input(&name, error.to_string(), "give a whole folder"))
+    ChatFormat::from_files(&files)
+        .map_err(|error| PipelineError::input(&name, error.to_string(), "give a whole folder"))
 }
 
 /// One question on its way, with whatever its sender wants back beside the answer.

@@ -86,7 +86,11 @@ impl RemoteArbiter {
             },
         };
         let settings = json!({ "judge": declared.judge, "reward": declared.reward });
-        let identity = format!("{} {}", endpoint_identity(&endpoint, &endpoint.dialect), Digest::of_bytes(settings.to_string().as_bytes()).short());
+        let identity = format!(
+            "{} {}",
+            endpoint_identity(&endpoint, &endpoint.dialect),
+            Digest::of_bytes(settings.to_string().as_bytes()).short()
+        );
         let tokenizer = declared.reward.tokenizer.as_deref();
         Ok(Some(Self {
             name: declared.id.clone(),
@@ -176,7 +180,8 @@ impl RemoteArbiter {
     }
 
     fn batch_of(&self, candidates: Vec<Candidate>) -> Result<ScoreBatch, PipelineError> {
-        let refused = |error: String| PipelineError::input(&self.name, error, "change the arbiter's `endpoint` or `reward`");
+        let refused =
+            |error: String| PipelineError::input(&self.name, error, "change the arbiter's `endpoint` or `reward`");
         let body = match &self.wire.kind {
             Kind::Reward { dialect, options } => {
                 let inputs = candidates.iter().map(|candidate| self.input(candidate)).collect::<Result<Vec<_>, _>>()?;
@@ -253,9 +258,10 @@ impl RemoteArbiter {
         drop(submit);
         let mut rewards = Vec::new();
         while let Some(settled) = outcomes.next() {
-            let scored = settled
-                .outcome
-                .map_err(|failure| PipelineError::Endpoint { teacher: self.name.clone(), failure: Box::new(failure) })?;
+            let scored = settled.outcome.map_err(|failure| PipelineError::Endpoint {
+                teacher: self.name.clone(),
+                failure: Box::new(failure),
+            })?;
             let digests = settled.exchange.candidates.into_iter().map(|candidate| candidate.digest);
             rewards.extend(digests.zip(scored.raw));
         }
@@ -353,7 +359,8 @@ impl Exchange for ScoreBatch {
                     }),
                     _ => {
                         self.n_unread += 1;
-                        let shown: String = answer.text.chars().rev().take(80).collect::<Vec<_>>().into_iter().rev().collect();
+                        let shown: String =
+                            answer.text.chars().rev().take(80).collect::<Vec<_>>().into_iter().rev().collect();
                         let reason = format!("no grade where `{}` has one; the answer ends in `{shown}`", mode.name());
                         Err(Failure::new(FailureClass::Content, reason))
                     }

@@ -122,8 +122,12 @@ fn feed(
         let keys: Vec<Digest> = waiting.iter().map(|candidate| arbiter.key(&candidate.digest)).collect();
         let known = workshop.ledger().find_scores(&keys)?;
         let is_scored = |record: &Option<ScoreRecord>| record.as_ref().is_some_and(|record| record.value.is_some());
-        let mut unscored: Vec<Candidate> =
-            waiting.into_iter().zip(&known).filter(|(_, record)| !is_scored(record)).map(|(candidate, _)| candidate).collect();
+        let mut unscored: Vec<Candidate> = waiting
+            .into_iter()
+            .zip(&known)
+            .filter(|(_, record)| !is_scored(record))
+            .map(|(candidate, _)| candidate)
+            .collect();
         unscored.sort_by(|a, b| a.digest.cmp(&b.digest));
         unscored.dedup_by(|a, b| a.digest == b.digest);
         for batch in arbiter.batches(unscored)? {

@@ -120,12 +120,7 @@ impl Voice {
     }
 
     /// A recorded answer is whole, costs nothing now, and has no token counts; one that is not there is a failure.
-    fn replayed(
-        &self,
-        answers: &HashMap<(String, u32), RecordedAnswer>,
-        prompt: &Prompt,
-        sample: u32,
-    ) -> Completion {
+    fn replayed(&self, answers: &HashMap<(String, u32), RecordedAnswer>, prompt: &Prompt, sample: u32) -> Completion {
         let found = answers.get(&(prompt.id.clone(), sample));
         let blank = self.blank(prompt, sample);
         match found.and_then(|answer| answer.text.clone()) {

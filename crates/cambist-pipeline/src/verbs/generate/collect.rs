@@ -79,8 +79,7 @@ impl Generating<'_> {
                 let row = Self::blank_row(prompt?);
                 Ok(Open { place, row, scores: Vec::new(), is_waiting: false })
             };
-            let mut chunk: Vec<Open> =
-                prompts.by_ref().take(CHUNK).map(blank).collect::<Result<_, PipelineError>>()?;
+            let mut chunk: Vec<Open> = prompts.by_ref().take(CHUNK).map(blank).collect::<Result<_, PipelineError>>()?;
             if chunk.is_empty() {
                 break;
             }
@@ -100,7 +99,8 @@ impl Generating<'_> {
     fn tables(&self, scratch: &Scratch) -> Result<Tables, PipelineError> {
         let draft =
             ManifestDraft { step: self.job.label.clone(), kind: "completions".into(), ..ManifestDraft::default() };
-        let scores = self.scorer.as_ref().map(|_| TableWriter::create(&scratch.path(SCORES)?).map_err(PipelineError::from));
+        let scores =
+            self.scorer.as_ref().map(|_| TableWriter::create(&scratch.path(SCORES)?).map_err(PipelineError::from));
         Ok(Tables {
             completions: TableWriter::create(&scratch.path(COMPLETIONS)?)?,
             scores: scores.transpose()?,
@@ -113,11 +113,7 @@ impl Generating<'_> {
     }
 
     /// Brings every open row one round further; false when nothing moved.
-    fn advance(
-        &self,
-        chunk: &mut [Open],
-        (wants, tables): (&mut Cells, &mut Tables),
-    ) -> Result<bool, PipelineError> {
+    fn advance(&self, chunk: &mut [Open], (wants, tables): (&mut Cells, &mut Tables)) -> Result<bool, PipelineError> {
         let lookups = self.lookups(chunk)?;
         if lookups.is_empty() {
             return Ok(false);
@@ -202,7 +198,10 @@ impl Generating<'_> {
     }
 
     /// Refuses to go on with too many holes that another run could fill.
-    fn enough_answers(&self, (draft, passing, n_cells): (ManifestDraft, BTreeMap<&'static str, u64>, u64)) -> Result<ManifestDraft, PipelineError> {
+    fn enough_answers(
+        &self,
+        (draft, passing, n_cells): (ManifestDraft, BTreeMap<&'static str, u64>, u64),
+    ) -> Result<ManifestDraft, PipelineError> {
         let n_passing: u64 = passing.values().sum();
         if n_passing as f64 > self.params.max_failed * n_cells as f64 {
             let classes: Vec<String> = passing.iter().map(|(class, n)| format!("{n} {class}")).collect();
@@ -217,11 +216,7 @@ impl Generating<'_> {
     }
 
     /// Scores the answers that were there before this run.
-    pub(super) fn score_known(
-        &self,
-        cells: &Cells,
-        scoring: &Scoring,
-    ) -> Result<(), PipelineError> {
+    pub(super) fn score_known(&self, cells: &Cells, scoring: &Scoring) -> Result<(), PipelineError> {
         let mut prompts = (0u32..).zip(self.prompts.scan());
         let mut current: Option<(u32, Prompt)> = None;
         for Cell { prompt: place, voice, sample } in cells.unscored.iter().copied() {
@@ -233,7 +228,9 @@ impl Generating<'_> {
             let (voice, sample) = (&self.voices[usize::from(voice)], u32::from(sample));
             let question = voice.question(prompt, (&self.params.sampling, sample))?;
             let record = match &question {
-                Some(question) => self.workshop.ledger().find_calls(std::slice::from_ref(&question.key))?.pop().flatten(),
+                Some(question) => {
+                    self.workshop.ledger().find_calls(std::slice::from_ref(&question.key))?.pop().flatten()
+                }
                 None => None,
             };
             let Some(completion) = voice.completion(prompt, sample, record) else { continue };

@@ -1,6 +1,10 @@
 //! Which cells the ledger does not have.
 
+use std::collections::BTreeMap;
+
 use cambist_core::{
+    digest::Digest,
+    language::Language,
     prompt::Prompt,
     router::{Route, route},
 };
@@ -8,7 +12,7 @@ use cambist_io::ledger::KeySet;
 use rayon::prelude::*;
 
 use super::{CHUNK, Generating};
-use crate::error::PipelineError;
+use crate::{error::PipelineError, verbs::voices::Speaker};
 
 /// Cells by place: small, so that millions can be held.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,11 +51,77 @@ impl Cells {
     }
 }
 
+/// A cell that the router wants, and whether the ledger has its answer.
+struct Seen {
+    cell: Cell,
+    is_answered: bool,
+}
+
+/// How many calls to one teacher about prompts in one language.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Count {
+    /// In all.
+    pub total: u64,
+    /// Those that the ledger has no answer to.
+    pub left: u64,
+    /// Bytes of text in the prompts of those.
+    pub bytes_left: u64,
+}
+
+/// Calls by the teacher's place in the step's pool and the language.
+pub(crate) type Counts = BTreeMap<(usize, Language), Count>;
+
 impl Generating<'_> {
     /// Names the cells that the router wants before it has seen anything and that the ledger does not have.
     pub(super) fn survey(&self) -> Result<Cells, PipelineError> {
-        let answered = self.workshop.ledger().answered_keys()?;
         let mut cells = Cells::default();
+        self.look(|_, seen| {
+            cells.unanswered.extend(seen.iter().filter(|seen| !seen.is_answered).map(|seen| seen.cell))
+        })?;
+        Ok(cells)
+    }
+
+    /// Counts the cells that the router wants before it has seen anything.
+    pub(super) fn counts(&self) -> Result<Counts, PipelineError> {
+        let mut counts = Counts::new();
+        self.look(|prompt, seen| {
+            let bytes: usize = prompt.messages.iter().map(|turn| turn.content.len()).sum();
+            for Seen { cell, is_answered } in seen {
+                let count = counts.entry((usize::from(cell.voice), prompt.language.clone())).or_default();
+                count.total += 1;
+                count.left += u64::from(!is_answered);
+                count.bytes_left += if is_answered { 0 } else { bytes as u64 };
+            }
+        })?;
+        Ok(counts)
+    }
+
+    /// Names at most `n` unanswered cells of each server and language, the same ones every time.
+    pub(super) fn probe_cells(&self, n: usize) -> Result<Cells, PipelineError> {
+        let mut drawn: BTreeMap<(u16, Language), Vec<(Digest, Cell)>> = BTreeMap::new();
+        self.look(|prompt, seen| {
+            let lot = Digest::of_bytes(prompt.id.as_bytes());
+            let is_remote = |cell: &Cell| matches!(self.voices[usize::from(cell.voice)].speaker, Speaker::Remote(_));
+            for Seen { cell, is_answered } in seen.into_iter().filter(|seen| is_remote(&seen.cell)) {
+                let of_stratum = drawn.entry((cell.voice, prompt.language.clone())).or_default();
+                // What was answered before counts: probing again costs nothing.
+                let place = of_stratum.partition_point(|(other, _)| *other < lot);
+                if place < n {
+                    let cell = if is_answered { Cell { sample: u16::MAX, ..cell } } else { cell };
+                    of_stratum.insert(place, (lot.clone(), cell));
+                    of_stratum.truncate(n);
+                }
+            }
+        })?;
+        let mut unanswered: Vec<Cell> = drawn.into_values().flatten().map(|(_, cell)| cell).collect();
+        unanswered.retain(|cell| cell.sample != u16::MAX);
+        unanswered.sort();
+        Ok(Cells { unanswered, unscored: Vec::new() })
+    }
+
+    /// Goes through all prompts and shows what the router wants of each.
+    fn look(&self, mut show: impl FnMut(&Prompt, Vec<Seen>)) -> Result<(), PipelineError> {
+        let answered = self.workshop.ledger().answered_keys()?;
         let mut prompts = (0u32..).zip(self.prompts.scan());
         loop {
             let chunk: Vec<(u32, Prompt)> = prompts
@@ -60,32 +130,31 @@ impl Generating<'_> {
                 .map(|(at, prompt)| prompt.map(|prompt| (at, prompt)))
                 .collect::<Result<_, PipelineError>>()?;
             if chunk.is_empty() {
-                return Ok(cells);
+                return Ok(());
             }
             self.workshop.checkpoint()?;
-            let found: Vec<Cells> = chunk
+            let found: Vec<(Prompt, Vec<Seen>)> = chunk
                 .into_par_iter()
-                .map(|(at, prompt)| self.survey_prompt(&answered, at, prompt))
+                .map(|(at, prompt)| self.look_at(&answered, at, prompt))
                 .collect::<Result<_, PipelineError>>()?;
-            found.into_iter().for_each(|of_prompt| cells.append(of_prompt));
+            found.into_iter().for_each(|(prompt, seen)| show(&prompt, seen));
         }
     }
 
-    fn survey_prompt(&self, answered: &KeySet, place: u32, prompt: Prompt) -> Result<Cells, PipelineError> {
+    fn look_at(&self, answered: &KeySet, place: u32, prompt: Prompt) -> Result<(Prompt, Vec<Seen>), PipelineError> {
         let row = Self::blank_row(prompt);
-        let mut cells = Cells::default();
-        let Route::Ask(asks) = route(self.router, &self.pool.query(&row.prompt), &row) else { return Ok(cells) };
-        for ask in &asks {
-            let Some(voice) = self.voices.iter().position(|voice| voice.name == ask.teacher) else { continue };
-            for sample in 0..ask.n_samples {
-                let cell = cell((place, voice, sample))?;
-                let question = self.voices[voice].question(&row.prompt, (&self.params.sampling, sample))?;
-                if question.is_some_and(|question| !answered.contains(&question.key)) {
-                    cells.unanswered.push(cell);
+        let mut seen = Vec::new();
+        if let Route::Ask(asks) = route(self.router, &self.pool.query(&row.prompt), &row) {
+            for ask in &asks {
+                let Some(voice) = self.voices.iter().position(|voice| voice.name == ask.teacher) else { continue };
+                for sample in 0..ask.n_samples {
+                    let question = self.voices[voice].question(&row.prompt, (&self.params.sampling, sample))?;
+                    let is_answered = question.is_none_or(|question| answered.contains(&question.key));
+                    seen.push(Seen { cell: cell((place, voice, sample))?, is_answered });
                 }
             }
         }
-        Ok(cells)
+        Ok((row.prompt, seen))
     }
 }
 

@@ -1,0 +1,119 @@
+//! What calls and scores cost so far, per teacher and language.
+
+use rusqlite::Row;
+
+use super::{Ledger, Result};
+
+/// What one teacher's calls in one language came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallHistory {
+    /// The teacher's name in the pool.
+    pub teacher: String,
+    /// What answered.
+    pub endpoint: String,
+    /// The prompts' language; empty where it was not kept.
+    pub language: String,
+    /// Calls with an answer.
+    pub n_answered: u64,
+    /// Calls without one.
+    pub n_failed: u64,
+    /// Attempts, the failed ones included.
+    pub n_attempts: u64,
+    /// Tokens of the requests.
+    pub tokens_in: Moments,
+    /// Tokens of the answers.
+    pub tokens_out: Moments,
+    /// USD of the answered calls, all their attempts together.
+    pub cost_usd: Moments,
+    /// USD of the failed ones.
+    pub failed_usd: f64,
+    /// Seconds from sending to the answer.
+    pub seconds: Moments,
+    /// Attempts whose cost nobody can tell.
+    pub costs_unknown: u64,
+    /// Failed attempts that may have been charged.
+    pub n_maybe_charged: u64,
+}
+
+/// Count, sum and sum of squares of a measured quantity.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Moments {
+    /// How many were measured.
+    pub n: u64,
+    /// Their sum.
+    pub sum: f64,
+    /// The sum of their squares.
+    pub sum_of_squares: f64,
+}
+
+impl Moments {
+    /// The mean; none of nothing.
+    pub fn mean(&self) -> Option<f64> {
+        (self.n > 0).then(|| self.sum / self.n as f64)
+    }
+
+    /// The sample variance; none of fewer than two.
+    pub fn variance(&self) -> Option<f64> {
+        let mean = self.mean()?;
+        (self.n > 1).then(|| ((self.sum_of_squares - self.sum * mean) / (self.n - 1) as f64).max(0.0))
+    }
+
+    /// Both together.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            n: self.n + other.n,
+            sum: self.sum + other.sum,
+            sum_of_squares: self.sum_of_squares + other.sum_of_squares,
+        }
+    }
+}
+
+// Answered from the index `call_costs` alone: no answer is read.
+const CALLS: &str =
+    "SELECT teacher, endpoint, language, SUM(status = 'answered'), SUM(status = 'failed'), SUM(attempts),
+    COUNT(tokens_in), TOTAL(tokens_in), TOTAL(tokens_in * tokens_in),
+    COUNT(tokens_out), TOTAL(tokens_out), TOTAL(tokens_out * tokens_out),
+    SUM(status = 'answered' AND costs_unknown = 0),
+    TOTAL(CASE WHEN status = 'answered' AND costs_unknown = 0 THEN cost_usd END),
+    TOTAL(CASE WHEN status = 'answered' AND costs_unknown = 0 THEN cost_usd * cost_usd END),
+    TOTAL(CASE WHEN status = 'failed' THEN cost_usd END),
+    SUM(status = 'answered'), TOTAL(CASE WHEN status = 'answered' THEN seconds END),
+    TOTAL(CASE WHEN status = 'answered' THEN seconds * seconds END),
+    SUM(costs_unknown), SUM(n_maybe_charged)
+    FROM calls INDEXED BY call_costs GROUP BY teacher, language, endpoint ORDER BY teacher, language, endpoint";
+
+impl Ledger {
+    /// Returns what each teacher's calls came to in each language, in the order of their names.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn call_history(&self) -> Result<Vec<CallHistory>> {
+        self.all(CALLS, read_history)
+    }
+}
+
+fn read_history(row: &Row<'_>) -> rusqlite::Result<CallHistory> {
+    let count = |column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.unsigned_abs());
+    let moments = |column| {
+        Ok::<_, rusqlite::Error>(Moments {
+            n: count(column)?,
+            sum: row.get(column + 1)?,
+            sum_of_squares: row.get(column + 2)?,
+        })
+    };
+    Ok(CallHistory {
+        teacher: row.get(0)?,
+        endpoint: row.get(1)?,
+        language: row.get(2)?,
+        n_answered: count(3)?,
+        n_failed: count(4)?,
+        n_attempts: count(5)?,
+        tokens_in: moments(6)?,
+        tokens_out: moments(9)?,
+        cost_usd: moments(12)?,
+        failed_usd: row.get(15)?,
+        seconds: moments(16)?,
+        costs_unknown: count(19)?,
+        n_maybe_charged: count(20)?,
+    })
+}
