@@ -203,7 +203,9 @@ pub trait Exchange: Send + 'static {
     /// What a good reply becomes.
     type Answer: Send + 'static;
 
-    /// Returns the request of attempt number `attempt`, from 1; attempts may differ in their sampling seed.
+    /// Returns the request of attempt number `attempt`, from 1; attempts may differ in their sampling seed. Only
+    /// answers that came and were of no use ([`FailureClass::Shape`], [`FailureClass::Empty`],
+    /// [`FailureClass::Content`]) are counted: after a broken line the same is asked again.
     fn call(&self, attempt: u32) -> HttpCall;
 
     /// Reads a reply of any status.
@@ -211,6 +213,14 @@ pub trait Exchange: Send + 'static {
     /// # Errors
     /// What kind of failure the reply is.
     fn read(&mut self, reply: &HttpReply) -> Result<Self::Answer, Failure>;
+
+    /// Changes the request so that it may succeed where it failed for what it says: another name for a field after
+    /// [`FailureClass::Request`], a correction after [`FailureClass::Content`]. Returns whether it did and is to be
+    /// sent again, which happens once for the former and twice for the latter; never, by default.
+    fn mend(&mut self, failure: &Failure) -> bool {
+        let _ = failure;
+        false
+    }
 
     /// Tokens of the request, and at most how many of the answer: what the tokens-per-minute limit counts with.
     fn tokens(&self) -> TokenEstimate;

@@ -1,0 +1,88 @@
+//! Settled exchanges between the network's thread and the one that reads.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use crate::{
+    exchange::{Exchange, Settled},
+    transport::lock::hold,
+};
+
+/// Settled exchanges, in the order of settling.
+pub(super) struct Outbox<E: Exchange> {
+    tray: Mutex<Tray<E>>,
+    filled: Condvar,
+    /// Whether a reader waits that nobody has told yet.
+    owes_call: AtomicBool,
+    n_unread_max: usize,
+}
+
+struct Tray<E: Exchange> {
+    settled: VecDeque<Settled<E>>,
+    reader_waits: bool,
+    has_ended: bool,
+    is_closed: bool,
+}
+
+impl<E: Exchange> Outbox<E> {
+    /// Is full with `n_unread_max`.
+    pub(super) fn new(n_unread_max: usize) -> Self {
+        let tray = Tray { settled: VecDeque::new(), reader_waits: false, has_ended: false, is_closed: false };
+        Self { tray: Mutex::new(tray), filled: Condvar::new(), owes_call: AtomicBool::new(false), n_unread_max }
+    }
+
+    /// Whether sending should pause until somebody reads.
+    pub(super) fn is_full(&self) -> bool {
+        let tray = hold(&self.tray);
+        tray.settled.len() >= self.n_unread_max && !tray.is_closed
+    }
+
+    /// Puts one in; returns whether [`Outbox::call`] has to follow. Waking a thread costs as much as a tenth of a
+    /// request, so the reader is called once for all that the network brought at once.
+    pub(super) fn put(&self, settled: Settled<E>) -> bool {
+        let mut tray = hold(&self.tray);
+        if !tray.is_closed {
+            tray.settled.push_back(settled);
+        }
+        tray.reader_waits && !self.owes_call.swap(true, Ordering::Relaxed)
+    }
+
+    /// Calls the reader, if it waits for something.
+    pub(super) fn call(&self) {
+        if self.owes_call.swap(false, Ordering::Relaxed) {
+            self.filled.notify_all();
+        }
+    }
+
+    /// Says that nothing more comes.
+    pub(super) fn end(&self) {
+        hold(&self.tray).has_ended = true;
+        self.filled.notify_all();
+    }
+
+    /// Says that nobody reads.
+    pub(super) fn close(&self) {
+        let mut tray = hold(&self.tray);
+        tray.is_closed = true;
+        tray.settled.clear();
+    }
+
+    /// Takes everything into `taken`, which is empty, and waits while there is nothing and more may come; returns
+    /// whether sending had paused.
+    pub(super) fn take(&self, taken: &mut VecDeque<Settled<E>>) -> bool {
+        let mut tray = hold(&self.tray);
+        while tray.settled.is_empty() && !tray.has_ended {
+            tray.reader_waits = true;
+            tray = self.filled.wait(tray).unwrap_or_else(PoisonError::into_inner);
+        }
+        tray.reader_waits = false;
+        let was_full = tray.settled.len() >= self.n_unread_max;
+        std::mem::swap(&mut tray.settled, taken);
+        was_full
+    }
+}
