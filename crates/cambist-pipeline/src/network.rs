@@ -8,8 +8,11 @@ use std::{
 use cambist_io::{
     dialect::teacher::KeyHeader,
     endpoint::Endpoint,
-    money::CappedPurse,
-    transport::{AuthHeaders, Client, Purse, Transport, TransportOptions},
+    money::{
+        amount::PicoUsd,
+        purse::{Purse, TeacherPurse},
+    },
+    transport::{AuthHeaders, Client, SpendingCap, Transport, TransportOptions},
 };
 
 use crate::{error::PipelineError, recipe::Budget};
@@ -17,7 +20,7 @@ use crate::{error::PipelineError, recipe::Budget};
 /// Connections and purses that all jobs of a run share.
 pub(crate) struct Network {
     open: Mutex<Open>,
-    purse: Option<Arc<CappedPurse>>,
+    purse: Option<Arc<Purse>>,
 }
 
 #[derive(Default)]
@@ -30,19 +33,15 @@ impl Network {
     /// Opens nothing yet.
     pub(crate) fn new(budget: &Budget) -> Self {
         let purse = budget.is_limited().then(|| {
-            let per_teacher = budget.per_teacher_usd.iter().map(|(name, usd)| (name.clone(), *usd)).collect();
-            Arc::new(CappedPurse::new(budget.total_usd, per_teacher))
+            let of_teacher = |(name, usd): (&String, &f64)| (name.clone(), PicoUsd::from_usd(*usd));
+            let per_teacher = budget.per_teacher_usd.iter().map(of_teacher).collect();
+            Arc::new(Purse::new(budget.total_usd.map(PicoUsd::from_usd), per_teacher))
         });
         Self { open: Mutex::default(), purse }
     }
 
     /// The connection to an endpoint, one for everybody who asks it as the same model.
-    pub(crate) fn client(
-        &self,
-        endpoint: &Endpoint,
-        key_header: KeyHeader,
-        usual_key_env: &str,
-    ) -> Result<Client, PipelineError> {
+    pub(crate) fn client(&self, endpoint: &Endpoint, key_header: KeyHeader) -> Result<Client, PipelineError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let name = (endpoint.base_url.clone(), format!("{} {}", endpoint.dialect, endpoint.model));
         if let Some(client) = open.clients.get(&name) {
@@ -51,7 +50,7 @@ impl Network {
         if open.transport.is_none() {
             open.transport = Some(Transport::start(TransportOptions::default())?);
         }
-        let keys = AuthHeaders::from_environment(endpoint, key_header, usual_key_env)?;
+        let keys = AuthHeaders::from_environment(endpoint, key_header)?;
         let Some(transport) = &open.transport else {
             return Err(PipelineError::Internal("the transport did not start".to_owned()));
         };
@@ -61,7 +60,21 @@ impl Network {
     }
 
     /// What a teacher or arbiter may spend; none without a budget.
-    pub(crate) fn purse(&self, name: &str) -> Option<Arc<dyn Purse>> {
-        self.purse.as_ref().map(|purse| purse.of(name))
+    pub(crate) fn purse(&self, name: &str) -> Option<Arc<dyn SpendingCap>> {
+        let purse = self.purse.as_ref()?;
+        Some(Arc::new(Pocket(purse.for_teacher(name))))
+    }
+}
+
+/// A teacher's share of the purse, as the transport reserves from it.
+struct Pocket(TeacherPurse);
+
+impl SpendingCap for Pocket {
+    fn reserve(&self, usd: f64) -> bool {
+        self.0.reserve(usd)
+    }
+
+    fn settle(&self, reserved_usd: f64, spent_usd: f64) {
+        self.0.settle(reserved_usd, spent_usd);
     }
 }

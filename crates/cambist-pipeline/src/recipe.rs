@@ -14,7 +14,7 @@ pub(crate) mod references;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use cambist_io::money::PriceTable;
+use cambist_io::money::table::PriceTable;
 
 use self::node::{Content, Entry};
 pub use self::{
@@ -39,7 +39,7 @@ pub struct Recipe {
     /// Who scores.
     pub arbiters: Vec<Arbiter>,
     /// How to read what a call cost from its reply, before the list prices of the pool.
-    pub prices: Vec<PriceTable>,
+    pub prices: PriceTable,
     /// What may be spent; changes no result.
     pub budget: Budget,
     /// Whether the raw replies of servers are kept in the ledger; they are by default.
@@ -180,7 +180,7 @@ impl Reader {
             seed: root.get("seed").and_then(|node| self.decode(node)).unwrap_or(0),
             pool: self.list(root, "pool"),
             arbiters: self.list(root, "arbiters"),
-            prices: self.list(root, "prices"),
+            prices: PriceTable(self.list(root, "prices")),
             budget: root.get("budget").and_then(|node| self.decode(node)).unwrap_or_default(),
             keep_raw: root.get("keep_raw").and_then(|node| self.decode(node)).unwrap_or(true),
             steps,

@@ -15,7 +15,7 @@ use cambist_io::{
     endpoint::Endpoint,
     ledger::Ledger,
     store::{Artifact, ArtifactId, RunRecord, RunStep, Store, StoreView},
-    transport::{Client, Purse, StopSignal},
+    transport::{Client, SpendingCap, StopSignal},
 };
 
 use crate::{
@@ -60,17 +60,12 @@ impl Workshop<'_> {
     }
 
     /// The connection to an endpoint, one for all jobs that ask it as the same model.
-    pub(crate) fn client(
-        &self,
-        endpoint: &Endpoint,
-        key_header: KeyHeader,
-        usual_key_env: &str,
-    ) -> Result<Client, PipelineError> {
-        self.network.client(endpoint, key_header, usual_key_env)
+    pub(crate) fn client(&self, endpoint: &Endpoint, key_header: KeyHeader) -> Result<Client, PipelineError> {
+        self.network.client(endpoint, key_header)
     }
 
     /// What a teacher or arbiter may spend; none without a budget.
-    pub(crate) fn purse(&self, name: &str) -> Option<Arc<dyn Purse>> {
+    pub(crate) fn purse(&self, name: &str) -> Option<Arc<dyn SpendingCap>> {
         self.network.purse(name)
     }
 

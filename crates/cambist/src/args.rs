@@ -37,6 +37,9 @@ pub(crate) enum Command {
     /// Write a commented recipe to start from
     #[command(after_help = "Example:\n  cambist init my-recipe.yaml")]
     Init(InitArgs),
+    /// Serve made-up answers in every dialect, to rehearse a recipe without a bill
+    #[command(after_help = "Example:\n  cambist mock --port 8123 --behaviour recipes/mock.yaml")]
+    Mock(MockArgs),
     /// Make prompts: a recipe's `prompts` steps, or the built-in task on stdout
     #[command(
         after_help = "Examples:\n  cambist prompts recipes/quickstart.yaml\n  cambist prompts --polyglot tr,ja --sources 12"
@@ -119,6 +122,24 @@ pub(crate) struct PlanArgs {
     pub recipe: RecipeArgs,
     #[command(flatten)]
     pub store: StoreArgs,
+    /// Ask each server about N prompts of each language first, so that the estimate rests on answers; the run does not
+    /// ask again
+    #[arg(long, value_name = "N")]
+    pub probe: Option<NonZeroUsize>,
+}
+
+/// Arguments of `mock`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct MockArgs {
+    /// Port on 127.0.0.1 [default: that of the behaviour, else any free one]
+    #[arg(long, value_name = "N")]
+    pub port: Option<u16>,
+    /// YAML file with latency, capacity and faults
+    #[arg(long, value_name = "FILE")]
+    pub behaviour: Option<PathBuf>,
+    /// Seed of answers, scores and faults [default: that of the behaviour, else 0]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
 }
 
 /// Arguments of a verb.

@@ -2,6 +2,7 @@
 
 mod gc;
 mod init;
+mod mock;
 mod plan;
 mod prompts;
 mod run;
@@ -22,6 +23,7 @@ pub(crate) fn perform(args: &Args) -> Result<(), Failure> {
         Command::Why(args) => why::perform(args),
         Command::Gc(args) => gc::perform(args),
         Command::Init(args) => init::perform(args),
+        Command::Mock(args) => mock::perform(args),
         Command::Prompts(args) => prompts::perform(args),
         Command::Generate(args) => run::verb("generate", args),
         Command::Score(args) => run::verb("score", args),

@@ -37,6 +37,11 @@ impl Failure {
         Self::Error { fault: Fault::You, message: message.to_string() }
     }
 
+    /// Returns an error of the world: the disk, the network, another program.
+    pub(crate) fn of_the_world(message: impl Display) -> Self {
+        Self::Error { fault: Fault::World, message: message.to_string() }
+    }
+
     /// Returns an error that should not be possible.
     pub(crate) fn ours(message: impl Display) -> Self {
         let message = format!("{message}; this is a fault of cambist, please report it");

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::TransportError;
-use crate::{endpoint::Endpoint, exchange::Failure};
+use crate::{dialect::teacher::KeyHeader, endpoint::Endpoint, exchange::Failure};
 
 /// Headers that hold key material, and the variable that it was read from.
 #[derive(Clone, Default)]
@@ -22,6 +22,30 @@ impl AuthHeaders {
     /// Returns `authorization: Bearer KEY`.
     pub fn bearer(key: &str) -> Self {
         Self::none().with("authorization", format!("Bearer {key}"))
+    }
+
+    /// Returns the key that the endpoint wants, from the environment.
+    ///
+    /// The variable is the one that the endpoint names, else the usual one of a known host: the key of one service is
+    /// never sent to another. Servers without a key get `Bearer none`, which they all take.
+    ///
+    /// # Errors
+    /// When the endpoint names a variable that is not set.
+    pub fn from_environment(endpoint: &Endpoint, header: KeyHeader) -> Result<Self, TransportError> {
+        let name = match header {
+            KeyHeader::Bearer => "authorization",
+            KeyHeader::XApiKey => "x-api-key",
+        };
+        let variable = endpoint.api_key_env.as_deref().or_else(|| usual_variable(&endpoint.base_url));
+        let Some(variable) = variable else { return Ok(Self::bearer("none")) };
+        match std::env::var(variable).ok().filter(|key| !key.trim().is_empty()) {
+            Some(key) if header == KeyHeader::XApiKey => Ok(Self::none().with(name, key.trim()).looked_up(variable)),
+            Some(key) => Ok(Self::bearer(key.trim()).looked_up(variable)),
+            None if endpoint.api_key_env.is_some() => {
+                Err(TransportError::Variable { name: name.to_owned(), variable: variable.to_owned() })
+            }
+            None => Ok(Self::none().looked_up(variable)),
+        }
     }
 
     /// Adds one header.
@@ -79,6 +103,24 @@ impl fmt::Debug for AuthHeaders {
     }
 }
 
+/// The variable that usually holds the key of the service at this address.
+fn usual_variable(base_url: &str) -> Option<&'static str> {
+    const USUAL: [(&str, &str); 10] = [
+        ("api.openai.com", "OPENAI_API_KEY"),
+        ("api.anthropic.com", "ANTHROPIC_API_KEY"),
+        ("api.cohere.com", "CO_API_KEY"),
+        ("generativelanguage.googleapis.com", "GEMINI_API_KEY"),
+        ("api.mistral.ai", "MISTRAL_API_KEY"),
+        ("api.together.xyz", "TOGETHER_API_KEY"),
+        ("openrouter.ai", "OPENROUTER_API_KEY"),
+        ("integrate.api.nvidia.com", "NVIDIA_API_KEY"),
+        ("api.deepseek.com", "DEEPSEEK_API_KEY"),
+        ("router.huggingface.co", "HF_TOKEN"),
+    ];
+    let host = base_url.split("://").nth(1)?.split(['/', ':']).next()?;
+    USUAL.iter().find(|(known, _)| *known == host).map(|(_, variable)| *variable)
+}
+
 /// The value of a header, or of the variable that it names with `$`.
 fn from_environment(name: &str, text: &str) -> Result<String, TransportError> {
     let Some(variable) = text.strip_prefix('$') else { return Ok(text.to_owned()) };
@@ -88,8 +130,34 @@ fn from_environment(name: &str, text: &str) -> Result<String, TransportError> {
 
 #[cfg(test)]
 mod tests {
-    use super::AuthHeaders;
-    use crate::exchange::{Failure, FailureClass};
+    use super::{AuthHeaders, usual_variable};
+    use crate::{
+        dialect::teacher::KeyHeader,
+        endpoint::Endpoint,
+        exchange::{Failure, FailureClass},
+        transport::TransportError,
+    };
+
+    fn endpoint(base_url: &str, variable: Option<&str>) -> Endpoint {
+        let written = serde_json::json!({ "base_url": base_url, "api_key_env": variable });
+        serde_json::from_value(written).unwrap()
+    }
+
+    #[test]
+    fn the_key_of_one_service_is_not_sent_to_another() {
+        assert_eq!(usual_variable("https://api.openai.com/v1"), Some("OPENAI_API_KEY"));
+        assert_eq!(usual_variable("https://api.openai.com.example.org/v1"), None);
+        assert_eq!(usual_variable("http://gpu1:8000/v1"), None);
+        let own = AuthHeaders::from_environment(&endpoint("http://gpu1:8000", None), KeyHeader::Bearer).unwrap();
+        assert_eq!(own.headers().next().unwrap().1, "Bearer none");
+    }
+
+    #[test]
+    fn a_variable_that_is_named_and_not_set_is_told() {
+        let endpoint = endpoint("http://gpu1:8000", Some("CAMBIST_TEST_NOT_SET"));
+        let error = AuthHeaders::from_environment(&endpoint, KeyHeader::XApiKey).unwrap_err();
+        assert!(matches!(&error, TransportError::Variable { variable, .. } if variable == "CAMBIST_TEST_NOT_SET"));
+    }
 
     #[test]
     fn nothing_that_is_written_holds_the_key() {

@@ -158,6 +158,14 @@ impl<E: Exchange> Drop for Submit<E> {
     }
 }
 
+impl<E: Exchange> Outcomes<E> {
+    /// Returns the next one of those that came together with the last, and waits for none: whatever arrived while the
+    /// reader was busy is one batch.
+    pub fn next_of_batch(&mut self) -> Option<Settled<E>> {
+        self.taken.pop_front()
+    }
+}
+
 impl<E: Exchange> Iterator for Outcomes<E> {
     type Item = Settled<E>;
 

@@ -49,11 +49,6 @@ impl Scorer {
         Ok(Self { name: id.to_owned(), means: Means::Rule(arbiter) })
     }
 
-    /// Its name in the recipe.
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The server behind it; none for a rule.
     pub(super) fn remote(&self) -> Option<&RemoteArbiter> {
         match &self.means {

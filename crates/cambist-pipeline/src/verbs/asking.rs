@@ -144,15 +144,14 @@ impl Asking<'_> {
         cells: &CellsOf<'_>,
         tally: &Tally,
     ) -> Result<(), PipelineError> {
-        let client =
-            self.workshop.client(remote.endpoint(), remote.dialect().key_header(), remote.dialect().usual_key_env())?;
+        let client = self.workshop.client(remote.endpoint(), remote.dialect().key_header())?;
         tally.watch(at, client.clone());
         let options = LaneOptions {
             queue: QUEUE,
-            purse: self.workshop.purse(&self.voices[at].name),
+            cap: self.workshop.purse(&self.voices[at].name),
             stop: self.workshop.runtime.calls.clone(),
         };
-        let (submit, outcomes) = client.lane::<Asked<Ticket>>(options).map_err(PipelineError::from)?;
+        let (submit, outcomes) = client.lane::<Asked<Ticket>>(options);
         let closed = std::thread::scope(|scope| {
             let collector = scope.spawn(|| self.collect((at, remote), outcomes, tally));
             let fed = self.feed((at, remote), cells(at)?, submit);
@@ -200,7 +199,7 @@ impl Asking<'_> {
         while let Some(settled) = outcomes.next() {
             batch.push(settled);
             while batch.len() < COMMIT
-                && let Some(settled) = outcomes.try_next()
+                && let Some(settled) = outcomes.next_of_batch()
             {
                 batch.push(settled);
             }

@@ -19,13 +19,14 @@ use cambist_io::{
         encode::{self, encode_body},
         failures::renamed_length_field,
         identity::{endpoint_identity, seed_for},
+        probe::ServerFacts,
         request::{EncodeOptions, LengthField, RenderedPrompt, RequestSampling, TeacherRequest, Thinking},
         teacher::TeacherDialect,
     },
     endpoint::Endpoint,
     exchange::{Exchange, Failure, FailureClass, HttpCall, HttpReply, TokenEstimate},
     formats,
-    money::{PriceRules, price_rules},
+    money::{price::Price as ListedPrice, table::Lane},
 };
 use cambist_model::{ChatFormat, ModelFiles, Sampling};
 use serde_json::Value;
@@ -52,7 +53,7 @@ struct Wire {
     thinking: Thinking,
     /// Whether the length limit is called `max_completion_tokens`; turned once when the server says so.
     is_completion_length: AtomicBool,
-    prices: PriceRules,
+    listed: Option<ListedPrice>,
     price: Price,
     has_price: bool,
     keeps_raw: bool,
@@ -71,14 +72,14 @@ impl Remote {
             dialect,
             thinking: member.request.thinking,
             is_completion_length: AtomicBool::new(length_field == LengthField::MaxCompletionTokens),
-            prices: price_rules(&recipe.prices, &endpoint),
+            listed: recipe.prices.find(&endpoint.base_url, &endpoint.model, Lane::Live).cloned(),
             price: member.price(),
             has_price: member.has_price(),
             keeps_raw: recipe.keep_raw,
         };
         Ok(Self {
             teacher: member.id.clone(),
-            identity: endpoint_identity(&endpoint, dialect.name()),
+            identity: endpoint_identity(&endpoint, dialect.name(), &ServerFacts::default()),
             chat_format: member.request.tokenizer.as_deref().map(|path| chat_format(&folder.join(path))).transpose()?,
             manner: member.request.clone(),
             endpoint,
@@ -104,12 +105,7 @@ impl Remote {
 
     /// Whether what a call costs is read from the reply by rules.
     pub(super) fn has_price_rules(&self) -> bool {
-        !self.wire.prices.is_empty()
-    }
-
-    /// Whether what a call costs can be told at all.
-    pub(super) fn has_price(&self) -> bool {
-        self.wire.has_price || self.has_price_rules()
+        self.wire.listed.is_some()
     }
 
     /// Returns the body of the request as the ledger names it: without seed, with the length limit under its first
@@ -232,8 +228,8 @@ impl<T: Send + 'static> Exchange for Asked<T> {
 
     fn worst_cost_usd(&self) -> Option<f64> {
         let TokenEstimate { input, output_max } = self.tokens();
-        if !self.wire.prices.is_empty() {
-            return self.wire.prices.worst_usd(input, output_max);
+        if let Some(listed) = &self.wire.listed {
+            return Some(listed.worst(u64::from(input), u64::from(output_max)).usd());
         }
         self.wire.has_price.then(|| self.wire.price.of(Some(input), Some(output_max)))
     }
@@ -269,8 +265,9 @@ impl<T> Asked<T> {
 
 impl Wire {
     fn cost_usd(&self, answer: &TeacherAnswer, reply: &HttpReply) -> Option<f64> {
-        if !self.prices.is_empty() {
-            return self.prices.cost_usd(&reply.body);
+        if let Some(listed) = &self.listed {
+            let raw: Value = serde_json::from_slice(&reply.body).ok()?;
+            return listed.cost(&raw, &answer.usage).map(|cost| cost.usd());
         }
         let counted = answer.usage.input.is_some() && answer.usage.output.is_some();
         if !self.has_price {

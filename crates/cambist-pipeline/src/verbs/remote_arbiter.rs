@@ -18,6 +18,7 @@ use cambist_io::{
             prompt::{JudgeQuestion, judge_prompt},
             verdict::{JudgeVerdict, read_verdict},
         },
+        probe::ServerFacts,
         request::{EncodeOptions, RenderedPrompt, RequestSampling, TeacherRequest, Thinking},
         reward::{
             RewardDialect, RewardInput, RewardOptions,
@@ -88,7 +89,7 @@ impl RemoteArbiter {
         let settings = json!({ "judge": declared.judge, "reward": declared.reward });
         let identity = format!(
             "{} {}",
-            endpoint_identity(&endpoint, &endpoint.dialect),
+            endpoint_identity(&endpoint, &endpoint.dialect, &ServerFacts::default()),
             Digest::of_bytes(settings.to_string().as_bytes()).short()
         );
         let tokenizer = declared.reward.tokenizer.as_deref();
@@ -129,14 +130,6 @@ impl RemoteArbiter {
         match &self.wire.kind {
             Kind::Judge { dialect, .. } => dialect.key_header(),
             Kind::Reward { .. } => KeyHeader::Bearer,
-        }
-    }
-
-    /// The variable that usually holds its key.
-    pub(super) fn usual_key_env(&self) -> &'static str {
-        match &self.wire.kind {
-            Kind::Judge { dialect, .. } => dialect.usual_key_env(),
-            Kind::Reward { .. } => "OPENAI_API_KEY",
         }
     }
 
@@ -248,8 +241,8 @@ impl RemoteArbiter {
         client: &Client,
         candidates: Vec<Candidate>,
     ) -> Result<Vec<(Digest, Result<f64, NoReward>)>, PipelineError> {
-        let options = LaneOptions { queue: 64, purse: None, stop: workshop.runtime.calls.clone() };
-        let (submit, mut outcomes) = client.lane::<ScoreBatch>(options).map_err(PipelineError::from)?;
+        let options = LaneOptions { queue: 64, cap: None, stop: workshop.runtime.calls.clone() };
+        let (submit, mut outcomes) = client.lane::<ScoreBatch>(options);
         for batch in self.batches(candidates)?.into_iter().flatten() {
             if let Err(closed) = submit.send(batch) {
                 return Err(PipelineError::Endpoint { teacher: self.name.clone(), failure: Box::new(closed.failure) });
@@ -293,6 +286,7 @@ fn judge_request(
         instruction: candidate.prompt.instruction(),
         answers: &[candidate.text.as_str()],
         reference: candidate.prompt.reference.as_deref(),
+        checklist: None,
     };
     TeacherRequest {
         messages: judge_prompt(mode, &question),

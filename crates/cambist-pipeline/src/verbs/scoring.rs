@@ -89,11 +89,11 @@ fn score_all(
     arbiter: &RemoteArbiter,
     receiver: Receiver<Candidate>,
 ) -> Result<(), PipelineError> {
-    let client = workshop.client(arbiter.endpoint(), arbiter.key_header(), arbiter.usual_key_env())?;
+    let client = workshop.client(arbiter.endpoint(), arbiter.key_header())?;
     arbiter.probe(workshop, &client)?;
     let purse = workshop.purse(arbiter.name());
-    let options = LaneOptions { queue: 64, purse, stop: workshop.runtime.calls.clone() };
-    let (submit, outcomes) = client.lane::<ScoreBatch>(options).map_err(PipelineError::from)?;
+    let options = LaneOptions { queue: 64, cap: purse, stop: workshop.runtime.calls.clone() };
+    let (submit, outcomes) = client.lane::<ScoreBatch>(options);
     let closed = std::thread::scope(|scope| {
         let collector = scope.spawn(|| collect((workshop, job), arbiter, outcomes));
         let fed = feed(workshop, arbiter, (receiver, submit));
@@ -156,7 +156,7 @@ fn collect(
     while let Some(settled) = outcomes.next() {
         batch.push(settled);
         while batch.len() < COMMIT
-            && let Some(settled) = outcomes.try_next()
+            && let Some(settled) = outcomes.next_of_batch()
         {
             batch.push(settled);
         }

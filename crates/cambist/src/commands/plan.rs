@@ -1,15 +1,17 @@
 //! `cambist plan`: what is finished, what is missing, how much is left.
 
-use std::path::Path;
+mod money;
+
+use std::{collections::BTreeMap, path::Path};
 
 use cambist_io::store::{StoreError, StoreView};
-use cambist_pipeline::plan::{Plan, Standing};
+use cambist_pipeline::plan::{Estimate, Plan, Standing};
 use serde::Serialize;
 use serde_json::json;
 
-use super::run::load;
+use super::run::{load, with_runtime};
 use crate::{
-    args::{PlanArgs, StoreArgs},
+    args::{PlanArgs, RuntimeArgs, StoreArgs},
     failure::Failure,
     screen,
 };
@@ -18,18 +20,25 @@ use crate::{
 pub(super) fn perform(args: &PlanArgs) -> Result<(), Failure> {
     let plan = load(&args.recipe)?;
     let all: Vec<usize> = (0..plan.jobs.len()).collect();
+    if let Some(n) = args.probe {
+        let runtime = RuntimeArgs { threads: None, quiet: false };
+        with_runtime(&runtime, |runtime| Ok(plan.probe((&all, n.get()), &args.store.store, runtime)?))?;
+    }
     show_plan(&plan, &all, &args.store)
 }
 
 /// Shows the jobs in `wanted` with their standing.
 pub(super) fn show_plan(plan: &Plan, wanted: &[usize], args: &StoreArgs) -> Result<(), Failure> {
-    let Progress { standings, left } = progress(plan, wanted, &args.store)?;
+    let Progress { standings, estimates, left } = progress(plan, wanted, &args.store)?;
     if args.json {
         let jobs: Vec<_> = wanted
             .iter()
             .map(|&index| {
                 let job = &plan.jobs[index];
-                json!({ "step": job.label, "verb": job.id.verb, "artifact": job.id, "standing": standings[index] })
+                json!({
+                    "step": job.label, "verb": job.id.verb, "artifact": job.id, "standing": standings[index],
+                    "estimates": estimates.get(&index),
+                })
             })
             .collect();
         screen::print(&json!({ "recipe": plan.recipe.name, "jobs": jobs, "left": left }).to_string())?;
@@ -45,12 +54,18 @@ pub(super) fn show_plan(plan: &Plan, wanted: &[usize], args: &StoreArgs) -> Resu
     for line in screen::columns(&["step", "verb", "state", " calls", "artifact", "note"], &rows) {
         screen::print(&line)?;
     }
+    money::show(plan, &estimates)?;
     screen::print(&format!("\n{}", left.in_words()))
 }
+
+/// Estimates by the place of the job in the plan.
+pub(super) type Estimates = BTreeMap<usize, Vec<Estimate>>;
 
 /// Where a plan stands in a store.
 pub(super) struct Progress {
     standings: Vec<Standing>,
+    /// What the calls of each job that asks servers will come to.
+    estimates: Estimates,
     /// What is left of the wanted jobs.
     pub(super) left: Left,
 }
@@ -87,7 +102,11 @@ pub(super) fn progress(plan: &Plan, wanted: &[usize], store: &Path) -> Result<Pr
         Err(StoreError::NoStore { .. }) if !store.is_file() => None,
         view => Some(view?),
     };
-    let standings = plan.standings(view.as_ref())?;
+    let mut standings = plan.standings(view.as_ref())?;
+    let estimates = view.as_ref().map(|view| plan.estimates(wanted, view)).transpose()?.unwrap_or_default();
+    for (&index, of_job) in &estimates {
+        standings[index].calls_left = Some(of_job.iter().map(|estimate| estimate.calls_left).sum());
+    }
     let is_finished = |index: &&usize| standings[**index].state.is_finished();
     let is_uncounted = |&index: &usize| plan.jobs[index].id.verb == "generate" && standings[index].calls_left.is_none();
     let left = Left {
@@ -96,5 +115,5 @@ pub(super) fn progress(plan: &Plan, wanted: &[usize], store: &Path) -> Result<Pr
         calls: wanted.iter().filter_map(|&index| standings[index].calls_left).sum(),
         more_calls: wanted.iter().any(is_uncounted),
     };
-    Ok(Progress { standings, left })
+    Ok(Progress { standings, estimates, left })
 }

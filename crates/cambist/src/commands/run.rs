@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use cambist_io::transport::StopSignal;
 use cambist_pipeline::{
     plan::Plan,
     progress::{Progress, Silent},
@@ -89,13 +90,23 @@ pub(super) fn start(
     store: &StoreArgs,
     runtime: &RuntimeArgs,
 ) -> Result<Finished, Failure> {
+    with_runtime(runtime, |runtime| Ok(run(plan, wanted, &store.store, runtime)?))
+}
+
+/// Does work that stops cleanly at the first Ctrl-C.
+pub(super) fn with_runtime<T>(
+    runtime: &RuntimeArgs,
+    work: impl FnOnce(&Runtime<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
-    let asked = Arc::clone(&stop);
+    let calls = StopSignal::new();
+    let (asked, drained) = (Arc::clone(&stop), calls.clone());
     // The second Ctrl-C ends at once; nothing is lost by it, since artifacts appear only when they are whole.
     let handler = ctrlc::set_handler(move || {
         if asked.swap(true, Ordering::Relaxed) {
             std::process::exit(INTERRUPTED.into());
         }
+        drained.drain();
         screen::talk("stopping after the work in flight; Ctrl-C again stops at once");
     });
     handler.map_err(|error| Failure::ours(format!("no handler for Ctrl-C: {error}")))?;
@@ -103,7 +114,7 @@ pub(super) fn start(
     let progress: &dyn Progress = if runtime.quiet { &Silent } else { &teller };
     let threads =
         runtime.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
-    Ok(run(plan, wanted, &store.store, &Runtime { threads, progress, stop: &stop })?)
+    work(&Runtime { threads, progress, stop: &stop, calls })
 }
 
 fn close(plan: &Plan, finished: &Finished, args: &RunArgs) -> Result<(), Failure> {

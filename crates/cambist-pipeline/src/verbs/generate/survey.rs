@@ -44,11 +44,6 @@ impl Cells {
         let of_voice = move |cell: &&Cell| usize::from(cell.voice) == voice;
         self.unanswered.iter().filter(of_voice).map(|cell| (cell.prompt, u32::from(cell.sample)))
     }
-
-    fn append(&mut self, mut other: Self) {
-        self.unanswered.append(&mut other.unanswered);
-        self.unscored.append(&mut other.unscored);
-    }
 }
 
 /// A cell that the router wants, and whether the ledger has its answer.
