@@ -4,12 +4,16 @@
 //! met here, once: thinking text in three places, four names for the length limit, success with a web page for a body.
 
 pub mod answer;
+pub mod batch;
 pub mod body;
 pub mod decode;
 pub mod encode;
 pub mod failures;
+pub mod identity;
 pub mod judge;
+pub mod probe;
 pub mod request;
 pub mod reward;
+pub mod schema;
 pub mod teacher;
 pub mod waits;

@@ -82,7 +82,7 @@ pub fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(members) = target else { return };
     for (name, value) in patch {
         if value.is_null() {
-            members.remove(name);
+            members.shift_remove(name);
         } else {
             merge(members.entry(name.clone()).or_insert(Value::Null), value);
         }

@@ -24,7 +24,7 @@ pub enum JudgeMode {
     PairFive,
     /// Two answers: `[[A]]`, `[[B]]` or, for a tie, `[[C]]`.
     PairThree,
-    /// Two answers: one token, read from the log-probabilities of `m` (A) and `M` (B).
+    /// Two answers: one token, read from the log-probabilities of `A` and `B`.
     PairLogprob,
     /// One answer: `[[1]]` to `[[10]]`.
     #[serde(rename = "abs-10")]

@@ -132,6 +132,12 @@ impl RewardDialect {
         matches!(self, Self::SglangScore | Self::TeiRerank | Self::VllmGenerativeScoring)
     }
 
+    /// Whether rewards are probabilities by nature, so that the probe asks for their order alone.
+    pub fn gives_probabilities(self, options: &RewardOptions) -> bool {
+        let of_labels = self == Self::SglangScore && options.label_token_ids.is_some();
+        of_labels || self == Self::VllmGenerativeScoring
+    }
+
     /// How many inputs one request may hold; `rendered` says whether they are.
     pub fn max_batch(self, rendered: bool) -> usize {
         match self {
@@ -175,7 +181,8 @@ pub struct RewardOptions {
     /// The beginning-of-text token: one is stripped from the rendered text where a server adds its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bos: Option<String>,
-    /// Which of several labels is the reward, from 0; several are refused without it.
+    /// Which of several labels is the reward, from 0; several are refused without it, unless `label_token_ids` names
+    /// them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<usize>,
     /// Which attribute of `nim-chat` is the reward, `reward` by default.

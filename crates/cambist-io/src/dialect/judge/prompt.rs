@@ -31,7 +31,7 @@ pub fn judge_prompt(mode: JudgeMode, question: &JudgeQuestion<'_>) -> Vec<Messag
     let parts = [
         opening(mode).to_owned(),
         format!("Language of a right answer: {}", named(question.language)),
-        marked("Request", "request", question.instruction),
+        marked("Question", "question", question.instruction),
         answers(mode, question.answers),
         reference(question),
         criteria(mode, question),
@@ -55,7 +55,7 @@ fn opening(mode: JudgeMode) -> &'static str {
 
 /// Sets a text between its markers, with brackets of markers inside it made harmless.
 fn marked(begin: &str, end: &str, text: &str) -> String {
-    let safe = ["Answer", "End of answer", "Request", "End of request", "Reference", "End of reference"]
+    let safe = ["Answer", "End of answer", "Question", "End of question", "Reference", "End of reference"]
         .iter()
         .fold(text.to_owned(), |text, word| text.replace(&format!("[{word}"), &format!("({word}")));
     format!("[{begin}]\n{safe}\n[End of {end}]")
@@ -103,7 +103,7 @@ fn verdict_form(mode: JudgeMode, n_answers: usize) -> String {
                 .to_owned()
         }
         JudgeMode::PairLogprob => {
-            "Reply with one character and nothing else: m if answer A is better, M if answer B is better.".to_owned()
+            "Reply with one letter and nothing else: A if answer A is better, B if answer B is better.".to_owned()
         }
         JudgeMode::Abs10 => {
             "Give a brief reason. Then end with a grade from 1 (useless) to 10 (could not be better) in \

@@ -71,14 +71,14 @@ fn verdicts_are_read_and_everything_else_is_missing() {
 fn probabilities_come_from_the_two_labels_alone() {
     let of = |top: &[(&str, f64)]| {
         let top = top.iter().map(|(token, p)| ((*token).to_owned(), Some(p.ln()))).collect();
-        let logprobs = Some(vec![TokenLogProb { token: "m".into(), logprob: Some(0.0), top }]);
-        read_verdict(JudgeMode::PairLogprob, &TeacherAnswer { logprobs, ..said("m") }, 2)
+        let logprobs = Some(vec![TokenLogProb { token: "A".into(), logprob: Some(0.0), top }]);
+        read_verdict(JudgeMode::PairLogprob, &TeacherAnswer { logprobs, ..said("A") }, 2)
     };
-    let Some(JudgeVerdict::Probability(p)) = of(&[("m", 0.6), (" M", 0.2), ("x", 0.2)]) else { panic!("no verdict") };
+    let Some(JudgeVerdict::Probability(p)) = of(&[("A", 0.6), (" B", 0.2), ("x", 0.2)]) else { panic!("no verdict") };
     assert!((p - 0.75).abs() < 1e-12);
-    assert_eq!(of(&[("M", 0.9), ("x", 0.1)]), Some(JudgeVerdict::Probability(0.0)));
+    assert_eq!(of(&[("B", 0.9), ("x", 0.1)]), Some(JudgeVerdict::Probability(0.0)));
     assert_eq!(of(&[("x", 0.9)]), None);
-    assert_eq!(read(JudgeMode::PairLogprob, "m"), None);
+    assert_eq!(read(JudgeMode::PairLogprob, "A"), None);
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn letter(inside: &str) -> Option<i8> {
     }
 }
 
-/// The share of `m` (the first is better) beside `M` among the likeliest first tokens; a label that is absent has none.
+/// The share of `A` beside `B` among the likeliest first tokens; a label that is absent has none.
 fn probability(answer: &TeacherAnswer) -> Option<f64> {
     let first = answer.logprobs.as_ref()?.first()?;
     let own = (first.token.clone(), first.logprob);
@@ -83,7 +83,7 @@ fn probability(answer: &TeacherAnswer) -> Option<f64> {
         let of_label = listed.iter().filter(|(token, _)| token.trim() == label);
         of_label.filter_map(|(_, logprob)| *logprob).map(f64::exp).sum()
     };
-    let (first_better, second_better) = (mass("m"), mass("M"));
+    let (first_better, second_better) = (mass("A"), mass("B"));
     let sum = first_better + second_better;
     (sum > 0.0).then(|| first_better / sum)
 }

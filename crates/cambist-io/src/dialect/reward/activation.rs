@@ -83,38 +83,49 @@ impl ActivationVerdict {
 
 /// Returns what the rewards of the probe pairs say of the server (endpoints specification, section 5.3).
 pub fn judge_activation(pairs: &[ProbedPair]) -> ActivationVerdict {
-    let missing = || pairs.iter().flat_map(|pair| [&pair.good, &pair.awful]).filter_map(|reward| reward.as_ref().err());
-    if let Some(n) = missing().find_map(|reason| match reason {
-        NoReward::HiddenStates { n } => Some(*n),
-        _ => None,
-    }) {
+    let values: Vec<f64> = pairs.iter().flat_map(|pair| [&pair.good, &pair.awful]).flatten().copied().collect();
+    let is_normal = |value: &f64| (value.abs() - 1.0).abs() <= 1e-3;
+    match () {
+        () if values.is_empty() || hidden_states(pairs).is_some() => judge_order(pairs),
+        () if values.iter().all(|value| *value == 1.0) => ActivationVerdict::Softmax,
+        () if values.iter().all(is_normal) => ActivationVerdict::Normalised,
+        () if values.iter().all(|value| (0.0..=1.0).contains(value)) => ActivationVerdict::Sigmoid,
+        () => judge_order(pairs),
+    }
+}
+
+/// Returns what the probe pairs say where rewards are probabilities by nature
+/// ([`gives_probabilities`](super::RewardDialect::gives_probabilities)): whether good answers win.
+pub fn judge_order(pairs: &[ProbedPair]) -> ActivationVerdict {
+    if let Some(n) = hidden_states(pairs) {
         return ActivationVerdict::HiddenStates { n };
     }
     let scored: Vec<Scored<'_>> = pairs.iter().filter_map(Scored::of).collect();
-    let values = || scored.iter().flat_map(|pair| [pair.good, pair.awful]);
-    if values().count() > 0 {
-        match () {
-            () if values().all(|value| value == 1.0) => return ActivationVerdict::Softmax,
-            () if values().all(|value| (value.abs() - 1.0).abs() <= 1e-3) => return ActivationVerdict::Normalised,
-            () if values().all(|value| (0.0..=1.0).contains(&value)) => return ActivationVerdict::Sigmoid,
-            () => {}
-        }
-    }
     let by_language = wrong_by_language(&scored);
     if scored.len() < pairs.len().max(8) || by_language.len() < 3 {
         return ActivationVerdict::Incomplete {
             n_scored: scored.len(),
             n_languages: by_language.len(),
-            reason: missing().next().map_or("too few pairs".to_owned(), NoReward::to_string),
+            reason: missing(pairs).next().map_or("too few pairs".to_owned(), NoReward::to_string),
         };
     }
-    let n_wrong = scored.iter().filter(|pair| !pair.is_right()).count();
-    if n_wrong * 4 > scored.len() {
+    let (n_wrong, n_pairs) = (scored.iter().filter(|pair| !pair.is_right()).count(), scored.len());
+    if n_wrong * 4 > n_pairs {
         let words: Vec<String> = by_language.iter().map(|(tag, (wrong, all))| format!("{tag} {wrong}/{all}")).collect();
-        let by_language = words.join(", ");
-        return ActivationVerdict::WrongHead { n_wrong, n_pairs: scored.len(), by_language };
+        return ActivationVerdict::WrongHead { n_wrong, n_pairs, by_language: words.join(", ") };
     }
-    ActivationVerdict::Raw { n_right: scored.len() - n_wrong, n_pairs: scored.len() }
+    ActivationVerdict::Raw { n_right: n_pairs - n_wrong, n_pairs }
+}
+
+fn missing(pairs: &[ProbedPair]) -> impl Iterator<Item = &NoReward> {
+    pairs.iter().flat_map(|pair| [&pair.good, &pair.awful]).filter_map(|reward| reward.as_ref().err())
+}
+
+fn hidden_states(pairs: &[ProbedPair]) -> Option<usize> {
+    missing(pairs).find_map(|reason| match reason {
+        NoReward::HiddenStates { n } => Some(*n),
+        _ => None,
+    })
 }
 
 struct Scored<'a> {
@@ -204,5 +215,12 @@ mod tests {
         assert!(matches!(verdict, ActivationVerdict::Incomplete { n_scored: 7, n_languages: 4, .. }), "{verdict}");
         assert!(verdict.to_string().contains("not a number"), "{verdict}");
         assert!(matches!(judge_activation(&[]), ActivationVerdict::Incomplete { n_scored: 0, .. }));
+    }
+
+    #[test]
+    fn probabilities_are_judged_by_their_order_alone() {
+        let probability = |flip: bool| probed(move |at, good| 1.0 / (1.0 + (-raw(at, good ^ flip)).exp()));
+        assert!(judge_order(&probability(false)).is_accepted());
+        assert!(matches!(judge_order(&probability(true)), ActivationVerdict::WrongHead { n_wrong: 8, .. }));
     }
 }

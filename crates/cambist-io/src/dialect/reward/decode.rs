@@ -148,7 +148,8 @@ fn reward(value: &Value, options: &RewardOptions) -> Result<f64, NoReward> {
         steps if steps.iter().any(Value::is_array) => reduced(steps, options),
         [only] => number(only),
         many if many.len() > MOST_LABELS => Err(NoReward::HiddenStates { n: many.len() }),
-        many => match options.label.and_then(|label| many.get(label)) {
+        // Where the tokens that mean good and bad are named, good comes first.
+        many => match options.label.or(options.label_token_ids.map(|_| 0)).and_then(|label| many.get(label)) {
             Some(label) => number(label),
             None => Err(NoReward::ManyLabels { n: many.len() }),
         },
