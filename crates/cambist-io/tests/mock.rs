@@ -1,5 +1,7 @@
 //! The mock server over real sockets: every dialect's shapes, every fault, the batch lane, its counts.
 
+#![cfg(test)]
+
 #[path = "mock/arbiters.rs"]
 mod arbiters;
 #[path = "mock/batches.rs"]

@@ -38,6 +38,8 @@ fn refusals_say_when_to_come_back() {
     assert_eq!(form("ms").header("retry-after-ms"), Some("1500"));
     assert!(form("date").header("retry-after").unwrap().ends_with("gmt"));
     assert!(form("past_date").header("retry-after").unwrap().ends_with("gmt"));
+    assert_eq!(form("reset").header("x-ratelimit-reset-requests"), Some("0m1.5s"));
+    assert_eq!(form("body").json()["retry_after"], 1.5);
     assert_eq!(form("absurd").header("retry-after"), Some("950400"));
     assert_eq!(form("none").header("retry-after"), None);
     assert_eq!(named("quota_429").json()["error"]["type"], "insufficient_quota");
