@@ -1,7 +1,8 @@
 //! Faults of connections and of time, and what a full server does.
 
 use std::{
-    io::ErrorKind,
+    io::{ErrorKind, Write},
+    net::TcpStream,
     time::{Duration, Instant},
 };
 
@@ -116,4 +117,23 @@ fn latency_is_drawn_from_the_request() {
     assert!(times[0] >= Duration::from_millis(5), "{times:?}");
     let apart = times[0].abs_diff(times[1]);
     assert!(apart < Duration::from_millis(60), "{times:?}");
+}
+
+#[test]
+fn an_answer_that_nobody_waits_for_is_none() {
+    let server = start(r#"{"latency": {"fixed_ms": 60}}"#);
+    let body = ask("Hi").to_string();
+    let head = format!("POST {CHAT} HTTP/1.1\r\nhost: mock\r\ncontent-length: {}\r\n\r\n", body.len());
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.write_all((head + &body).as_bytes()).unwrap();
+    let until = Instant::now() + Duration::from_secs(3);
+    while server.stats().in_flight == 0 && Instant::now() < until {
+        std::thread::yield_now();
+    }
+    drop(stream);
+    while server.stats().in_flight > 0 && Instant::now() < until {
+        std::thread::yield_now();
+    }
+    let stats = server.stats();
+    assert_eq!((stats.attempts, stats.answered, stats.in_flight), (1, 0, 0));
 }

@@ -211,3 +211,11 @@ fn judges_answer_over_chat() {
     let top = reply["choices"][0]["logprobs"]["content"][0]["top_logprobs"].as_array().unwrap();
     assert_eq!((&top[0]["token"], &top[1]["token"]), (&json!("B"), &json!("A")));
 }
+
+#[test]
+fn bytes_stay_what_they_were() {
+    let body = json!({"model": "teacher", "seed": 7, "n": 2, "max_tokens": 200, "messages": [
+        {"role": "system", "content": "Be brief."}, {"role": "user", "content": QUESTION}]});
+    let got = post(&start(r#"{"seed": 3}"#), "/v1/chat/completions", &body);
+    assert_eq!(got.text(), include_str!("../golden/mock_chat.json").trim_end());
+}
