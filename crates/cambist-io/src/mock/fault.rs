@@ -214,7 +214,7 @@ pub struct FaultParams {
     pub drip_bytes: Option<usize>,
     /// Requests in flight that `queue`, `hard_cap` and `slots` bear, 1 by default.
     pub above: usize,
-    /// How many matching requests in a row each `at` hits, 1 by default.
+    /// How many matching requests in a row each `at` hits, 1 by default; a very large number hits all from there on.
     pub window: u64,
     /// The shape of an error body; `openai` by default.
     pub shape: ErrorShape,
@@ -254,6 +254,10 @@ pub enum RetryAfter {
     PastDate,
     /// `retry-after-ms: 1500`.
     Ms,
+    /// `x-ratelimit-reset-requests: 0m1.5s`.
+    Reset,
+    /// `"retry_after": 1.5` in the body, where it is JSON.
+    Body,
     /// Not at all.
     None,
     /// Eleven days.

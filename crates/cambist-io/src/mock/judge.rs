@@ -4,7 +4,8 @@
 //! a single one between `[Answer]` … `[End of answer]`, several ones between `[Answer 1]` … `[End of answer 1]` and so
 //! on. The question may stand between `[Question]` (or `[Prompt]`) and its `[End of …]`; else what stands before the
 //! first answer is taken for it. The verdict is written in the form that the prompt names last: `[[A>B]]`, `[[A]]`,
-//! `TIE`, `[[n]]` (also `[[5]]`, `[[rating]]`) or `[RESULT] n`; with room for one or two tokens, the letter alone.
+//! `TIE`, `[[n]]` (also `[[5]]`, `[[rating]]`), `[RESULT] n` or `one letter`; with room for one or two tokens, the letter
+//! alone.
 //!
 //! Answers are compared by what the reward model of the mock server gives them, a tie being closer than 0.3; grades
 //! are that reward brought to 1 to 10, or 1 to 5.
@@ -94,6 +95,7 @@ fn form(text: &str) -> Form {
         (Form::Line, &["TIE"]),
         (Form::Ten, &["[[n]]", "[[rating]]", "[[N]]", "[[5]]", "[[7]]", "[[1]]", "[[10]]", "[[score]]"]),
         (Form::Result, &["[RESULT]"]),
+        (Form::Letter, &["one letter"]),
     ];
     let last = |signs: &[&str]| signs.iter().filter_map(|sign| text.rfind(sign)).max();
     let found = forms.iter().filter_map(|(form, signs)| Some((last(signs)?, *form)));
@@ -169,6 +171,7 @@ mod tests {
             ("`[[A]]`, `[[B]]` or `[[C]]`", "[[A]]", "[[B]]"),
             ("A, B or TIE on a line", "\nA", "\nB"),
             ("[[A>B]]", "[[A>>B]]", "[[B>>A]]"),
+            ("one letter", "A", "B"),
         ] {
             assert!(say("fair", ask, [GOOD, "asdf asdf"]).ends_with(a), "{ask}");
             assert!(say("fair", ask, ["asdf asdf", GOOD]).ends_with(b), "{ask}");

@@ -82,6 +82,9 @@ impl Reply {
 
     /// Adds when to come back.
     pub(crate) fn with_wait(mut self, form: RetryAfter, wait: Duration) -> Self {
+        if let (RetryAfter::Body, Some(body @ Value::Object(_))) = (form, self.value_mut()) {
+            body["retry_after"] = json!(wait.as_secs_f64());
+        }
         self.headers.extend(wait_header(form, wait));
         self
     }
@@ -130,7 +133,11 @@ fn wait_header(form: RetryAfter, wait: Duration) -> Option<(&'static str, String
         RetryAfter::Date => date(SystemTime::now().checked_add(seconds)),
         RetryAfter::PastDate => date(SystemTime::now().checked_sub(Duration::from_secs(3600))),
         RetryAfter::Ms => Some(("retry-after-ms", wait.as_millis().to_string())),
-        RetryAfter::None => None,
+        RetryAfter::Reset => {
+            let (minutes, seconds) = (wait.as_secs() / 60, wait.as_secs_f64() % 60.0);
+            Some(("x-ratelimit-reset-requests", format!("{minutes}m{seconds}s")))
+        }
+        RetryAfter::None | RetryAfter::Body => None,
         RetryAfter::Absurd => Some(("retry-after", "950400".to_owned())),
     }
 }

@@ -11,8 +11,8 @@
 //! to be in the same language, −1 when in different ones of one script, −4 when in different scripts, 0 when that
 //! cannot be told, and *j* within ±0.25 by hash. An answer without letters or digits scores −5.
 //!
-//! Of ids, whose text nobody knows, it gives `3 ln(1 + d / 8) - 5 (1 - d / n) - 3 + j`, with *n* ids of which *d* are
-//! different.
+//! Of ids, whose text nobody knows, it gives `3 ln(1 + p / 16) - 5 max(0, 1 - 2 p / n) - 3 + j`, with *n* ids and *p*
+//! different pairs of neighbours among them: the more different ids, the higher.
 
 use std::collections::HashSet;
 
@@ -42,9 +42,10 @@ pub(crate) fn of_ids(ids: &[u64], seed: u64) -> f64 {
     if ids.is_empty() {
         return LOWEST;
     }
-    let distinct = ids.iter().collect::<HashSet<_>>().len() as f64;
+    let pairs = 1.0 + ids.windows(2).collect::<HashSet<_>>().len() as f64;
     let jitter = ids.iter().fold(Draw::new(seed), |draw, id| draw.with(*id)).unit() / 2.0 - 0.25;
-    let score = 3.0 * (distinct / 8.0).ln_1p() - 5.0 * (1.0 - distinct / ids.len() as f64) - 3.0 + jitter;
+    let repeated = (1.0 - 2.0 * pairs / ids.len() as f64).max(0.0);
+    let score = 3.0 * (pairs / 16.0).ln_1p() - 5.0 * repeated - 3.0 + jitter;
     score.clamp(LOWEST, HIGHEST)
 }
 

@@ -10,6 +10,9 @@ use super::draw::Draw;
 pub(crate) const FIRST: u64 = 1;
 const OFFSET: u64 = 3;
 
+/// Characters of a piece at most.
+const LONGEST: usize = 6;
+
 /// Returns the pieces of a text; together they are the text.
 pub(crate) fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
@@ -42,14 +45,11 @@ pub(crate) fn first(text: &str, most: usize) -> (&str, usize, bool) {
 
 fn first_end(text: &str) -> Option<usize> {
     let mut chars = text.char_indices();
-    let (_, first) = chars.next()?;
-    let mut length = 1;
-    let mut is_dense = dense(first);
-    for (at, c) in chars {
-        if c.is_whitespace() || is_dense || dense(c) || length >= 6 {
+    let mut is_dense = dense(chars.next()?.1);
+    for (length, (at, c)) in (1..).zip(chars) {
+        if c.is_whitespace() || is_dense || dense(c) || length >= LONGEST {
             return Some(at);
         }
-        length += 1;
         is_dense = dense(c);
     }
     Some(text.len())

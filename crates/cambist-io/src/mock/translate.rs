@@ -48,7 +48,7 @@ fn target(line: &str) -> Option<&'static Phrases> {
         return None;
     }
     let named = |name: &&str| [" into ", " to "].iter().any(|word| line.contains(&format!("{word}{name}")));
-    PHRASES.iter().find(|phrases| phrases.names.iter().any(|name| named(&name)))
+    PHRASES.iter().find(|phrases| phrases.names.iter().any(named))
 }
 
 /// Returns about as many sentences as the text has, with its placeholders (`⟦0⟧`) kept as they are and in order.

@@ -55,7 +55,7 @@ pub(crate) static PHRASES: [Phrases; 19] = [
         gap: " ",
         on_topic: [
             "Der Kern von “{t}” wird leicht übersehen, und hier hilft vor allem eines: {s}.",
-            "Wenn man von “{t}” spricht, meint man meistens auch etwas anderes, nämlich {s}.",
+            "Wenn man von “{t}” spricht, meint man meistens auch etwas anderes: {s}.",
             "Es lohnt sich, “{t}” von beiden Seiten zu betrachten, denn dann zeigt sich {s}.",
             "Es gibt zwei Gründe, warum “{t}” hier wichtig ist, und einer davon ist {s}.",
             "Wer schon einmal mit “{t}” gearbeitet hat, weiß, wie viel Zeit das spart: {s}.",
