@@ -15,7 +15,7 @@ use self::{
     budget::RetryBudget,
     early_stop::EarlyStop,
     load::LoadLimit,
-    refusals::Refusals,
+    refusals::{Refusal, Refusals},
 };
 use super::{Gauge, Tempo, hints::Hints};
 use crate::{
@@ -96,6 +96,23 @@ pub(super) struct Good {
     pub(super) tokens: u32,
 }
 
+/// A failed request, as pacing sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bad<'a> {
+    /// Why it failed.
+    pub(super) failure: &'a Failure,
+    /// From 1 to 1.1: what the server's wait is stretched by, so that not all come back at once.
+    pub(super) stretch: f64,
+}
+
+/// How long to send nothing after a failure, in seconds.
+#[derive(Clone, Copy, Debug)]
+enum Quiet {
+    IfAsked,
+    UnlessAsked(f64),
+    AtLeast(f64),
+}
+
 impl Pace {
     /// Reads the limits of an endpoint.
     pub(super) fn new(endpoint: &Endpoint, tempo: Tempo) -> Self {
@@ -110,7 +127,7 @@ impl Pace {
             requests: Bucket::new(limits.rpm.unwrap_or(f64::INFINITY)),
             tokens: Bucket::new(limits.tpm.unwrap_or(f64::INFINITY)),
             output_share: 0.5,
-            refusals: Refusals::new(max),
+            refusals: Refusals::new(max, tempo.cuts_apart),
             load: LoadLimit::new(tempo.start_in_flight, max, tempo.epoch),
             breaker: Breaker::new(tempo.breaker_open),
             retries: RetryBudget::new(endpoint.retries.budget_ratio, tempo.retry_floor, tempo.retry_window),
@@ -202,8 +219,9 @@ impl Pace {
         }
     }
 
-    /// Notes a failed request; `wait` is what the server asked for.
-    pub(super) fn failed(&mut self, now: f64, sent: Sent, failure: &Failure) {
+    /// Notes a failed request.
+    pub(super) fn failed(&mut self, now: f64, sent: Sent, bad: Bad<'_>) {
+        let Bad { failure, stretch } = bad;
         let in_force = self.limit(now).min(self.in_flight.max(1));
         self.in_flight = self.in_flight.saturating_sub(1);
         self.counts.attempts_failed[failure.class as usize] += 1;
@@ -212,18 +230,33 @@ impl Pace {
             FailureClass::Stopped | FailureClass::Timeout => self.breaker.ended_untold(sent.is_trial),
             _ => self.breaker.succeeded(),
         }
-        let asked = failure.retry_after.map(|wait| wait.as_secs_f64());
-        if failure.class == FailureClass::Capacity {
-            let is_first = self.refusals.refused(now, sent.at, in_force);
-            let own = if is_first && self.fixed.is_none() { self.tempo.cool_down } else { 0.0 };
-            self.be_quiet(now, asked.unwrap_or(own));
-        } else if let Some(wait) = asked {
-            self.be_quiet(now, wait);
+        let own = match failure.class {
+            FailureClass::Capacity => self.refused(now, sent, in_force),
+            _ => Quiet::IfAsked,
+        };
+        match (own, failure.retry_after.map(|wait| wait.as_secs_f64())) {
+            (_, Some(wait)) if wait > self.tempo.wait_max => self.be_quiet(now, wait),
+            (Quiet::AtLeast(seconds), wait) => self.be_quiet(now, (wait.unwrap_or(0.0) * stretch).max(seconds)),
+            (Quiet::UnlessAsked(seconds), None) => self.be_quiet(now, seconds),
+            (_, Some(wait)) => self.be_quiet(now, (wait * stretch).min(self.tempo.wait_max)),
+            (Quiet::IfAsked, None) => {}
         }
         self.watch_silence(now, failure);
         match failure.class {
             FailureClass::Auth | FailureClass::Quota => self.halt(failure.clone()),
             _ => {}
+        }
+    }
+
+    /// Lowers the limit after a refusal, where it adapts; returns how long to send nothing.
+    fn refused(&mut self, now: f64, sent: Sent, in_force: usize) -> Quiet {
+        if self.fixed.is_some() {
+            return Quiet::IfAsked;
+        }
+        match self.refusals.refused(now, sent.at, in_force) {
+            Refusal::Cut => Quiet::UnlessAsked(self.tempo.cool_down),
+            Refusal::TooSoon(until) => Quiet::AtLeast(until - now),
+            Refusal::Stale => Quiet::IfAsked,
         }
     }
 

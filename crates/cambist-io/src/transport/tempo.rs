@@ -14,6 +14,8 @@ pub struct Tempo {
     pub breaker_open: f64,
     /// How long sends pause after the server had no room and named no wait, 2 by default.
     pub cool_down: f64,
+    /// Between two cuts of the number in flight after refusals at least, 1 by default.
+    pub cuts_apart: f64,
     /// Over which retries are counted against successes, 60 by default.
     pub retry_window: f64,
     /// Retries that any window allows, whatever succeeded in it, 10 by default.
@@ -42,6 +44,7 @@ impl Default for Tempo {
             wait_max: 900.0,
             breaker_open: 30.0,
             cool_down: 2.0,
+            cuts_apart: 1.0,
             retry_window: 60.0,
             retry_floor: 10,
             doubling: 5.0,

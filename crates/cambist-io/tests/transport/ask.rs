@@ -15,7 +15,7 @@ pub(crate) struct Ask {
     pub(crate) question: String,
     /// What a 400 makes of it, once.
     pub(crate) mended: Option<String>,
-    /// The sample numbers that were asked for.
+    /// What it costs at most; it costs half.
     pub(crate) usd: Option<f64>,
 }
 
@@ -85,7 +85,14 @@ fn read_answer(text: &str, content_type: Option<&str>) -> Result<String, Failure
 
 /// Waits that tests can afford.
 pub(crate) fn quick() -> Tempo {
-    Tempo { backoff: 0.002, backoff_max: 0.02, breaker_open: 0.05, cool_down: 0.02, ..Tempo::default() }
+    Tempo {
+        backoff: 0.002,
+        backoff_max: 0.02,
+        breaker_open: 0.05,
+        cool_down: 0.02,
+        cuts_apart: 0.01,
+        ..Tempo::default()
+    }
 }
 
 /// An endpoint with eight requests in flight and no budget for retries but their number.

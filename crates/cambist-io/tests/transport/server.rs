@@ -87,10 +87,6 @@ impl Server {
         self.seen.most_in_flight.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn attempts(&self, question: &str) -> usize {
-        self.seen.attempts.lock().unwrap().get(question).copied().unwrap_or(0)
-    }
-
     pub(crate) fn heads(&self) -> Vec<String> {
         self.seen.heads.lock().unwrap().clone()
     }

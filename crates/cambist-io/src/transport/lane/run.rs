@@ -23,7 +23,7 @@ use crate::{
         hints::{asked_wait, hints},
         jitter::jitter,
         lock::hold,
-        pace::{Good, Leave, Sent},
+        pace::{Bad, Good, Leave, Sent},
         policy::{Remedy, is_salvageable},
         stop::Level,
     },
@@ -241,13 +241,15 @@ impl<E: Exchange> Lane<E> {
             Err(mut failure) => {
                 self.shared.clean(&mut failure);
                 let charged = failure.class.charged();
+                let stretch = 1.0 + 0.1 * jitter();
+                let wait = failure.retry_after.map(|asked| asked.as_secs_f64() * stretch);
                 self.release(reserved_usd, if charged == Charged::Yes { reserved_usd } else { Some(0.0) });
                 job.n_maybe_charged += u32::from(charged != Charged::No);
                 let mut pace = hold(&self.shared.pace);
-                pace.failed(now, sent, &failure);
+                pace.failed(now, sent, Bad { failure: &failure, stretch });
                 pace.exposed(charged, job.exchange.worst_cost_usd());
                 drop(pace);
-                self.treat(&mut desk, job, failure);
+                self.treat(&mut desk, job, (failure, wait));
             }
         }
         drop(desk);
@@ -261,7 +263,8 @@ impl<E: Exchange> Lane<E> {
         let broken = |_panic| Err(Failure::new(FailureClass::Shape, "the reply could not be read: please report"));
         read.unwrap_or_else(broken).map_err(|mut failure| {
             failure.status.get_or_insert(reply.status);
-            if failure.retry_after.is_none() && failure.class == FailureClass::Capacity {
+            let may_ask = matches!(failure.class, FailureClass::Capacity | FailureClass::Server);
+            if failure.retry_after.is_none() && may_ask {
                 failure.retry_after = asked_wait(&reply);
             }
             failure
@@ -276,7 +279,7 @@ impl<E: Exchange> Lane<E> {
     }
 
     /// Does about a failure what its meaning asks for.
-    fn treat(&self, desk: &mut Desk<E>, mut job: Job<E>, failure: Failure) {
+    fn treat(&self, desk: &mut Desk<E>, mut job: Job<E>, (failure, asked): (Failure, Option<f64>)) {
         // The salvage round is one more try and no more.
         let retries_max = if desk.is_salvaging { 0 } else { self.shared.retries_max };
         let tempo = &self.shared.tempo;
@@ -299,10 +302,9 @@ impl<E: Exchange> Lane<E> {
         if again == Again::Retry {
             job.spent.note(failure.class);
         }
-        let asked = failure.retry_after.map_or(0.0, |asked| asked.as_secs_f64() * (1.0 + 0.1 * jitter()));
         job.last = Some(failure);
         self.shared.queued.fetch_add(1, Ordering::Relaxed);
-        desk.put_back(job, self.shared.now() + wait.max(asked), again);
+        desk.put_back(job, self.shared.now() + wait.max(asked.unwrap_or(0.0)), again);
     }
 
     fn mends(&self, job: &mut Job<E>, failure: &Failure) -> bool {

@@ -16,14 +16,26 @@ pub(in crate::transport) struct Refusals {
     last_cut: f64,
     last_refusal: f64,
     n_successes: u32,
+    apart: f64,
+}
+
+/// What a refusal tells.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::transport) enum Refusal {
+    /// The limit was too high, and is lower now.
+    Cut,
+    /// Nothing new: it was sent under the limit before.
+    Stale,
+    /// The lower limit is too high as well, but it is too soon to cut it again: sends pause until this second.
+    TooSoon(f64),
 }
 
 impl Refusals {
-    /// Begins at `max`.
-    pub(in crate::transport) fn new(max: usize) -> Self {
+    /// Begins at `max`; cuts are `apart` seconds apart at least.
+    pub(in crate::transport) fn new(max: usize, apart: f64) -> Self {
         let max = max.max(1);
         let never = f64::NEG_INFINITY;
-        Self { limit: max, max, ceiling: None, last_cut: never, last_refusal: never, n_successes: 0 }
+        Self { limit: max, max, ceiling: None, last_cut: never, last_refusal: never, n_successes: 0, apart }
     }
 
     /// How many may be in flight, in `[1, max]`.
@@ -31,19 +43,22 @@ impl Refusals {
         self.limit
     }
 
-    /// Notes a refusal of what was sent at `sent_at` while `in_force` were allowed; returns whether it is the first
-    /// of its burst. What was sent before the last cut tells nothing about the limit since.
-    pub(in crate::transport) fn refused(&mut self, now: f64, sent_at: f64, in_force: usize) -> bool {
+    /// Notes a refusal of what was sent at `sent_at` while `in_force` were allowed. What was sent before the last cut
+    /// tells nothing about the limit since.
+    pub(in crate::transport) fn refused(&mut self, now: f64, sent_at: f64, in_force: usize) -> Refusal {
         self.last_refusal = now;
-        if now - self.last_cut < 1.0 || sent_at < self.last_cut {
-            return false;
+        if sent_at < self.last_cut {
+            return Refusal::Stale;
+        }
+        if now - self.last_cut < self.apart {
+            return Refusal::TooSoon(self.last_cut + self.apart);
         }
         let in_force = in_force.clamp(1, self.max);
         self.limit = (in_force * 3 / 4).max(1);
         self.ceiling = Some(in_force);
         self.last_cut = now;
         self.n_successes = 0;
-        true
+        Refusal::Cut
     }
 
     /// Notes a success.
@@ -65,24 +80,25 @@ impl Refusals {
 mod tests {
     use proptest::prelude::*;
 
-    use super::Refusals;
+    use super::{Refusal, Refusals};
 
     #[test]
     fn one_burst_cuts_once() {
-        let mut refusals = Refusals::new(100);
-        assert!(refusals.refused(10.0, 9.0, 40));
+        let mut refusals = Refusals::new(100, 1.0);
+        assert_eq!(refusals.refused(10.0, 9.0, 40), Refusal::Cut);
         assert_eq!(refusals.limit(), 30);
         for _ in 0..39 {
-            assert!(!refusals.refused(10.1, 9.5, 30));
+            assert_eq!(refusals.refused(10.1, 9.5, 30), Refusal::Stale);
         }
-        assert!(!refusals.refused(15.0, 9.9, 30), "it was sent before the cut");
-        assert!(refusals.refused(15.0, 14.0, 30));
+        assert_eq!(refusals.refused(10.5, 10.2, 30), Refusal::TooSoon(11.0));
+        assert_eq!(refusals.refused(15.0, 9.9, 30), Refusal::Stale);
+        assert_eq!(refusals.refused(15.0, 14.0, 30), Refusal::Cut);
         assert_eq!(refusals.limit(), 22);
     }
 
     #[test]
     fn the_limit_rises_by_one_for_25_successes_and_for_100_near_the_ceiling() {
-        let mut refusals = Refusals::new(100);
+        let mut refusals = Refusals::new(100, 1.0);
         refusals.refused(0.0, 0.0, 40);
         let mut n_for = Vec::new();
         let mut n = 0;
@@ -100,7 +116,7 @@ mod tests {
 
     #[test]
     fn the_ceiling_is_forgotten_after_ten_clean_minutes() {
-        let mut refusals = Refusals::new(100);
+        let mut refusals = Refusals::new(100, 1.0);
         refusals.refused(0.0, 0.0, 4);
         refusals.limit = 4;
         for _ in 0..25 {
@@ -115,7 +131,7 @@ mod tests {
             max in 1..600usize,
             events in prop::collection::vec((0.0..3.0f64, any::<bool>(), 0..700usize), 0..500),
         ) {
-            let mut refusals = Refusals::new(max);
+            let mut refusals = Refusals::new(max, 1.0);
             let mut now = 0.0;
             for (gap, is_refusal, in_force) in events {
                 now += gap;
