@@ -1,9 +1,21 @@
 //! How much of a bare HTTP client's speed is left behind a lane: `client_bench [N_REQUESTS] [N_IN_FLIGHT] [N_ROUNDS] [N_THREADS]`.
 //!
 //! Server and client share the machine. Both sides of a round send the same requests to the same server: (a) a loop over
-//! reqwest, (b) a lane with an exchange that looks at nothing. Their order alternates.
+//! reqwest, (b) a lane with an exchange that looks at nothing. Their order alternates. On a machine that does other work
+//! too, the processor's time per request says more than requests per second: it is that of the whole process, the
+//! server's included, and stands beside it where the system tells it.
 
-use std::{convert::Infallible, error::Error, io::Write, net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    convert::Infallible,
+    error::Error,
+    io::Write,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
 
 use bytes::Bytes;
 use cambist_io::{
@@ -14,7 +26,7 @@ use cambist_io::{
 use http_body_util::Full;
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::net::TcpListener;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -68,22 +80,57 @@ fn main() -> Outcome<()> {
     // The bare client needs one too; an error says that there is one.
     drop(rustls::crypto::ring::default_provider().install_default());
     let mut out = std::io::stdout();
-    let mut ratios = Vec::new();
+    let (mut speeds, mut costs) = (Vec::new(), Vec::new());
     for round in 0..n_rounds {
         let (bare, lane) = match round % 2 {
-            0 => (bare_loop(address, load)?, through_lane(address, load)?),
+            0 => (measure(|| bare_loop(address, load))?, measure(|| through_lane(address, load))?),
             _ => {
-                let lane = through_lane(address, load)?;
-                (bare_loop(address, load)?, lane)
+                let lane = measure(|| through_lane(address, load))?;
+                (measure(|| bare_loop(address, load))?, lane)
             }
         };
-        ratios.push(lane / bare);
-        writeln!(out, "round {round}: bare {bare:.0}/s, lane {lane:.0}/s, ratio {:.3}", lane / bare)?;
+        speeds.push(lane.per_second / bare.per_second);
+        costs.push(bare.cpu_seconds / lane.cpu_seconds);
+        let micros = |cost: Cost| 1e6 * cost.cpu_seconds / n_requests as f64;
+        writeln!(
+            out,
+            "round {round}: bare {:.0}/s {:.1} us, lane {:.0}/s {:.1} us",
+            bare.per_second,
+            micros(bare),
+            lane.per_second,
+            micros(lane)
+        )?;
     }
-    ratios.sort_by(f64::total_cmp);
-    let (low, middle, high) = (ratios[0], ratios[ratios.len() / 2], ratios[ratios.len() - 1]);
-    writeln!(out, "ratio: median {middle:.3}, from {low:.3} to {high:.3}, n = {}", ratios.len())?;
+    writeln!(out, "lane/bare by the clock: {}", spread(&mut speeds))?;
+    writeln!(out, "lane/bare by the processor's time: {}", spread(&mut costs))?;
     Ok(())
+}
+
+/// What a side came to.
+#[derive(Clone, Copy)]
+struct Cost {
+    per_second: f64,
+    cpu_seconds: f64,
+}
+
+fn measure(side: impl FnOnce() -> Outcome<f64>) -> Outcome<Cost> {
+    let before = cpu_seconds();
+    let per_second = side()?;
+    Ok(Cost { per_second, cpu_seconds: cpu_seconds() - before })
+}
+
+/// Seconds of the processor that this process used, where Linux tells it (in ticks of 10 ms).
+fn cpu_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = text.rsplit(')').next().unwrap_or_default();
+    let ticks = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok());
+    ticks.sum::<f64>() / 100.0
+}
+
+fn spread(ratios: &mut [f64]) -> String {
+    ratios.sort_by(f64::total_cmp);
+    let (Some(low), Some(high)) = (ratios.first(), ratios.last()) else { return "nothing was measured".to_owned() };
+    format!("median {:.3}, from {low:.3} to {high:.3}, n = {}", ratios[ratios.len() / 2], ratios.len())
 }
 
 fn question() -> Vec<u8> {
@@ -126,23 +173,26 @@ fn bare_loop(address: SocketAddr, load: Load) -> Outcome<f64> {
     let url = format!("http://{address}/v1/ping");
     let began = Instant::now();
     runtime.block_on(async {
-        let permits = Arc::new(Semaphore::new(load.n_in_flight));
-        let mut tasks = Vec::with_capacity(load.n_requests);
-        for _ in 0..load.n_requests {
-            let permit = Arc::clone(&permits).acquire_owned().await?;
-            let request = client.post(&url).header("content-type", "application/json").body(question());
-            tasks.push(tokio::spawn(async move {
-                let length = request.send().await?.bytes().await?.len();
-                drop(permit);
-                Ok::<usize, reqwest::Error>(length)
-            }));
-        }
-        for task in tasks {
-            task.await??;
+        let n_left = Arc::new(AtomicUsize::new(load.n_requests));
+        let workers: Vec<_> = (0..load.n_in_flight)
+            .map(|_| tokio::spawn(ask_until_done(client.clone(), url.clone(), Arc::clone(&n_left))))
+            .collect();
+        for worker in workers {
+            worker.await??;
         }
         Outcome::Ok(())
     })?;
     Ok(load.n_requests as f64 / began.elapsed().as_secs_f64())
+}
+
+/// Asks one question after the other until none is left.
+async fn ask_until_done(client: reqwest::Client, url: String, n_left: Arc<AtomicUsize>) -> Outcome<()> {
+    let take = |n: usize| n.checked_sub(1);
+    while n_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
+        let request = client.post(&url).header("content-type", "application/json").body(question());
+        request.send().await?.bytes().await?;
+    }
+    Ok(())
 }
 
 /// Requests per second through a lane, from the first `send` to the last outcome.

@@ -118,7 +118,6 @@ impl<E: Exchange> Submit<E> {
     ///
     /// # Errors
     /// [`LaneClosed`] with the exchange when nothing more is sent. What was accepted before comes out of the lane.
-    #[expect(clippy::result_large_err, reason = "the exchange comes back as it was given")]
     pub fn send(&self, exchange: E) -> Result<(), LaneClosed<E>> {
         let lane = &*self.lane;
         let mut desk = hold(&lane.desk);

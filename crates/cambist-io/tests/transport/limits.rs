@@ -137,3 +137,26 @@ fn a_server_that_refuses_above_its_room_is_filled_and_seldom_refuses() {
     assert!(share < 0.05, "{share} of the requests were refused");
     assert!(client.gauge().limit <= 16, "{:?}", client.gauge());
 }
+
+/// The limit after two hundred questions to a server whose metrics say that so many wait.
+fn limit_with_waiting(metrics: &'static str) -> usize {
+    let server = Server::start(move |asked| match asked.question.as_str() {
+        "" => Play::Status(200, "content-type: text/plain", metrics),
+        _ => Play::Slow(4),
+    });
+    // An epoch that never ends, so that only the metrics move the limit.
+    let tempo = Tempo { doubling: 0.001, epoch: 1e9, metrics_every: 0.01, start_in_flight: 6, ..quick() };
+    let client = client(&limited(&server.url(), Limits { max_concurrency: 40, ..Limits::default() }), tempo);
+    let run = run(&client, LaneOptions::default(), (0..200).map(Ask::new).collect());
+    assert_eq!(run.n_answered(), 200);
+    client.gauge().limit
+}
+
+#[test]
+fn the_limit_follows_what_the_server_tells_about_its_queue() {
+    let idle = "vllm:num_requests_running{model_name=\"m\"} 6\nvllm:num_requests_waiting{model_name=\"m\"} 0\n";
+    let crowded = "vllm:num_requests_running{model_name=\"m\"} 6\nvllm:num_requests_waiting{model_name=\"m\"} 9\n";
+    assert_eq!(limit_with_waiting("process_cpu_seconds_total 1\n"), 6, "a server that tells nothing");
+    assert!(limit_with_waiting(idle) > 6);
+    assert_eq!(limit_with_waiting(crowded), 1);
+}
