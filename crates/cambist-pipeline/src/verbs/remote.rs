@@ -24,7 +24,7 @@ use cambist_io::{
         teacher::TeacherDialect,
     },
     endpoint::Endpoint,
-    exchange::{Exchange, Failure, FailureClass, HttpCall, HttpReply, TokenEstimate},
+    exchange::{Exchange, Failure, HttpCall, HttpReply, TokenEstimate},
     formats,
     money::{price::Price as ListedPrice, table::Lane},
 };
@@ -158,7 +158,7 @@ impl Remote {
         (seed, sample): (u64, u32),
     ) -> Asked<T> {
         let seed = seed_for(seed, &body, sample);
-        Asked { ticket, body, seed, n_empty: 0, wire: self.wire.clone() }
+        Asked { ticket, body, seed, wire: self.wire.clone() }
     }
 }
 
@@ -177,7 +177,6 @@ pub(super) struct Asked<T> {
     /// The body as the ledger names it.
     pub body: Value,
     seed: u32,
-    n_empty: u32,
     wire: Arc<Wire>,
 }
 
@@ -194,10 +193,11 @@ pub(super) struct Answered {
 impl<T: Send + 'static> Exchange for Asked<T> {
     type Answer = Answered;
 
-    fn call(&self, _attempt: u32) -> HttpCall {
+    fn call(&self, attempt: u32) -> HttpCall {
         let mut body = self.body.clone();
         // An empty answer is asked for again with another seed: the same one would come back.
-        encode::put_seed(self.wire.dialect, &mut body, self.seed.wrapping_add(self.n_empty) & 0x7fff_ffff);
+        let seed = self.seed.wrapping_add(attempt.saturating_sub(1)) & 0x7fff_ffff;
+        encode::put_seed(self.wire.dialect, &mut body, seed);
         if self.wire.is_completion_length.load(Ordering::Relaxed)
             && let Some(members) = body.as_object_mut()
             && let Some(limit) = members.shift_remove(LengthField::MaxTokens.name())
@@ -208,14 +208,21 @@ impl<T: Send + 'static> Exchange for Asked<T> {
     }
 
     fn read(&mut self, reply: &HttpReply) -> Result<Answered, Failure> {
-        match decode(self.wire.dialect, self.wire.thinking, reply) {
-            Ok(answer) => Ok(Answered {
-                cost_usd: self.wire.cost_usd(&answer, reply),
-                raw: self.wire.keeps_raw.then(|| reply.body.clone()),
-                answer,
-            }),
-            Err(failure) => Err(self.failed(failure)),
-        }
+        let answer = decode(self.wire.dialect, self.wire.thinking, reply)?;
+        Ok(Answered {
+            cost_usd: self.wire.cost_usd(&answer, reply),
+            raw: self.wire.keeps_raw.then(|| reply.body.clone()),
+            answer,
+        })
+    }
+
+    /// Takes the other name of the length limit when the server asks for it.
+    fn mend(&mut self, failure: &Failure) -> bool {
+        let is_completion = self.wire.is_completion_length.load(Ordering::Relaxed);
+        let sent = if is_completion { LengthField::MaxCompletionTokens } else { LengthField::MaxTokens };
+        let Some(wanted) = renamed_length_field(failure, sent) else { return false };
+        self.wire.is_completion_length.store(wanted == LengthField::MaxCompletionTokens, Ordering::Relaxed);
+        true
     }
 
     fn tokens(&self) -> TokenEstimate {
@@ -240,19 +247,6 @@ impl<T: Send + 'static> Exchange for Asked<T> {
 }
 
 impl<T> Asked<T> {
-    fn failed(&mut self, failure: Failure) -> Failure {
-        let sent = match self.wire.is_completion_length.load(Ordering::Relaxed) {
-            true => LengthField::MaxCompletionTokens,
-            false => LengthField::MaxTokens,
-        };
-        if let Some(wanted) = renamed_length_field(&failure, sent) {
-            self.wire.is_completion_length.store(wanted == LengthField::MaxCompletionTokens, Ordering::Relaxed);
-            return Failure { class: FailureClass::Server, ..failure };
-        }
-        self.n_empty += u32::from(failure.class == FailureClass::Empty);
-        failure
-    }
-
     fn max_tokens(&self) -> u32 {
         let of = |body: &Value| {
             let names = ["max_tokens", "max_new_tokens", "n_predict"];

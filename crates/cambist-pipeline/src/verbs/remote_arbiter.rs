@@ -186,7 +186,7 @@ impl RemoteArbiter {
                 encode_body(*dialect, &request, EncodeOptions::default()).map_err(|error| refused(error.to_string()))?
             }
         };
-        Ok(ScoreBatch { candidates, body, n_unread: 0, wire: self.wire.clone() })
+        Ok(ScoreBatch { candidates, body, wire: self.wire.clone() })
     }
 
     fn input(&self, candidate: &Candidate) -> Result<RewardInput, PipelineError> {
@@ -304,7 +304,6 @@ pub(super) struct ScoreBatch {
     /// The answers, in the order of the request.
     pub candidates: Vec<Candidate>,
     body: Value,
-    n_unread: u32,
     wire: Arc<Wire>,
 }
 
@@ -321,13 +320,13 @@ pub(super) struct ScoredBatch {
 impl Exchange for ScoreBatch {
     type Answer = ScoredBatch;
 
-    fn call(&self, _attempt: u32) -> HttpCall {
+    fn call(&self, attempt: u32) -> HttpCall {
         match &self.wire.kind {
             Kind::Reward { dialect, .. } => HttpCall::post_json(dialect.path(), &self.body),
             Kind::Judge { dialect, .. } => {
                 let mut body = self.body.clone();
                 // A verdict that nobody can read is asked for again with another seed.
-                encode::put_seed(*dialect, &mut body, seed_for(0, &self.body, self.n_unread));
+                encode::put_seed(*dialect, &mut body, seed_for(0, &self.body, attempt));
                 encode::call(*dialect, &body)
             }
         }
@@ -352,7 +351,6 @@ impl Exchange for ScoreBatch {
                         }),
                     }),
                     _ => {
-                        self.n_unread += 1;
                         let shown: String =
                             answer.text.chars().rev().take(80).collect::<Vec<_>>().into_iter().rev().collect();
                         let reason = format!("no grade where `{}` has one; the answer ends in `{shown}`", mode.name());
@@ -361,6 +359,11 @@ impl Exchange for ScoreBatch {
                 }
             }
         }
+    }
+
+    /// A verdict that nobody can read is asked for again, the same way.
+    fn mend(&mut self, failure: &Failure) -> bool {
+        failure.class == FailureClass::Content
     }
 
     fn tokens(&self) -> TokenEstimate {
