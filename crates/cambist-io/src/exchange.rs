@@ -89,7 +89,9 @@ pub enum FailureClass {
     Quota,
     /// The key is refused. The endpoint stops.
     Auth,
-    /// The request is wrong: 400, 404, 413, 422. Never asked again.
+    /// There is no such model or path: 404, 405. The endpoint stops, since every other call would fail as well.
+    NotFound,
+    /// The request is wrong: 400, 413, 422. Never asked again.
     Request,
     /// The prompt is longer than the model reads. Never asked again.
     Overlong,
@@ -109,13 +111,14 @@ pub enum FailureClass {
 
 impl FailureClass {
     /// Every class, in the order of the specification.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Transport,
         Self::TransportMid,
         Self::Server,
         Self::Capacity,
         Self::Quota,
         Self::Auth,
+        Self::NotFound,
         Self::Request,
         Self::Overlong,
         Self::ContentType,
@@ -135,6 +138,7 @@ impl FailureClass {
             Self::Capacity => "capacity",
             Self::Quota => "quota",
             Self::Auth => "auth",
+            Self::NotFound => "not_found",
             Self::Request => "request",
             Self::Overlong => "overlong",
             Self::ContentType => "content_type",
@@ -151,7 +155,7 @@ impl FailureClass {
         Self::ALL.into_iter().find(|class| class.name() == name)
     }
 
-    /// Whether the same request may succeed later, so that it is worth asking again in another run.
+    /// Whether the same request may succeed later, so that another run asks again; the others failed for good.
     pub fn may_pass(self) -> bool {
         !matches!(self, Self::Request | Self::Overlong | Self::Shape | Self::Empty | Self::Content)
     }

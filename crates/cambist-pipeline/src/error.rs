@@ -68,6 +68,16 @@ pub enum PipelineError {
         /// Why.
         failure: Box<Failure>,
     },
+    /// A teacher failed every time.
+    #[error(
+        "teacher `{teacher}` gave no answer at all; the first failure is {reason}: mend its `endpoint` or `request`"
+    )]
+    Silent {
+        /// The teacher.
+        teacher: String,
+        /// Its first failure.
+        reason: String,
+    },
     /// An arbiter gives what is no reward.
     #[error("arbiter `{arbiter}` is refused: {why}")]
     Arbiter {
@@ -120,7 +130,11 @@ impl PipelineError {
             Self::ModelFolder(error) => error.fault(),
             Self::Model { source, .. } => source.fault(),
             Self::Transport(error) => error.fault(),
-            Self::Interrupted | Self::Endpoint { .. } | Self::Unanswered { .. } | Self::Budget => Fault::World,
+            Self::Interrupted
+            | Self::Endpoint { .. }
+            | Self::Unanswered { .. }
+            | Self::Silent { .. }
+            | Self::Budget => Fault::World,
             Self::Internal(_) => Fault::Us,
         }
     }

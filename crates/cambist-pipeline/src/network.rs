@@ -12,7 +12,7 @@ use cambist_io::{
         amount::PicoUsd,
         purse::{Purse, TeacherPurse},
     },
-    transport::{AuthHeaders, Client, SpendingCap, Transport, TransportOptions},
+    transport::{AuthHeaders, Client, SpendingCap, Tempo, Transport, TransportOptions},
 };
 
 use crate::{error::PipelineError, recipe::Budget};
@@ -48,7 +48,7 @@ impl Network {
             return Ok(client.clone());
         }
         if open.transport.is_none() {
-            open.transport = Some(Transport::start(TransportOptions::default())?);
+            open.transport = Some(Transport::start(options())?);
         }
         let keys = AuthHeaders::from_environment(endpoint, key_header)?;
         let Some(transport) = &open.transport else {
@@ -64,6 +64,11 @@ impl Network {
         let purse = self.purse.as_ref()?;
         Some(Arc::new(Pocket(purse.for_teacher(name))))
     }
+}
+
+/// A server that was never there is told soon; one that goes down in the night is waited for.
+fn options() -> TransportOptions {
+    TransportOptions { tempo: Tempo { first_patience: 20.0, ..Tempo::default() }, ..TransportOptions::default() }
 }
 
 /// A teacher's share of the purse, as the transport reserves from it.

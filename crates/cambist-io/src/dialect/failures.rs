@@ -37,7 +37,7 @@ fn kept(text: &str) -> String {
 /// Returns what kind of failure a reply is whose status is no success (endpoints specification, section 9).
 ///
 /// Read in this order: no room (429, 529, overload at 503 or by its type), an empty account (402, `insufficient_quota`,
-/// low credit in a 400), a refused key (401, 403), a prompt that is too long, any other wrong request (400s), and the
+/// low credit in a 400), a refused key (401, 403), a prompt that is too long, no such model or path (404, 405), any other wrong request (400s), and the
 /// rest is the server's.
 pub fn classify(reply: &HttpReply) -> Failure {
     let error = ErrorBody::read(&reply.body);
@@ -54,6 +54,7 @@ fn class_of(status: u16, error: &ErrorBody) -> FailureClass {
         _ if status >= 400 && error.is_overload_type() => FailureClass::Capacity,
         401 | 403 => FailureClass::Auth,
         400 | 413 | 422 if error.says_overlong() => FailureClass::Overlong,
+        404 | 405 => FailureClass::NotFound,
         408 | 409 | 425 => FailureClass::Server,
         300..500 => FailureClass::Request,
         _ => FailureClass::Server,

@@ -3,6 +3,7 @@
 use cambist_core::digest::Digest;
 
 use super::{Ledger, LedgerError, Result};
+use crate::exchange::FailureClass;
 
 /// The names of all answered calls, or of all scores with a value: 16 bytes each, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +27,22 @@ impl KeySet {
 }
 
 impl Ledger {
+    /// Returns the names of all calls that need not be made: those with an answer, and those that failed for good
+    /// ([`FailureClass::may_pass`]).
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn settled_keys(&self) -> Result<KeySet> {
+        let passing = FailureClass::ALL.into_iter().filter(|class| class.may_pass());
+        let names: Vec<String> = passing.map(|class| format!("'{}'", class.name())).collect();
+        let failed = format!(
+            "SELECT key FROM calls WHERE status = 'failed' AND (failure_class IS NULL OR failure_class IN ({}))
+             ORDER BY key",
+            names.join(", ")
+        );
+        self.keys("SELECT key FROM calls ORDER BY key", &failed)
+    }
+
     /// Returns the names of all calls that have an answer.
     ///
     /// # Errors
@@ -42,7 +59,7 @@ impl Ledger {
         self.keys("SELECT key FROM scores ORDER BY key", "SELECT key FROM scores WHERE value IS NULL ORDER BY key")
     }
 
-    /// Both queries are answered from indices alone: no answer is read.
+    /// Both queries are answered from indices alone, but for the rows of failures: no answer is read.
     fn keys(&self, all: &str, without: &str) -> Result<KeySet> {
         let without = self.prefixes(without)?;
         let mut keys = self.prefixes(all)?;

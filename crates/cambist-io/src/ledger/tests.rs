@@ -6,6 +6,7 @@ use cambist_core::{completion::FinishReason, digest::Digest, fault::Fault};
 use serde_json::json;
 
 use super::*;
+use crate::exchange::FailureClass;
 
 fn call(prompt_id: &str, sample: u32) -> CallRecord {
     let request = json!({"model": "tiny", "messages": [{"role": "user", "content": prompt_id}]});
@@ -205,6 +206,12 @@ fn the_names_of_what_is_there_leave_failures_out() {
     ledger.put_scores(&[score(None)]).unwrap();
     let keys = ledger.answered_keys().unwrap();
     assert_eq!(["p1", "p2", "p3", "p4"].map(|id| keys.contains(&call(id, 0).key)), [true, false, true, false]);
+    let for_good = CallRecord { failure_class: Some(FailureClass::Overlong), ..failed("p5") };
+    let for_now = CallRecord { failure_class: Some(FailureClass::Server), ..failed("p6") };
+    ledger.put_calls(&[for_good, for_now]).unwrap();
+    let settled = ledger.settled_keys().unwrap();
+    let is_settled = |id: &str| settled.contains(&call(id, 0).key);
+    assert_eq!(["p1", "p2", "p5", "p6"].map(is_settled), [true, false, true, false]);
     assert!(ledger.scored_keys().unwrap().is_empty());
     ledger.put_scores(&[score(Some(1.5))]).unwrap();
     assert!(ledger.scored_keys().unwrap().contains(&score(None).key));

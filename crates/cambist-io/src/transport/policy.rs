@@ -48,7 +48,7 @@ impl Spent {
             FailureClass::Content => within(self.contents, 2, Remedy::Mend),
             FailureClass::Request => within(self.requests, 1, Remedy::Mend),
             FailureClass::Capacity => Remedy::Requeue,
-            FailureClass::Quota | FailureClass::Auth => Remedy::Halt,
+            FailureClass::Quota | FailureClass::Auth | FailureClass::NotFound => Remedy::Halt,
             FailureClass::Overlong | FailureClass::Stopped => Remedy::Settle,
         }
     }
@@ -92,13 +92,14 @@ mod tests {
     use crate::exchange::FailureClass;
 
     /// How often each class is asked again when nothing else goes wrong, and what is done first.
-    const TABLE: [(FailureClass, Remedy, u32); 14] = [
+    const TABLE: [(FailureClass, Remedy, u32); 15] = [
         (FailureClass::Transport, Remedy::Retry, 6),
         (FailureClass::TransportMid, Remedy::Retry, 2),
         (FailureClass::Server, Remedy::Retry, 6),
         (FailureClass::Capacity, Remedy::Requeue, 100),
         (FailureClass::Quota, Remedy::Halt, 100),
         (FailureClass::Auth, Remedy::Halt, 100),
+        (FailureClass::NotFound, Remedy::Halt, 100),
         (FailureClass::Request, Remedy::Mend, 1),
         (FailureClass::Overlong, Remedy::Settle, 0),
         (FailureClass::ContentType, Remedy::Retry, 6),

@@ -40,7 +40,7 @@ pub(super) fn ask(
         Ok(question.map(|question| question.key))
     };
     let keys: Vec<Option<Digest>> = cells.iter().map(key).collect::<Result<_, PipelineError>>()?;
-    let answered = workshop.ledger().answered_keys()?;
+    let answered = workshop.ledger().settled_keys()?;
     let is_missing = |key: &Option<Digest>| key.as_ref().is_some_and(|key| !answered.contains(key));
     let missing: Vec<&Cell<'_>> = cells.iter().zip(&keys).filter(|(_, key)| is_missing(key)).map(|(c, _)| c).collect();
     let of = |voice: usize| missing.iter().filter(move |cell| cell.voice == voice);

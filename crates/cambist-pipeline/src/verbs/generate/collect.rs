@@ -66,6 +66,8 @@ struct Tables {
     n_prompts: u64,
     /// Failed calls that may pass another time, by class.
     passing: BTreeMap<&'static str, u64>,
+    /// By server: how many answers it gave, and its first failure.
+    voices: BTreeMap<String, (u64, Option<String>)>,
 }
 
 impl Generating<'_> {
@@ -92,6 +94,7 @@ impl Generating<'_> {
         if !wants.is_empty() {
             return Ok(Collected::Wants(wants));
         }
+        self.nobody_is_silent(&tables)?;
         let draft = tables.finish(scratch)?;
         Ok(Collected::Whole(Box::new(self.enough_answers(draft)?)))
     }
@@ -109,6 +112,7 @@ impl Generating<'_> {
             n_scored: 0,
             n_prompts: 0,
             passing: BTreeMap::new(),
+            voices: BTreeMap::new(),
         })
     }
 
@@ -125,7 +129,7 @@ impl Generating<'_> {
             let record = if lookup.key.is_some() { records.next().flatten() } else { None };
             let open = &mut chunk[lookup.open];
             if let Some(record) = &record {
-                tables.note_failure(record);
+                tables.note(record);
             }
             match self.voices[lookup.voice].completion(&open.row.prompt, lookup.sample, record) {
                 Some(completion) => found.push((lookup, completion)),
@@ -195,6 +199,15 @@ impl Generating<'_> {
         let keys: Vec<Digest> = found.iter().map(key).collect();
         let records = self.workshop.ledger().find_scores(&keys)?;
         Ok(found.iter().zip(records).map(|((_, completion), record)| scored(scorer, completion, record)).collect())
+    }
+
+    /// Refuses a teacher that failed every time: that is a wrong address, model or request, and no data.
+    fn nobody_is_silent(&self, tables: &Tables) -> Result<(), PipelineError> {
+        let silent =
+            tables.voices.iter().find_map(|(teacher, (n, first))| Some((teacher, first.as_ref()?)).filter(|_| *n == 0));
+        silent.map_or(Ok(()), |(teacher, reason)| {
+            Err(PipelineError::Silent { teacher: teacher.clone(), reason: reason.clone() })
+        })
     }
 
     /// Refuses to go on with too many holes that another run could fill.
@@ -279,8 +292,13 @@ impl Tables {
         Ok(())
     }
 
-    fn note_failure(&mut self, record: &CallRecord) {
-        let Some(reason) = &record.failure else { return };
+    fn note(&mut self, record: &CallRecord) {
+        let (n_answers, first) = self.voices.entry(record.teacher.clone()).or_default();
+        let Some(reason) = &record.failure else {
+            *n_answers += 1;
+            return;
+        };
+        first.get_or_insert_with(|| reason.clone());
         let class = record.failure_class;
         if let Some(class) = class.filter(|class| class.may_pass()) {
             *self.passing.entry(class.name()).or_default() += 1;
@@ -288,7 +306,7 @@ impl Tables {
         let line = json!({
             "prompt_id": record.prompt_id, "teacher": record.teacher, "sample": record.sample,
             "language": record.language, "class": class.map(FailureClass::name), "reason": reason,
-            "attempts": record.attempts, "key": record.key,
+            "key": record.key,
         });
         self.failures.push_str(&format!("{line}\n"));
     }

@@ -116,7 +116,7 @@ impl Generating<'_> {
 
     /// Goes through all prompts and shows what the router wants of each.
     fn look(&self, mut show: impl FnMut(&Prompt, Vec<Seen>)) -> Result<(), PipelineError> {
-        let answered = self.workshop.ledger().answered_keys()?;
+        let answered = self.workshop.ledger().settled_keys()?;
         let mut prompts = (0u32..).zip(self.prompts.scan());
         loop {
             let chunk: Vec<(u32, Prompt)> = prompts

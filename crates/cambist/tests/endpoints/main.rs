@@ -1,0 +1,8 @@
+//! The binary against servers on loopback: killed at random, refused, and rehearsed.
+
+#![cfg(test)]
+
+mod killed;
+mod pool;
+mod refused;
+mod spent;
