@@ -18,6 +18,9 @@ pub mod polyglot;
 pub mod prompt;
 pub mod split;
 
+pub mod minhash;
+pub mod overlap;
+
 pub mod completion;
 pub mod score;
 pub mod teacher;
