@@ -5,6 +5,8 @@ mod arbiters;
 #[cfg(test)]
 mod gates;
 #[cfg(test)]
+mod gates_more;
+#[cfg(test)]
 mod language_gate;
 #[cfg(test)]
 mod made;
