@@ -15,6 +15,8 @@ mod metrics;
 #[cfg(test)]
 mod pairs;
 #[cfg(test)]
+mod rouge;
+#[cfg(test)]
 mod routing;
 #[cfg(test)]
 mod selection;
