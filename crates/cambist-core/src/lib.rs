@@ -29,6 +29,7 @@ pub mod check;
 
 pub mod arbiter;
 pub mod candidate;
+pub mod ensemble;
 pub mod fault;
 pub mod gates;
 pub mod identify;

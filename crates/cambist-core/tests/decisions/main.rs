@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod arbiters;
 #[cfg(test)]
+mod ensembles;
+#[cfg(test)]
 mod gates;
 #[cfg(test)]
 mod gates_more;
