@@ -307,9 +307,9 @@ impl Planner<'_> {
         Ok(digest)
     }
 
-    /// The digest of a file, folder or pattern of prompts.
+    /// The digest of a file, folder, pattern or address of prompts; what lies elsewhere is fetched.
     fn source(&self, path: &Path) -> Result<Digest, PipelineError> {
-        let path = self.folder.join(path);
+        let path = cambist_io::remote::locate(self.folder, path)?;
         cambist_io::formats::digest_source(&path).map_err(|error| not_there(error, &path))
     }
 

@@ -32,6 +32,7 @@ pub use model_folder::{ModelFolderError, read_model_folder, write_model_folder};
 pub use prompts::{PROMPT_SHAPES, PromptColumns, PromptStream, RawPrompt, read_prompts};
 pub use recorded::{RecordedAnswer, RecordedColumns, read_answers, read_scores};
 pub use source::{digest_source, files_of};
+pub(crate) use source::{is_readable_name, path_fits};
 pub use spool::Spool;
 pub use table::{Cell, TableRow, TableWriter, read_table, to_jsonl, to_parquet};
 pub use training_rows::{PreferenceRow, SftRow};

@@ -51,7 +51,12 @@ fn name_of(path: &Path) -> String {
 }
 
 fn is_readable(path: &Path) -> bool {
-    let name = name_of(path).to_ascii_lowercase();
+    is_readable_name(&name_of(path))
+}
+
+/// Whether a file of this name is read when it lies in a folder of rows.
+pub(crate) fn is_readable_name(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
     let stem = name.trim_end_matches(".gz").trim_end_matches(".zst");
     !name.starts_with(['.', '_']) && READABLE.iter().any(|suffix| stem.ends_with(suffix))
 }
@@ -93,6 +98,19 @@ fn walk(folder: &Path, below: &[String], found: &mut Vec<PathBuf>) -> disk::Resu
     Ok(())
 }
 
+/// Whether a path fits a pattern, part by part.
+pub(crate) fn path_fits(pattern: &str, path: &str) -> bool {
+    fn parts_fit(pattern: &[&str], path: &[&str]) -> bool {
+        match (pattern.split_first(), path.split_first()) {
+            (None, None) => true,
+            (Some((&"**", rest)), Some((_, below))) => parts_fit(rest, path) || parts_fit(pattern, below),
+            (Some((first, rest)), Some((name, below))) => fits(first, name) && parts_fit(rest, below),
+            _ => false,
+        }
+    }
+    parts_fit(&pattern.split('/').collect::<Vec<_>>(), &path.split('/').collect::<Vec<_>>())
+}
+
 /// Whether a name fits a pattern of `*` and `?`.
 fn fits(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
@@ -126,6 +144,19 @@ mod tests {
             ("*", "", true),
         ] {
             assert_eq!(fits(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn paths_fit_part_by_part() {
+        for (pattern, path, expected) in [
+            ("data/*.parquet", "data/a.parquet", true),
+            ("data/*.parquet", "data/de/a.parquet", false),
+            ("**/*.parquet", "a.parquet", true),
+            ("data/**/a.*", "data/x/y/a.csv", true),
+            ("data/**", "data/x", false),
+        ] {
+            assert_eq!(path_fits(pattern, path), expected, "{pattern} {path}");
         }
     }
 

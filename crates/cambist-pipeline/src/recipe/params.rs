@@ -19,7 +19,8 @@ pub struct PromptsParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub polyglot: Option<PolyglotParams>,
     /// Takes prompts from this file, relative to the recipe; a folder stands for the files of rows in it, a pattern
-    /// such as `data/*.parquet` for those that it fits, in the order of their names.
+    /// such as `data/*.parquet` for those that it fits, in the order of their names. `hf://` and `s3://` addresses are
+    /// fetched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
     /// Says which columns of the file mean what, where the names do not say it.

@@ -18,6 +18,7 @@ use cambist_core::{
 };
 use cambist_io::{
     formats::{LineWriter, TableWriter},
+    remote::locate,
     store::{Artifact, ManifestDraft, Scratch},
 };
 
@@ -82,7 +83,7 @@ impl Making<'_> {
         let mut intake = Intake::new(self, scratch)?;
         match (&self.params.polyglot, &self.params.file) {
             (Some(task), _) => intake.take_prompts(&mut pile, invent(self, task)?)?,
-            (None, Some(source)) => intake.take_source(&mut pile, &self.workshop.plan.folder.join(source))?,
+            (None, Some(source)) => intake.take_source(&mut pile, &locate(&self.workshop.plan.folder, source)?)?,
             (None, None) => {}
         }
         intake.finish()?;
