@@ -198,7 +198,7 @@ fn identified_languages_carry_their_confidence() {
     let narrow =
         format!("{{file: bad.jsonl, bad_rows: drop, min_language_confidence: {}}}", if sure < 1.0 { 1.0 } else { 0.5 });
     let ran = run(&house, &narrow).unwrap();
-    assert_eq!(ran.artifact("prompts").manifest().failures.get("uncertain_language").is_some(), sure < 1.0);
+    assert_eq!(ran.artifact("prompts").manifest().failures.contains_key("uncertain_language"), sure < 1.0);
     let read_again = read_prompts(&path, &PromptColumns::default()).unwrap();
     assert_eq!(read_again.len(), 4);
 }

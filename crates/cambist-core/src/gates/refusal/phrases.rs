@@ -1,9 +1,10 @@
 //! How refusals begin: a table, in lower case, each phrase long enough to be said by nobody who answers.
 
-/// Phrases by the primary subtag of the language; none for a language that nobody wrote phrases for.
-pub(super) fn of(language: &str) -> &'static [&'static str] {
-    match language {
-        "ar" => &[
+/// Phrases by the primary subtag of the language.
+const PHRASES: [(&str, &[&str]); 14] = [
+    (
+        "ar",
+        &[
             "لا أستطيع مساعدت",
             "لا أستطيع المساعدة",
             "لا يمكنني مساعدت",
@@ -14,7 +15,10 @@ pub(super) fn of(language: &str) -> &'static [&'static str] {
             "لا يمكنني تلبية",
             "لن أتمكن من",
         ],
-        "de" => &[
+    ),
+    (
+        "de",
+        &[
             "kann ich nicht helfen",
             "kann ich ihnen nicht helfen",
             "kann ich dir nicht helfen",
@@ -26,7 +30,10 @@ pub(super) fn of(language: &str) -> &'static [&'static str] {
             "ich bin nicht in der lage",
             "das werde ich nicht tun",
         ],
-        "en" => &[
+    ),
+    (
+        "en",
+        &[
             "i can't help with",
             "i cannot help with",
             "i can't assist",
@@ -49,7 +56,10 @@ pub(super) fn of(language: &str) -> &'static [&'static str] {
             "as an ai, i can't",
             "as an ai, i cannot",
         ],
-        "es" => &[
+    ),
+    (
+        "es",
+        &[
             "no puedo ayudar",
             "no puedo cumplir",
             "no puedo proporcionar",
@@ -59,7 +69,10 @@ pub(super) fn of(language: &str) -> &'static [&'static str] {
             "no estoy en condiciones de",
             "como modelo de lenguaje, no",
         ],
-        "fr" => &[
+    ),
+    (
+        "fr",
+        &[
             "je ne peux pas vous aider",
             "je ne peux pas t'aider",
             "je ne peux pas répondre à cette",
@@ -69,7 +82,10 @@ pub(super) fn of(language: &str) -> &'static [&'static str] {
             "je ne peux pas vous assister",
             "en tant que modèle de langage, je ne",
         ],
-        "hi" => &[
+    ),
+    (
+        "hi",
+        &[
             "मदद नहीं कर सकत",
             "सहायता नहीं कर सकत",
             "सहायता करने में असमर्थ",
@@ -77,7 +93,10 @@ pub(super) fn of(language: &str) -> &'static [&'static str] {
             "यह जानकारी नहीं दे सकत",
             "अनुरोध पूरा नहीं कर सकत",
         ],
-        "ja" => &[
+    ),
+    (
+        "ja",
+        &[
             "お手伝いできません",
             "お手伝いすることはできません",
             "お応えできません",
@@ -89,7 +108,10 @@ pub(super) fn of(language: &str) -> &'static [&'static str] {
             "提供することはできません",
             "お力になれません",
         ],
-        "ko" => &[
+    ),
+    (
+        "ko",
+        &[
             "도와드릴 수 없",
             "도와 드릴 수 없",
             "도움을 드릴 수 없",
@@ -99,7 +121,10 @@ pub(super) fn of(language: &str) -> &'static [&'static str] {
             "응할 수 없",
             "수행할 수 없습니다",
         ],
-        "pt" => &[
+    ),
+    (
+        "pt",
+        &[
             "não posso ajudar",
             "não posso ajudá-lo",
             "não posso te ajudar",
@@ -109,7 +134,10 @@ pub(super) fn of(language: &str) -> &'static [&'static str] {
             "não consigo ajudar",
             "como modelo de linguagem, não",
         ],
-        "ru" => &[
+    ),
+    (
+        "ru",
+        &[
             "не могу помочь",
             "не могу вам помочь",
             "не могу тебе помочь",
@@ -120,7 +148,10 @@ pub(super) fn of(language: &str) -> &'static [&'static str] {
             "вынужден отказать",
             "вынуждена отказать",
         ],
-        "tr" => &[
+    ),
+    (
+        "tr",
+        &[
             "yardımcı olamam",
             "yardımcı olamıyorum",
             "yardımcı olamayacağım",
@@ -130,7 +161,10 @@ pub(super) fn of(language: &str) -> &'static [&'static str] {
             "bu konuda bilgi veremem",
             "yanıt veremem",
         ],
-        "uk" => &[
+    ),
+    (
+        "uk",
+        &[
             "не можу допомогти",
             "не можу вам допомогти",
             "не можу тобі допомогти",
@@ -140,7 +174,10 @@ pub(super) fn of(language: &str) -> &'static [&'static str] {
             "не в змозі допомогти",
             "змушений відмовити",
         ],
-        "vi" => &[
+    ),
+    (
+        "vi",
+        &[
             "tôi không thể giúp",
             "tôi không thể hỗ trợ",
             "tôi không thể cung cấp",
@@ -149,7 +186,10 @@ pub(super) fn of(language: &str) -> &'static [&'static str] {
             "tôi không thể thực hiện",
             "mình không thể giúp",
         ],
-        "zh" => &[
+    ),
+    (
+        "zh",
+        &[
             "无法协助",
             "无法帮助",
             "不能帮助您",
@@ -166,6 +206,10 @@ pub(super) fn of(language: &str) -> &'static [&'static str] {
             "無法滿足",
             "無法回答",
         ],
-        _ => &[],
-    }
+    ),
+];
+
+/// Phrases by the primary subtag of the language; none for a language that nobody wrote phrases for.
+pub(super) fn of(language: &str) -> &'static [&'static str] {
+    PHRASES.iter().find(|(tag, _)| *tag == language).map_or(&[], |(_, phrases)| *phrases)
 }
