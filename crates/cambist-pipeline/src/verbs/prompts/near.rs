@@ -1,6 +1,6 @@
 //! Near-duplicates: the first of each stays, in the order of the input.
 
-use std::collections::BTreeSet;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use cambist_core::{
     minhash::{NearDuplicates, Sketcher},
@@ -13,8 +13,8 @@ use serde_json::json;
 use super::{Making, pile::Pile};
 use crate::error::PipelineError;
 
-/// A prompt is compared with at most this many earlier ones of each band, the nearest first: prompts of one template
-/// share bands by the thousand.
+/// A prompt is compared with at most this many earlier ones, those first that share the most bands, and of each band
+/// only as many of the nearest are looked at: prompts of one template share bands by the thousand.
 const MAX_COMPARED: usize = 64;
 
 /// No earlier prompt.
@@ -69,21 +69,23 @@ fn chain(pile: &Pile, bands: &mut [u32], n_bands: usize) {
     }
 }
 
-/// The earlier prompts that share a band and stay, in the order of the input.
-fn proposals(pile: &Pile, earlier: &[u32], bands: std::ops::Range<usize>) -> BTreeSet<usize> {
+/// The earlier prompts that share bands and stay, those that share the most first.
+fn proposals(pile: &Pile, earlier: &[u32], bands: std::ops::Range<usize>) -> Vec<usize> {
     let n_bands = bands.len();
-    let mut found = BTreeSet::new();
+    let mut n_shared: BTreeMap<usize, usize> = BTreeMap::new();
     for (band, mut at) in earlier[bands].iter().copied().enumerate() {
-        let mut n_compared = 0;
-        while at != NONE && n_compared < MAX_COMPARED {
+        let mut n_seen = 0;
+        while at != NONE && n_seen < MAX_COMPARED {
             if pile.is_kept(at as usize) {
-                found.insert(at as usize);
-                n_compared += 1;
+                *n_shared.entry(at as usize).or_default() += 1;
+                n_seen += 1;
             }
             at = earlier[at as usize * n_bands + band];
         }
     }
-    found
+    let mut found: Vec<(Reverse<usize>, usize)> = n_shared.into_iter().map(|(at, n)| (Reverse(n), at)).collect();
+    found.sort_unstable();
+    found.into_iter().take(MAX_COMPARED).map(|(_, at)| at).collect()
 }
 
 fn shingles(pile: &mut Pile, sketcher: &Sketcher, number: usize) -> Result<Shingles, PipelineError> {
