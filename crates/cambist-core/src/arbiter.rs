@@ -6,11 +6,15 @@ use crate::{completion::Completion, prompt::Prompt, score::Score};
 
 mod chrf;
 mod exact;
+mod numeric;
 mod recorded;
+mod rouge;
 
 pub use chrf::{Chrf, ChrfArbiter};
-pub use exact::{ExactChecker, ExactMatch};
+pub use exact::{Contains, ExactChecker, ExactMatch, FoldedMatch};
+pub use numeric::{NumericAnswer, final_number, numbers};
 pub use recorded::{Recorded, RecordedError};
+pub use rouge::{Overlap, Rouge, RougeArbiter};
 
 /// Scores one answer by itself; higher is better.
 pub trait Arbiter: Send + Sync {

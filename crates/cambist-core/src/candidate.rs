@@ -171,7 +171,11 @@ impl Matrix {
             Ok(Candidate { completion, verdict, reward })
         };
         let candidates = completions.into_iter().map(judge).collect::<Result<Vec<_>, _>>()?;
-        Self::new(prompts, candidates)
+        let mut matrix = Self::new(prompts, candidates)?;
+        for Row { prompt, candidates } in &mut matrix.rows {
+            gates.judge_together(prompt, candidates);
+        }
+        Ok(matrix)
     }
 
     /// The rows in the order of the prompts.

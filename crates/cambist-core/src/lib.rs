@@ -18,6 +18,9 @@ pub mod polyglot;
 pub mod prompt;
 pub mod split;
 
+pub mod minhash;
+pub mod overlap;
+
 pub mod completion;
 pub mod score;
 pub mod teacher;
@@ -26,6 +29,7 @@ pub mod check;
 
 pub mod arbiter;
 pub mod candidate;
+pub mod ensemble;
 pub mod fault;
 pub mod gates;
 pub mod identify;

@@ -47,6 +47,13 @@ pub fn permission(license: &str) -> Permission {
     folded.split(" or ").map(|side| one(side.trim())).min().unwrap_or(Permission::Unknown)
 }
 
+/// Returns what the strictest of some licences allows, which rules a set of rows under all of them; none of no licence.
+///
+/// A row whose teacher says itself whether its answers may train a model (`declared`) is not read by its licence.
+pub fn strictest<'a>(rows: impl IntoIterator<Item = (&'a str, Option<Permission>)>) -> Option<Permission> {
+    rows.into_iter().map(|(license, declared)| declared.unwrap_or_else(|| permission(license))).max()
+}
+
 fn one(license: &str) -> Permission {
     let is_version = |part: &str| part.starts_with(|c: char| c.is_ascii_digit()) && part != "0bsd";
     let family = license.split('-').take_while(|part| !is_version(part)).collect::<Vec<_>>().join("-");
@@ -64,6 +71,14 @@ fn one(license: &str) -> Permission {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_strictest_row_rules_a_set() {
+        let rows = [("Apache-2.0", None), ("CC-BY-NC-4.0", None), ("gemma", Some(Permission::Yes))];
+        assert_eq!(strictest(rows), Some(Permission::NonCommercial));
+        assert_eq!(strictest(rows.into_iter().rev()), Some(Permission::NonCommercial));
+        assert_eq!(strictest([]), None);
+    }
 
     #[test]
     fn licences_of_real_models() {

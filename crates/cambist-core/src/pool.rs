@@ -62,14 +62,20 @@ pub enum Ineligible {
 }
 
 impl Eligibility {
-    /// Returns why `teacher` may not answer in `language`; none when it may.
-    pub fn obstacle(&self, teacher: &Teacher, language: &Language) -> Option<Ineligible> {
-        let licensed = match permission(&teacher.license) {
+    /// Whether answers that a licence lets be used so far may be used here: asked before a teacher is, and again when a
+    /// set is exported.
+    pub fn admits(&self, permission: Permission) -> bool {
+        match permission {
             Permission::Yes => true,
             Permission::NonCommercial => self.purpose == Purpose::Research,
             Permission::No => false,
             Permission::Unknown => self.allow_unknown_license,
-        };
+        }
+    }
+
+    /// Returns why `teacher` may not answer in `language`; none when it may.
+    pub fn obstacle(&self, teacher: &Teacher, language: &Language) -> Option<Ineligible> {
+        let licensed = self.admits(permission(&teacher.license));
         if self.exclude.contains(&teacher.id) {
             Some(Ineligible::Excluded)
         } else if !licensed {

@@ -29,26 +29,41 @@ fn letter_distance(a: &str, b: &str) -> usize {
     excess(1).max(excess(-1)).unsigned_abs() as usize
 }
 
-/// The set of character 5-grams of a text, white space folded; a shorter text is its own only member.
+/// The set of character n-grams of a text, white space folded; a shorter text is its own only member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shingles {
-    /// Ascending; five code points of 21 bits each make one number.
+    /// Ascending; up to six code points of 21 bits each make one number.
     grams: Vec<u128>,
 }
+
+/// The longest n-gram that [`Shingles`] are made of.
+pub const LONGEST_SHINGLE: usize = 6;
 
 impl Shingles {
     /// Returns the 5-grams of `text`.
     pub fn of(text: &str) -> Self {
+        Self::sized(text, 5)
+    }
+
+    /// Returns the n-grams of `text` of `length` characters, 1 to [`LONGEST_SHINGLE`]; a length outside counts as the
+    /// nearest inside.
+    pub fn sized(text: &str, length: usize) -> Self {
+        let length = length.clamp(1, LONGEST_SHINGLE);
         let folded = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let mut letters: Vec<u32> = folded.chars().map(u32::from).collect();
-        if !letters.is_empty() && letters.len() < 5 {
-            letters.resize(5, 0);
+        if !letters.is_empty() && letters.len() < length {
+            letters.resize(length, 0);
         }
         let pack = |window: &[u32]| window.iter().fold(0, |packed, letter| packed << 21 | u128::from(*letter));
-        let mut grams: Vec<u128> = letters.windows(5).map(pack).collect();
+        let mut grams: Vec<u128> = letters.windows(length).map(pack).collect();
         grams.sort_unstable();
         grams.dedup();
         Self { grams }
+    }
+
+    /// The n-grams as numbers, ascending.
+    pub(crate) fn grams(&self) -> &[u128] {
+        &self.grams
     }
 
     /// Returns the Jaccard similarity, 0 to 1: shared members over all members. Two empty texts are alike (1).

@@ -45,12 +45,17 @@ pub struct Scales {
 impl Scales {
     /// Measures the valid rewards of each language.
     pub fn fit(matrix: &Matrix) -> Self {
-        let mut rewards: BTreeMap<&Language, Vec<f64>> = BTreeMap::new();
+        let mut rewards: BTreeMap<Language, Vec<f64>> = BTreeMap::new();
         for row in matrix.rows() {
             let valid = row.candidates.iter().filter_map(|candidate| candidate.valid_reward());
-            rewards.entry(&row.prompt.language).or_default().extend(valid);
+            rewards.entry(row.prompt.language.clone()).or_default().extend(valid);
         }
-        let scales = rewards.into_iter().filter_map(|(language, all)| Some((language.clone(), Scale::fit(&all)?)));
+        Self::of(&rewards)
+    }
+
+    /// Measures values by language.
+    pub(crate) fn of(values: &BTreeMap<Language, Vec<f64>>) -> Self {
+        let scales = values.iter().filter_map(|(language, all)| Some((language.clone(), Scale::fit(all)?)));
         Self { languages: scales.collect() }
     }
 

@@ -31,7 +31,7 @@ pub fn remove_duplicates(prompts: Vec<Prompt>) -> (Vec<Prompt>, Vec<Duplicate>) 
     let mut duplicates = Vec::new();
     let mut kept = Vec::with_capacity(prompts.len());
     for prompt in prompts {
-        let key = (prompt.language.clone(), folded_conversation(&prompt));
+        let key = (prompt.language.clone(), fold_conversation(&prompt));
         match first.get(&key) {
             Some(same_as) => duplicates.push(Duplicate { id: prompt.id, same_as: same_as.clone() }),
             None => {
@@ -43,7 +43,8 @@ pub fn remove_duplicates(prompts: Vec<Prompt>) -> (Vec<Prompt>, Vec<Duplicate>) 
     (kept, duplicates)
 }
 
-fn folded_conversation(prompt: &Prompt) -> String {
+/// Returns the whole conversation as duplicates are compared: each turn's role and its text after [`fold_text`].
+pub fn fold_conversation(prompt: &Prompt) -> String {
     prompt.messages.iter().map(|m| format!("{:?} {}", m.role, fold_text(&m.content))).collect::<Vec<_>>().join("\n")
 }
 
@@ -66,6 +67,11 @@ fn is_punctuation(c: char) -> bool {
         || matches!(c, '¿' | '¡' | '«' | '»' | '،' | '؛' | '؟' | '·')
 }
 
+/// Returns the random number that decides where a source falls: splits take sources in its order.
+pub fn draw(seed: u64, source_id: &str) -> u64 {
+    Chance::new(seed, &["split", source_id]).next_u64()
+}
+
 /// Parts the prompts into named sets by source: all translations of one source fall into one set, and no source into
 /// two.
 ///
@@ -81,8 +87,7 @@ pub fn split_by_source(
     seed: u64,
 ) -> Result<BTreeMap<String, Vec<Prompt>>, TooFewSources> {
     let sources: BTreeSet<&str> = prompts.iter().map(|prompt| prompt.source_id.as_str()).collect();
-    let mut drawn: Vec<(u64, &str)> =
-        sources.iter().map(|source| (Chance::new(seed, &["split", source]).next_u64(), *source)).collect();
+    let mut drawn: Vec<(u64, &str)> = sources.iter().map(|source| (draw(seed, source), *source)).collect();
     drawn.sort_unstable();
     let wanted: usize = splits.values().sum();
     if wanted > drawn.len() {

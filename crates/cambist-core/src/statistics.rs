@@ -37,6 +37,29 @@ pub fn median(values: &[f64]) -> Option<f64> {
     quantile(values, 0.5)
 }
 
+/// Returns Kendall's tau-b (1945) of two series of equal length, -1 to 1; none when they differ in length or one of
+/// them has no two different numbers. Takes time with the square of the length.
+pub fn kendall_tau(a: &[f64], b: &[f64]) -> Option<f64> {
+    if a.len() != b.len() {
+        return None;
+    }
+    let (mut concordance, mut of_a, mut of_b) = (0i64, 0i64, 0i64);
+    for later in 0..a.len() {
+        for earlier in 0..later {
+            let [by_a, by_b] = [a, b].map(|values| sign(values[later] - values[earlier]));
+            concordance += by_a * by_b;
+            of_a += by_a.abs();
+            of_b += by_b.abs();
+        }
+    }
+    let scale = (of_a as f64).sqrt() * (of_b as f64).sqrt();
+    (scale > 0.0).then(|| concordance as f64 / scale)
+}
+
+fn sign(difference: f64) -> i64 {
+    i64::from(difference > 0.0) - i64::from(difference < 0.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -23,6 +23,8 @@ pub mod ledger;
 
 pub mod formats;
 
+pub mod remote;
+
 pub mod endpoint;
 
 pub mod exchange;

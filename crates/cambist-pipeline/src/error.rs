@@ -34,6 +34,9 @@ pub enum PipelineError {
     /// A file of rows is not what it should be.
     #[error(transparent)]
     Format(#[from] cambist_io::formats::FormatError),
+    /// A file that lies elsewhere cannot be had.
+    #[error(transparent)]
+    Remote(#[from] cambist_io::remote::RemoteError),
     /// A model folder is not what it should be.
     #[error(transparent)]
     ModelFolder(#[from] cambist_io::formats::ModelFolderError),
@@ -127,6 +130,7 @@ impl PipelineError {
             Self::Store(error) => error.fault(),
             Self::Ledger(error) => error.fault(),
             Self::Format(error) => error.fault(),
+            Self::Remote(error) => error.fault(),
             Self::ModelFolder(error) => error.fault(),
             Self::Model { source, .. } => source.fault(),
             Self::Transport(error) => error.fault(),

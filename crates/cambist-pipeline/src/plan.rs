@@ -76,9 +76,11 @@ impl Input {
 /// The revision of each verb's meaning: raised when the same parameters come to mean another result.
 fn revision(verb: &str) -> u32 {
     match verb {
-        "prompts" | "generate" | "score" | "select" | "train" | "report" => 1,
+        "generate" | "score" | "select" | "train" | "report" => 1,
         // 2: results by task carry intervals.
         "evaluate" => 2,
+        // 2: identified languages carry their confidence, test sets are kept apart.
+        "prompts" => 2,
         _ => 0,
     }
 }
@@ -185,7 +187,7 @@ impl Planner<'_> {
     }
 
     fn prompts(&mut self, index: usize, params: &PromptsParams) -> Result<(), PipelineError> {
-        let file = params.file.as_deref().map(|path| self.file(path)).transpose()?;
+        let file = params.file.as_deref().map(|path| self.source(path)).transpose()?;
         self.job(index, None, Vec::new(), json!({ "prompts": params, "file_sha256": file }));
         Ok(())
     }
@@ -305,6 +307,12 @@ impl Planner<'_> {
         let digest = cambist_io::disk::digest_file(&path).map_err(|error| not_there(error, &path))?;
         self.files.insert(path, digest.clone());
         Ok(digest)
+    }
+
+    /// The digest of a file, folder, pattern or address of prompts; what lies elsewhere is fetched.
+    fn source(&self, path: &Path) -> Result<Digest, PipelineError> {
+        let path = cambist_io::remote::locate(self.folder, path)?;
+        cambist_io::formats::digest_source(&path).map_err(|error| not_there(error, &path))
     }
 
     fn model_folder(&mut self, path: &Path) -> Result<Digest, PipelineError> {

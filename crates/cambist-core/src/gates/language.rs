@@ -62,7 +62,7 @@ impl LanguageGate {
         match wrong.or_else(|| self.wrong_language(expected, identified.as_ref())) {
             Some(detail) => {
                 let stopped = Some(Stop::new(Reason::WrongLang, detail));
-                Verdict { stopped, language: LanguageVerdict::WrongLang, identified }
+                Verdict { stopped, language: LanguageVerdict::WrongLang, identified, ..Verdict::pass() }
             }
             None => verdict(agreement(expected, identified.as_ref()), identified),
         }
@@ -94,7 +94,7 @@ impl LanguageGate {
 }
 
 /// Everything that the model was shown, for telling quotations.
-fn asked_text(prompt: &Prompt) -> String {
+pub(super) fn asked_text(prompt: &Prompt) -> String {
     let shown = prompt.messages.iter().filter(|message| message.role != Role::Assistant);
     shown.map(|message| message.content.as_str()).collect::<Vec<_>>().join("\n")
 }
@@ -116,5 +116,5 @@ fn agreement(expected: &Language, identified: Option<&Identified>) -> LanguageVe
 }
 
 fn verdict(language: LanguageVerdict, identified: Option<Identified>) -> Verdict {
-    Verdict { stopped: None, language, identified }
+    Verdict { language, identified, ..Verdict::pass() }
 }

@@ -3,7 +3,11 @@
 #[cfg(test)]
 mod arbiters;
 #[cfg(test)]
+mod ensembles;
+#[cfg(test)]
 mod gates;
+#[cfg(test)]
+mod gates_more;
 #[cfg(test)]
 mod language_gate;
 #[cfg(test)]
@@ -12,6 +16,8 @@ mod made;
 mod metrics;
 #[cfg(test)]
 mod pairs;
+#[cfg(test)]
+mod rouge;
 #[cfg(test)]
 mod routing;
 #[cfg(test)]

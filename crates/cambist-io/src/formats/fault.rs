@@ -107,6 +107,24 @@ pub enum Problem {
         /// Where it stood first.
         first: Place,
     },
+    /// The name of a row of another file.
+    #[error("`{id}` is already the name of {first} of `{file}`: every name may stand once")]
+    DuplicateAcross {
+        /// The name.
+        id: String,
+        /// Where it stood first.
+        first: Place,
+        /// In which file.
+        file: PathBuf,
+    },
+    /// A text longer than the caller takes.
+    #[error("the prompt has {found} characters: expected at most {limit}, as `max_chars` says")]
+    Overlong {
+        /// Its length.
+        found: usize,
+        /// The longest that is taken.
+        limit: usize,
+    },
     /// The fields are those of no known shape.
     #[error("no known shape has the fields {}: expected {expected}", list(found))]
     UnknownShape {
@@ -191,7 +209,35 @@ pub enum FormatError {
     },
 }
 
+impl Problem {
+    /// The kind of problem as a short code, for counting.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidUtf8 { .. } => "invalid_utf8",
+            Self::Json { .. } => "not_json",
+            Self::TooLong { .. } => "line_too_long",
+            Self::Ragged { .. } => "ragged",
+            Self::Unclosed => "unclosed_quote",
+            Self::Missing { .. } => "missing_field",
+            Self::Wrong { .. } => "wrong_field",
+            Self::Unfit { .. } => "unfit",
+            Self::DuplicateId { .. } | Self::DuplicateAcross { .. } => "duplicate_id",
+            Self::Overlong { .. } => "too_long",
+            Self::UnknownShape { .. } => "unknown_shape",
+        }
+    }
+}
+
 impl FormatError {
+    /// Returns the error of a file with faulty rows, of which the first `faults` are told and `n_faults` counted. When
+    /// every row told of has no known shape, one of them says it.
+    pub fn of_rows(path: PathBuf, mut faults: Vec<RowFault>, n_faults: usize) -> Self {
+        if faults.iter().all(|fault| matches!(fault.problem, Problem::UnknownShape { .. })) {
+            faults.truncate(1);
+        }
+        Self::Rows { path, faults, n_faults }
+    }
+
     /// Whose fault it is: a file that cannot be used is yours, the disk is the world's, rows that cannot be written
     /// are ours.
     pub fn fault(&self) -> Fault {

@@ -14,8 +14,13 @@ mod columns;
 mod prompts;
 mod recorded;
 
+mod source;
+
 mod stream;
 mod table;
+
+mod lines;
+mod spool;
 
 mod core_rows;
 mod training_rows;
@@ -23,9 +28,13 @@ mod training_rows;
 mod model_folder;
 
 pub use fault::{FormatError, MAX_FAULTS, Place, Problem, Result, RowFault};
+pub use lines::LineWriter;
 pub use model_folder::{ModelFolderError, read_model_folder, write_model_folder};
-pub use prompts::{PROMPT_SHAPES, PromptColumns, RawPrompt, read_prompts};
+pub use prompts::{PROMPT_SHAPES, PromptColumns, PromptStream, RawPrompt, read_prompts};
 pub use recorded::{RecordedAnswer, RecordedColumns, read_answers, read_scores};
-pub use stream::{TableScan, TableWriter, scan_table};
-pub use table::{Cell, TableRow, read_table, to_jsonl, to_parquet};
+pub use source::{digest_source, files_of};
+pub(crate) use source::{is_readable_name, path_fits};
+pub use spool::Spool;
+pub use stream::{TableScan, scan_table};
+pub use table::{Cell, TableRow, TableWriter, read_table, to_jsonl, to_parquet};
 pub use training_rows::{PreferenceRow, SftRow};

@@ -1,7 +1,7 @@
 //! Prompts from the files that people have.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     path::Path,
 };
 
@@ -18,7 +18,7 @@ use super::{
     chat::read_chat,
     columns::{NamedColumns, Wanted, wrong},
     fault::collect_rows,
-    rows::{Row, open_rows},
+    rows::{Row, RowError, RowStream, open_rows},
 };
 
 /// The shapes that are read, for errors and help.
@@ -105,16 +105,57 @@ pub fn read_prompts(path: &Path, columns: &PromptColumns) -> Result<Vec<RawPromp
         Ok(prompts)
     });
     named.check(path)?;
-    Ok(prompts.map_err(one_shape)?.into_iter().flatten().collect())
+    let prompts = prompts.map_err(|error| match error {
+        FormatError::Rows { path, faults, n_faults } => FormatError::of_rows(path, faults, n_faults),
+        other => other,
+    });
+    Ok(prompts?.into_iter().flatten().collect())
 }
 
-/// When every row told of has no known shape, one of them says it.
-fn one_shape(error: FormatError) -> FormatError {
-    let FormatError::Rows { path, mut faults, n_faults } = error else { return error };
-    if faults.iter().all(|fault| matches!(fault.problem, Problem::UnknownShape { .. })) {
-        faults.truncate(1);
+/// The prompts of one file as they come, for files that do not fit into memory; names are not compared.
+pub struct PromptStream<'a> {
+    rows: RowStream,
+    columns: &'a PromptColumns,
+    named: NamedColumns,
+    waiting: VecDeque<RawPrompt>,
+}
+
+impl<'a> PromptStream<'a> {
+    /// Opens a file as [`read_prompts`] does.
+    ///
+    /// # Errors
+    /// When there is no such file, it has no bytes, or it is in no known format.
+    pub fn open(path: &Path, columns: &'a PromptColumns) -> Result<Self> {
+        let named = NamedColumns::new(columns.named());
+        Ok(Self { rows: open_rows(path)?, columns, named, waiting: VecDeque::new() })
     }
-    FormatError::Rows { path, faults, n_faults }
+
+    /// Refuses a file in which a column that `columns` names was in no row: to be asked at the end, or before faults
+    /// are told, which it explains better.
+    ///
+    /// # Errors
+    /// [`FormatError::NoColumn`].
+    pub fn check_columns(&self) -> Result<()> {
+        self.named.check(self.rows.path())
+    }
+}
+
+impl Iterator for PromptStream<'_> {
+    type Item = std::result::Result<RawPrompt, RowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.waiting.is_empty() {
+            let prompts = self.rows.next()?.and_then(|row| {
+                self.named.watch(&row);
+                self.columns.read(&row).map_err(RowError::Row)
+            });
+            match prompts {
+                Ok(prompts) => self.waiting.extend(prompts),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        self.waiting.pop_front().map(Ok)
+    }
 }
 
 fn check_new(names: &mut HashMap<String, Place>, prompt: &RawPrompt, row: &Row) -> std::result::Result<(), RowFault> {

@@ -1,6 +1,12 @@
 //! One writer and one reader for every kind of row.
 
-use std::{io::Write, path::Path, sync::Arc};
+use std::{
+    fs::File,
+    io::Write,
+    marker::PhantomData,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use arrow_array::RecordBatch;
 use arrow_json::ReaderBuilder;
@@ -18,6 +24,7 @@ use super::{
     fault::collect_rows,
     rows::{Row, open_rows},
 };
+use crate::disk::DiskError;
 
 /// What a column holds. Every cell may be missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,38 +55,118 @@ pub trait TableRow: Serialize + DeserializeOwned {
 }
 
 /// Rows that are turned into Arrow at once.
-pub(super) const BATCH: usize = 4096;
+const BATCH: usize = 4096;
 
 /// Rows of one row group: enough to compress well, few enough to read in parallel.
 const ROW_GROUP: usize = 65_536;
+
+/// Bytes of a row group in memory at most, so that long texts need no more memory than short ones.
+const GROUP_BYTES: usize = 24 << 20;
 
 /// Returns rows as the bytes of a Parquet file (Zstandard level 3). The same rows give the same bytes.
 ///
 /// # Errors
 /// When a row does not fit its declared columns.
 pub fn to_parquet<'a, R: TableRow + 'a>(rows: impl IntoIterator<Item = &'a R>) -> Result<Vec<u8>> {
-    let encode = |reason: String| FormatError::Encode { table: R::TABLE, reason };
-    let schema = schema::<R>();
-    let mut writer = encoder::<R, _>(Vec::new())?;
-    let mut rows = rows.into_iter().peekable();
-    while rows.peek().is_some() {
-        let values: Result<Vec<Value>> = rows.by_ref().take(BATCH).map(flat_value).collect();
-        let batch = to_batch(&schema, &values?).map_err(|error| encode(error.to_string()))?;
-        writer.write(&batch).map_err(|error| encode(error.to_string()))?;
+    let mut sheet = Sheet::<R, Vec<u8>>::new(Vec::new())?;
+    for row in rows {
+        sheet.push(row)?;
     }
-    writer.into_inner().map_err(|error| encode(error.to_string()))
+    sheet.finish()
 }
 
-/// The Arrow schema of a table.
-pub(super) fn schema<R: TableRow>() -> Arc<Schema> {
-    Arc::new(Schema::new(R::COLUMNS.iter().map(|(name, cell)| field(name, *cell)).collect::<Vec<_>>()))
+/// Writes a Parquet file row by row: a row group is on the disk as soon as it is full, and at most one is in memory.
+///
+/// The same rows give the bytes of [`to_parquet`].
+pub struct TableWriter<R: TableRow> {
+    path: PathBuf,
+    sheet: Sheet<R, File>,
+    n_rows: u64,
 }
 
-/// Begins a Parquet file.
-pub(super) fn encoder<R: TableRow, W: Write + Send>(to: W) -> Result<ArrowWriter<W>> {
-    let encode =
-        |error: parquet::errors::ParquetError| FormatError::Encode { table: R::TABLE, reason: error.to_string() };
-    ArrowWriter::try_new(to, schema::<R>(), Some(properties().map_err(encode)?)).map_err(encode)
+impl<R: TableRow> TableWriter<R> {
+    /// Begins a file; one that is there is overwritten.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn create(path: &Path) -> Result<Self> {
+        let file = File::create(path).map_err(|source| DiskError::of("write", path, source))?;
+        Ok(Self { path: path.to_owned(), sheet: Sheet::new(file)?, n_rows: 0 })
+    }
+
+    /// Takes in the next row.
+    ///
+    /// # Errors
+    /// When the row does not fit its declared columns, or the disk refuses.
+    pub fn push(&mut self, row: &R) -> Result<()> {
+        self.n_rows += 1;
+        self.sheet.push(row).map_err(|error| on_disk(&self.path, error))
+    }
+
+    /// How many rows were taken in.
+    pub fn n_rows(&self) -> u64 {
+        self.n_rows
+    }
+
+    /// Completes the file and returns how many rows it has; syncing it is up to the caller.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn finish(self) -> Result<u64> {
+        self.sheet.finish().map_err(|error| on_disk(&self.path, error))?;
+        Ok(self.n_rows)
+    }
+}
+
+/// The Parquet writer keeps what the disk said as text alone; what rows can do wrong, they do in memory too.
+fn on_disk(path: &Path, error: FormatError) -> FormatError {
+    match error {
+        FormatError::Encode { reason, .. } if reason.contains("os error") => {
+            DiskError::of("write", path, std::io::Error::other(reason)).into()
+        }
+        other => other,
+    }
+}
+
+/// A Parquet file in the making.
+struct Sheet<R: TableRow, W: Write + Send> {
+    schema: Arc<Schema>,
+    writer: ArrowWriter<W>,
+    waiting: Vec<Value>,
+    rows: PhantomData<fn(&R)>,
+}
+
+impl<R: TableRow, W: Write + Send> Sheet<R, W> {
+    fn new(goal: W) -> Result<Self> {
+        let columns = R::COLUMNS.iter().map(|(name, cell)| field(name, *cell));
+        let schema = Arc::new(Schema::new(columns.collect::<Vec<_>>()));
+        let properties = properties().map_err(Self::encode)?;
+        let writer = ArrowWriter::try_new(goal, schema.clone(), Some(properties)).map_err(Self::encode)?;
+        Ok(Self { schema, writer, waiting: Vec::new(), rows: PhantomData })
+    }
+
+    fn encode(error: impl ToString) -> FormatError {
+        FormatError::Encode { table: R::TABLE, reason: error.to_string() }
+    }
+
+    fn push(&mut self, row: &R) -> Result<()> {
+        self.waiting.push(flat_value(row)?);
+        if self.waiting.len() < BATCH { Ok(()) } else { self.flush() }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let batch = to_batch(&self.schema, &self.waiting).map_err(Self::encode)?;
+        self.waiting.clear();
+        self.writer.write(&batch).map_err(Self::encode)?;
+        if self.writer.in_progress_size() > GROUP_BYTES { self.writer.flush().map_err(Self::encode) } else { Ok(()) }
+    }
+
+    fn finish(mut self) -> Result<W> {
+        if !self.waiting.is_empty() {
+            self.flush()?;
+        }
+        self.writer.into_inner().map_err(Self::encode)
+    }
 }
 
 /// Returns rows as the bytes of a JSONL file: one object per line, missing optional fields left out or null as the
@@ -124,7 +211,7 @@ pub(super) fn read_row<R: TableRow>(row: Row) -> std::result::Result<R, RowFault
 }
 
 /// Returns the row with its JSON cells as text.
-pub(super) fn flat_value<R: TableRow>(row: &R) -> Result<Value> {
+fn flat_value<R: TableRow>(row: &R) -> Result<Value> {
     let encode = |error: serde_json::Error| FormatError::Encode { table: R::TABLE, reason: error.to_string() };
     let mut value = serde_json::to_value(row).map_err(encode)?;
     for (name, cell) in R::COLUMNS {
@@ -137,10 +224,7 @@ pub(super) fn flat_value<R: TableRow>(row: &R) -> Result<Value> {
     Ok(value)
 }
 
-pub(super) fn to_batch(
-    schema: &Arc<Schema>,
-    values: &[Value],
-) -> std::result::Result<RecordBatch, arrow_schema::ArrowError> {
+fn to_batch(schema: &Arc<Schema>, values: &[Value]) -> std::result::Result<RecordBatch, arrow_schema::ArrowError> {
     // Strict: a field that no column declares is a mistake in the declaration, not something to drop.
     let mut decoder =
         ReaderBuilder::new(schema.clone()).with_strict_mode(true).with_batch_size(BATCH).build_decoder()?;

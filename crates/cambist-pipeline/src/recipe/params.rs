@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use cambist_core::{align::Align, gates::Gates, language::Language, pairs::PairOptions, pool::Eligibility};
+use cambist_core::{
+    align::Align, gates::Gates, language::Language, minhash::NearDuplicates, pairs::PairOptions, pool::Eligibility,
+};
 use cambist_io::formats::PromptColumns;
 use cambist_model::{Sampling, Shape, TrainConfig};
 use serde::{Deserialize, Serialize};
@@ -16,24 +18,89 @@ pub struct PromptsParams {
     /// Takes prompts from the built-in task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub polyglot: Option<PolyglotParams>,
-    /// Takes prompts from this file, relative to the recipe.
+    /// Takes prompts from this file, relative to the recipe; a folder stands for the files of rows in it, a pattern
+    /// such as `data/*.parquet` for those that it fits, in the order of their names. `hf://` and `s3://` addresses are
+    /// fetched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
     /// Says which columns of the file mean what, where the names do not say it.
     #[serde(default)]
     pub columns: PromptColumns,
+    /// What to do about rows that cannot be read, are empty, too long, or share their name with another.
+    #[serde(default)]
+    pub bad_rows: BadRows,
+    /// A prompt of more characters is a bad row; no limit when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_chars: Option<usize>,
     /// The language of prompts that do not say theirs; identified from the text when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<Language>,
+    /// Drops prompts whose language had to be identified with less confidence than this, 0 to 1; default 0.
+    #[serde(default)]
+    pub min_language_confidence: f64,
     /// Keeps these languages only; all when empty. `polyglot` writes its prompts in these.
     #[serde(default)]
     pub languages: Vec<Language>,
+    /// Drops prompts that are nearly equal to an earlier one of their language; when absent only equal ones are dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub near_duplicates: Option<NearDuplicates>,
+    /// Keeps at most this many prompts of each language, chosen by the hash of their sources, so that translations stay
+    /// together; no limit when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_language: Option<usize>,
     /// Named disjoint sets and how many sources each takes; one set of everything when empty.
     #[serde(default)]
     pub splits: BTreeMap<String, usize>,
     /// Keeps at most this many sources in each set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// What prompts of other sets may share with those of a test set. `polyglot` is not looked at: its prompts come from
+    /// few templates.
+    #[serde(default)]
+    pub overlap: OverlapParams,
+}
+
+/// What to do about rows that cannot be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BadRows {
+    /// Refuses the file and tells of its bad rows. The default.
+    #[default]
+    Refuse,
+    /// Leaves them out and lists them in `rejected.jsonl`.
+    Drop,
+}
+
+/// What prompts to learn from may share with prompts to test on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OverlapParams {
+    /// The splits that nothing may give away; when empty the one called `test`, if there is one.
+    pub held_out: Vec<String>,
+    /// A prompt overlaps when it shares more than this part of the 13-grams of the shorter prompt; equal prompts always
+    /// do. Default 0.8.
+    pub max_share: f64,
+    /// What to do about overlapping prompts of other splits.
+    pub action: OverlapAction,
+}
+
+impl Default for OverlapParams {
+    fn default() -> Self {
+        Self { held_out: Vec::new(), max_share: 0.8, action: OverlapAction::Refuse }
+    }
+}
+
+/// What to do about prompts that give held-out ones away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OverlapAction {
+    /// Stops. The default.
+    #[default]
+    Refuse,
+    /// Leaves them out of the other splits.
+    Drop,
+    /// Keeps them, unseen.
+    Ignore,
 }
 
 /// What to draw from the `polyglot` task.

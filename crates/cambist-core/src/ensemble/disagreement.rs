@@ -1,0 +1,99 @@
+//! How far arbiters disagree, by language.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Panel, PanelScales};
+use crate::{
+    language::Language,
+    statistics::{kendall_tau, mean, standard_deviation},
+};
+
+/// How far the arbiters disagree in one language.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Disagreement {
+    /// Prompts with two candidates or more that two arbiters or more scored whole; all else here is over these.
+    pub n_prompts: usize,
+    /// Mean over the candidates of the standard deviation of the normalised values over the arbiters; none where no
+    /// candidate has two.
+    pub mean_sd: Option<f64>,
+    /// Kendall's tau-b inside each prompt, between the arbiters `a` and `b` (`a < b`), and its mean over the prompts in
+    /// which both order something.
+    pub tau: Vec<PairTau>,
+    /// Share of the prompts without a candidate that is a best one of every arbiter; none of no prompts.
+    pub other_winner: Option<f64>,
+}
+
+/// How alike two arbiters order the candidates of a prompt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PairTau {
+    /// The first arbiter.
+    pub a: String,
+    /// The second.
+    pub b: String,
+    /// Prompts in which both order something.
+    pub n_prompts: usize,
+    /// The mean of tau-b, -1 to 1.
+    pub mean: f64,
+}
+
+/// Measures disagreement in each language.
+pub fn disagreement<'a>(
+    panels: impl IntoIterator<Item = (&'a Language, &'a Panel)>,
+    scales: &PanelScales,
+) -> BTreeMap<Language, Disagreement> {
+    let mut counts: BTreeMap<&Language, Counts<'a>> = BTreeMap::new();
+    for (language, panel) in panels {
+        counts.entry(language).or_default().add((language, panel), scales);
+    }
+    counts.into_iter().map(|(language, counts)| (language.clone(), counts.result())).collect()
+}
+
+#[derive(Default)]
+struct Counts<'a> {
+    n_prompts: usize,
+    n_other_winner: usize,
+    sds: Vec<f64>,
+    taus: BTreeMap<(&'a str, &'a str), Vec<f64>>,
+}
+
+impl<'a> Counts<'a> {
+    fn add(&mut self, (language, panel): (&Language, &'a Panel), scales: &PanelScales) {
+        let whole: Vec<(&str, Vec<f64>)> = panel
+            .values
+            .iter()
+            .filter_map(|(arbiter, values)| Some((arbiter.as_str(), values.iter().copied().collect::<Option<_>>()?)))
+            .collect();
+        if whole.len() < 2 || panel.n_candidates() < 2 {
+            return;
+        }
+        self.n_prompts += 1;
+        let best = |values: &[f64]| values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let is_everybodys = |at: usize| whole.iter().all(|(_, values)| values[at] == best(values));
+        self.n_other_winner += usize::from(!(0..panel.n_candidates()).any(is_everybodys));
+        for at in 0..panel.n_candidates() {
+            let on_scale = |(arbiter, values): &(&str, Vec<f64>)| scales.normalize(arbiter, language, values[at]);
+            self.sds.extend(standard_deviation(&whole.iter().filter_map(on_scale).collect::<Vec<_>>()));
+        }
+        for (first, (a, of_a)) in whole.iter().enumerate() {
+            for (b, of_b) in &whole[first + 1..] {
+                self.taus.entry((a, b)).or_default().extend(kendall_tau(of_a, of_b));
+            }
+        }
+    }
+
+    fn result(self) -> Disagreement {
+        let tau = |((a, b), taus): ((&str, &str), Vec<f64>)| {
+            let mean = mean(&taus)?;
+            Some(PairTau { a: a.to_owned(), b: b.to_owned(), n_prompts: taus.len(), mean })
+        };
+        let share = self.n_other_winner as f64 / self.n_prompts as f64;
+        Disagreement {
+            n_prompts: self.n_prompts,
+            mean_sd: mean(&self.sds),
+            tau: self.taus.into_iter().filter_map(tau).collect(),
+            other_winner: (self.n_prompts > 0).then_some(share),
+        }
+    }
+}

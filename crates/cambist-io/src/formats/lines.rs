@@ -1,0 +1,48 @@
+//! JSON lines, written as they come.
+
+use std::{
+    fs::File,
+    io::{BufWriter, Write as _},
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+
+use super::{FormatError, Result};
+use crate::disk::DiskError;
+
+/// Writes a JSONL file line by line; nothing is held in memory.
+pub struct LineWriter {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl LineWriter {
+    /// Begins a file; one that is there is overwritten.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn create(path: &Path) -> Result<Self> {
+        let file = File::create(path).map_err(|source| DiskError::of("write", path, source))?;
+        Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
+    }
+
+    /// Writes the next line.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn push(&mut self, line: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_string(line)
+            .map_err(|error| FormatError::Encode { table: "lines", reason: error.to_string() })?;
+        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.write_all(b"\n"));
+        Ok(written.map_err(|source| DiskError::of("write", &self.path, source))?)
+    }
+
+    /// Completes the file; syncing it is up to the caller.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn finish(mut self) -> Result<()> {
+        Ok(self.file.flush().map_err(|source| DiskError::of("write", &self.path, source))?)
+    }
+}
