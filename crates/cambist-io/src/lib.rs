@@ -11,6 +11,11 @@
 //! Faults of an input file are collected row by row and reported together, each with its file, line, field, what was
 //! found and what was expected.
 //!
+//! **The second one: what is sent and how it is sent know nothing of each other.** A [`dialect`] turns requests into bytes
+//! and bytes into answers or failures of a [kind](exchange::FailureClass), and never waits; the [`transport`] waits,
+//! retries and paces by that kind alone, and never looks into a body. *The price*: an answer is read on the network's
+//! thread.
+//!
 //! This crate never decides anything about routing, rewards or training, and never prints.
 
 pub mod canonical;
