@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 
+use crate::dialect::{identity::endpoint_identity, probe::ServerFacts};
+
 /// An endpoint as a recipe writes it. Key material never stands in it: only the name of an environment variable.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+///
+/// It is serialised as what decides an answer: its identity and the members that go into every body.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
     /// What the server speaks: `openai-chat` by default.
@@ -39,6 +43,16 @@ pub struct Endpoint {
     /// How often to ask again; changes no result.
     #[serde(default)]
     pub retries: Retries,
+}
+
+impl Serialize for Endpoint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let identity = endpoint_identity(self, &self.dialect, &ServerFacts::default());
+        let mut members = serializer.serialize_map(Some(2))?;
+        members.serialize_entry("identity", &identity)?;
+        members.serialize_entry("extra_body", &self.extra_body)?;
+        members.end()
+    }
 }
 
 /// What names an endpoint: two endpoints of one name share their paid answers.
@@ -117,4 +131,31 @@ impl Default for Retries {
 
 fn openai_chat() -> String {
     "openai-chat".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::Endpoint;
+
+    fn named(written: Value) -> Value {
+        serde_json::to_value(serde_json::from_value::<Endpoint>(written).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn limits_and_keys_are_no_part_of_what_an_endpoint_is() {
+        let plain = json!({ "base_url": "http://10.0.0.1:8000", "model": "m" });
+        let limited = json!({
+            "base_url": "http://10.0.0.2:9000/v1", "model": "m", "api_key_env": "K", "limits": {"rpm": 9.0},
+            "timeouts": {"total": 9.0}, "retries": {"max": 1}, "headers": {"x": "y"},
+        });
+        assert_eq!(named(plain.clone()), named(limited));
+        let merged = json!({ "base_url": "http://10.0.0.1:8000", "model": "m", "extra_body": {"top_k": 1} });
+        assert_ne!(named(plain.clone()), named(merged));
+        let hosted = |host: &str| named(json!({ "base_url": format!("https://{host}/v1"), "model": "m" }));
+        assert_ne!(hosted("api.one.com"), hosted("api.two.com"));
+        let other = json!({ "base_url": "http://10.0.0.1:8000", "model": "m", "dialect": "cohere" });
+        assert_ne!(named(plain), named(other));
+    }
 }
