@@ -29,6 +29,8 @@ pub mod exchange;
 
 pub mod dialect;
 
+pub mod batch_files;
+
 pub mod money;
 
 pub mod transport;

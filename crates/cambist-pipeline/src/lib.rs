@@ -18,6 +18,10 @@ pub mod run;
 
 mod verbs;
 
+pub mod batch;
+
+mod target;
+
 pub mod report;
 
 pub mod summary;

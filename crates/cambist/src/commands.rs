@@ -1,5 +1,6 @@
 //! One file for each thing that may be typed.
 
+mod batch;
 mod gc;
 mod init;
 mod mock;
@@ -25,6 +26,8 @@ pub(crate) fn perform(args: &Args) -> Result<(), Failure> {
         Command::Init(args) => init::perform(args),
         Command::Mock(args) => mock::perform(args),
         Command::Prompts(args) => prompts::perform(args),
+        Command::ExportRequests(args) => batch::export(args),
+        Command::ImportResults(args) => batch::import(args),
         Command::Generate(args) => run::verb("generate", args),
         Command::Score(args) => run::verb("score", args),
         Command::Select(args) => run::verb("select", args),
