@@ -20,6 +20,8 @@ mod verbs;
 
 pub mod batch;
 
+pub mod import;
+
 mod target;
 
 pub mod report;

@@ -54,6 +54,11 @@ pub(crate) enum Command {
     /// Put results of batch files into the ledger; `run` then asks for the rest
     #[command(after_help = "Example:\n  cambist import-results recipe.yaml out.jsonl errors.jsonl")]
     ImportResults(ImportResultsArgs),
+    /// Take over answers that another tool paid for
+    #[command(
+        after_help = "Example:\n  cambist import recipe.yaml --step answers --format distilabel --teacher aya --trust leaf.parquet"
+    )]
+    Import(ImportArgs),
     /// Score answers: a recipe's `score` steps and what they need
     #[command(after_help = "Example:\n  cambist score recipe.yaml")]
     Score(VerbArgs),
@@ -199,6 +204,23 @@ pub(crate) struct ImportResultsArgs {
     pub limit: Option<NonZeroUsize>,
     #[command(flatten)]
     pub store: StoreArgs,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ImportArgs {
+    #[command(flatten)]
+    pub results: ImportResultsArgs,
+    /// What made the files
+    #[arg(long, value_name = "FORMAT",
+        value_parser = ["completions", "distilabel", "curator", "open-instruct", "nemo-skills"])]
+    pub format: String,
+    /// The teacher that answered [default: the one that the files name]
+    #[arg(long, value_name = "NAME")]
+    pub teacher: Option<String>,
+    /// Let bare texts count as answers though nobody saw their requests
+    #[arg(long)]
+    pub trust: bool,
 }
 
 /// Arguments of `prompts`.

@@ -2,6 +2,7 @@
 
 mod batch;
 mod gc;
+mod import;
 mod init;
 mod mock;
 mod plan;
@@ -28,6 +29,7 @@ pub(crate) fn perform(args: &Args) -> Result<(), Failure> {
         Command::Prompts(args) => prompts::perform(args),
         Command::ExportRequests(args) => batch::export(args),
         Command::ImportResults(args) => batch::import(args),
+        Command::Import(args) => import::perform(args),
         Command::Generate(args) => run::verb("generate", args),
         Command::Score(args) => run::verb("score", args),
         Command::Select(args) => run::verb("select", args),

@@ -14,7 +14,7 @@ use cambist_io::store::{Artifact, Scratch};
 use self::{collect::Collected, survey::Cells};
 pub(crate) use self::{
     survey::Counts,
-    wanted::{IMPORTED_TEXT, ImportedText, WantedCell, each_wanted},
+    wanted::{ImportedText, WantedCell, each_wanted},
 };
 use super::{
     Work,

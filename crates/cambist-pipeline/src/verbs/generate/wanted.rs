@@ -3,7 +3,6 @@
 
 use cambist_core::{completion::FinishReason, digest::Digest, prompt::Prompt};
 use cambist_io::{
-    dialect::teacher::TeacherDialect,
     exchange::{Exchange, Failure, FailureClass, HttpCall, HttpReply, Settled},
     ledger::{CallRecord, CallStatus},
     money::table::Lane,
@@ -55,7 +54,7 @@ pub(crate) struct ImportedText {
 pub(crate) type Read = (Option<CallRecord>, Option<FailureClass>);
 
 /// The mark of an answer whose request nobody saw.
-pub(crate) const IMPORTED_TEXT: &str = "imported_text";
+const IMPORTED_TEXT: &str = "imported_text";
 
 /// Shows every cell of a server, in the order of the prompts.
 pub(crate) fn each_wanted(
@@ -95,11 +94,6 @@ impl Generating<'_> {
 }
 
 impl WantedCell<'_> {
-    /// How the teacher is asked.
-    pub(crate) fn dialect(&self) -> TeacherDialect {
-        self.remote.dialect()
-    }
-
     /// The model's name at its endpoint.
     pub(crate) fn model(&self) -> &str {
         &self.remote.endpoint().model
