@@ -31,6 +31,8 @@ pub mod dialect;
 
 pub mod batch_files;
 
+pub mod hub_push;
+
 pub mod money;
 
 pub mod transport;

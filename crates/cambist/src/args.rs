@@ -59,6 +59,9 @@ pub(crate) enum Command {
         after_help = "Example:\n  cambist import recipe.yaml --step answers --format distilabel --teacher aya --trust leaf.parquet"
     )]
     Import(ImportArgs),
+    /// Upload an artifact, such as a `select` step's sets, to the Hugging Face Hub as a data set
+    #[command(after_help = "Example:\n  HF_TOKEN=... cambist push quickstart.arbitrage --repo me/arbitrage --private")]
+    Push(PushArgs),
     /// Score answers: a recipe's `score` steps and what they need
     #[command(after_help = "Example:\n  cambist score recipe.yaml")]
     Score(VerbArgs),
@@ -221,6 +224,22 @@ pub(crate) struct ImportArgs {
     /// Let bare texts count as answers though nobody saw their requests
     #[arg(long)]
     pub trust: bool,
+}
+
+/// Arguments of `push`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PushArgs {
+    /// An artifact by the beginning of its name or digest, or `recipe.step`
+    #[arg(value_name = "ARTIFACT")]
+    pub name: String,
+    /// The data set on the Hub, made where it is not there yet
+    #[arg(long, value_name = "OWNER/NAME")]
+    pub repo: String,
+    /// Make it for yourself alone
+    #[arg(long)]
+    pub private: bool,
+    #[command(flatten)]
+    pub store: StoreArgs,
 }
 
 /// Arguments of `prompts`.

@@ -7,6 +7,7 @@ mod init;
 mod mock;
 mod plan;
 mod prompts;
+mod push;
 mod run;
 mod show;
 mod why;
@@ -29,6 +30,7 @@ pub(crate) fn perform(args: &Args) -> Result<(), Failure> {
         Command::Prompts(args) => prompts::perform(args),
         Command::ExportRequests(args) => batch::export(args),
         Command::ImportResults(args) => batch::import(args),
+        Command::Push(args) => push::perform(args),
         Command::Import(args) => import::perform(args),
         Command::Generate(args) => run::verb("generate", args),
         Command::Score(args) => run::verb("score", args),
