@@ -36,6 +36,10 @@ pub mod exchange;
 
 pub mod dialect;
 
+pub mod batch_files;
+
+pub mod hub_push;
+
 pub mod money;
 
 pub mod transport;

@@ -18,6 +18,12 @@ pub mod run;
 
 mod verbs;
 
+pub mod batch;
+
+pub mod import;
+
+mod target;
+
 pub mod report;
 
 pub mod summary;

@@ -22,7 +22,7 @@ mod train;
 mod voices;
 
 pub(crate) use evaluate::{Results, VariantResult};
-pub(crate) use generate::{count_calls, probe};
+pub(crate) use generate::{ImportedText, WantedCell, count_calls, each_wanted, probe};
 
 use cambist_io::store::{Artifact, Scratch};
 

@@ -48,6 +48,20 @@ pub(crate) enum Command {
     /// Ask teachers: a recipe's `generate` steps and what they need
     #[command(after_help = "Example:\n  cambist generate recipes/quickstart.yaml --step answers")]
     Generate(VerbArgs),
+    /// Write the calls that a `generate` step still needs as batch files, for any other runner
+    #[command(after_help = "Example:\n  cambist export-requests recipe.yaml --step answers --teacher gpt -o in.jsonl")]
+    ExportRequests(ExportRequestsArgs),
+    /// Put results of batch files into the ledger; `run` then asks for the rest
+    #[command(after_help = "Example:\n  cambist import-results recipe.yaml out.jsonl errors.jsonl")]
+    ImportResults(ImportResultsArgs),
+    /// Take over answers that another tool paid for
+    #[command(
+        after_help = "Example:\n  cambist import recipe.yaml --step answers --format distilabel --teacher aya --trust leaf.parquet"
+    )]
+    Import(ImportArgs),
+    /// Upload an artifact, such as a `select` step's sets, to the Hugging Face Hub as a data set
+    #[command(after_help = "Example:\n  HF_TOKEN=... cambist push quickstart.arbitrage --repo me/arbitrage --private")]
+    Push(PushArgs),
     /// Score answers: a recipe's `score` steps and what they need
     #[command(after_help = "Example:\n  cambist score recipe.yaml")]
     Score(VerbArgs),
@@ -150,6 +164,82 @@ pub(crate) struct VerbArgs {
     /// Only this step, or one run of it such as `students.reward.seed-1`
     #[arg(long, value_name = "ID")]
     pub step: Option<String>,
+}
+
+/// Arguments of `export-requests`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ExportRequestsArgs {
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// The `generate` step [default: the only one]
+    #[arg(long, value_name = "ID")]
+    pub step: Option<String>,
+    /// Only this teacher's calls [default: those of every teacher with an endpoint]
+    #[arg(long, value_name = "NAME")]
+    pub teacher: Option<String>,
+    /// How files are written [default: as the teacher's provider takes them]
+    #[arg(long, value_name = "FORMAT", value_parser = ["openai-batch", "anthropic-batch"])]
+    pub format: Option<String>,
+    /// A file for one teacher, or a folder that gets a file for each
+    #[arg(long, short, value_name = "PATH", default_value = "requests")]
+    pub output: PathBuf,
+}
+
+/// Arguments of `import-results`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ImportResultsArgs {
+    /// The recipe
+    #[arg(value_name = "RECIPE")]
+    pub recipe: PathBuf,
+    /// Result files and error files, in any order
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// The `generate` step [default: the only one]
+    #[arg(long, value_name = "ID")]
+    pub step: Option<String>,
+    /// A change to the recipe, such as `seed=9`
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Keep at most N sources in each set of prompts, for a rehearsal
+    #[arg(long, value_name = "N")]
+    pub limit: Option<NonZeroUsize>,
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ImportArgs {
+    #[command(flatten)]
+    pub results: ImportResultsArgs,
+    /// What made the files
+    #[arg(long, value_name = "FORMAT",
+        value_parser = ["completions", "distilabel", "curator", "open-instruct", "nemo-skills"])]
+    pub format: String,
+    /// The teacher that answered [default: the one that the files name]
+    #[arg(long, value_name = "NAME")]
+    pub teacher: Option<String>,
+    /// Let bare texts count as answers though nobody saw their requests
+    #[arg(long)]
+    pub trust: bool,
+}
+
+/// Arguments of `push`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PushArgs {
+    /// An artifact by the beginning of its name or digest, or `recipe.step`
+    #[arg(value_name = "ARTIFACT")]
+    pub name: String,
+    /// The data set on the Hub, made where it is not there yet
+    #[arg(long, value_name = "OWNER/NAME")]
+    pub repo: String,
+    /// Make it for yourself alone
+    #[arg(long)]
+    pub private: bool,
+    #[command(flatten)]
+    pub store: StoreArgs,
 }
 
 /// Arguments of `prompts`.

@@ -1,10 +1,13 @@
 //! One file for each thing that may be typed.
 
+mod batch;
 mod gc;
+mod import;
 mod init;
 mod mock;
 mod plan;
 mod prompts;
+mod push;
 mod run;
 mod show;
 mod why;
@@ -25,6 +28,10 @@ pub(crate) fn perform(args: &Args) -> Result<(), Failure> {
         Command::Init(args) => init::perform(args),
         Command::Mock(args) => mock::perform(args),
         Command::Prompts(args) => prompts::perform(args),
+        Command::ExportRequests(args) => batch::export(args),
+        Command::ImportResults(args) => batch::import(args),
+        Command::Push(args) => push::perform(args),
+        Command::Import(args) => import::perform(args),
         Command::Generate(args) => run::verb("generate", args),
         Command::Score(args) => run::verb("score", args),
         Command::Select(args) => run::verb("select", args),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use cambist_core::fault::Fault;
-use cambist_io::{disk::DiskError, store::StoreError};
+use cambist_io::{disk::DiskError, hub_push::PushError, store::StoreError};
 use cambist_pipeline::PipelineError;
 
 use crate::screen;
@@ -86,6 +86,12 @@ impl From<io::Error> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         PipelineError::from(error).into()
+    }
+}
+
+impl From<PushError> for Failure {
+    fn from(error: PushError) -> Self {
+        Self::Error { fault: error.fault(), message: error.to_string() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The typed parameters of every verb: what changes a result, and nothing else.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
 
 use cambist_core::{
     align::Align, gates::Gates, language::Language, minhash::NearDuplicates, pairs::PairOptions, pool::Eligibility,
@@ -234,6 +234,9 @@ pub struct SelectParams {
     /// Who counts as asked.
     #[serde(default)]
     pub eligibility: Eligibility,
+    /// Rows in one file of a set, at most; a larger set is cut, as is one with more than 256 MB of text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard_rows: Option<NonZeroUsize>,
 }
 
 /// One strategy: whom to ask.

@@ -226,7 +226,7 @@ impl Asking<'_> {
 }
 
 /// Returns an outcome as the ledger keeps it; none for what was never sent.
-fn record(remote: &Remote, teacher: &str, settled: Settled<Asked<Ticket>>) -> Option<(Ticket, CallRecord)> {
+pub(super) fn record(remote: &Remote, teacher: &str, settled: Settled<Asked<Ticket>>) -> Option<(Ticket, CallRecord)> {
     let Settled { exchange, outcome, attempts, seconds, n_maybe_charged } = settled;
     if let Err(failure) = &outcome
         && (failure.class == FailureClass::Stopped || attempts == 0)

@@ -6,12 +6,16 @@
 
 mod collect;
 mod survey;
+mod wanted;
 
 use cambist_core::{candidate::Row, gates::Gates, pool::Pool, prompt::Prompt, router::Router};
 use cambist_io::store::{Artifact, Scratch};
 
-pub(crate) use self::survey::Counts;
 use self::{collect::Collected, survey::Cells};
+pub(crate) use self::{
+    survey::Counts,
+    wanted::{ImportedText, WantedCell, each_wanted},
+};
 use super::{
     Work,
     arbiters::Scorer,

@@ -45,6 +45,7 @@ pub(super) struct Remote {
     identity: String,
     chat_format: Option<ChatFormat>,
     wire: Arc<Wire>,
+    batch_wire: Arc<Wire>,
 }
 
 /// What every question to one teacher shares.
@@ -68,15 +69,18 @@ impl Remote {
         let unknown = || PipelineError::Internal(format!("`{}` passed the check and is no dialect", endpoint.dialect));
         let dialect = TeacherDialect::ALL.into_iter().find(|d| d.name() == endpoint.dialect).ok_or_else(unknown)?;
         let length_field = member.request.length_field.unwrap_or_else(|| LengthField::usual(&endpoint.base_url));
-        let wire = Wire {
+        let listed = |lane| recipe.prices.find(&endpoint.base_url, &endpoint.model, lane).cloned();
+        let wire = |listed: Option<ListedPrice>| Wire {
             dialect,
             thinking: member.request.thinking,
             is_completion_length: AtomicBool::new(length_field == LengthField::MaxCompletionTokens),
-            listed: recipe.prices.find(&endpoint.base_url, &endpoint.model, Lane::Live).cloned(),
+            listed,
             price: member.price(),
             has_price: member.has_price(),
             keeps_raw: recipe.keep_raw,
         };
+        let live = Arc::new(wire(listed(Lane::Live)));
+        let batch_wire = Arc::new(wire(listed(Lane::Batch).or_else(|| listed(Lane::Live))));
         Ok(Self {
             teacher: member.id.clone(),
             identity: endpoint_identity(&endpoint, dialect.name(), &ServerFacts::default()),
@@ -84,7 +88,8 @@ impl Remote {
             manner: member.request.clone(),
             endpoint,
             dialect,
-            wire: Arc::new(wire),
+            wire: live,
+            batch_wire,
         })
     }
 
@@ -152,13 +157,20 @@ impl Remote {
     }
 
     /// Returns the exchange that asks for answer number `sample` with the body from [`Remote::body`].
-    pub(super) fn exchange<T: Send + 'static>(
+    pub(super) fn exchange<T: Send + 'static>(&self, asked: (T, Value), seed_and_sample: (u64, u32)) -> Asked<T> {
+        self.exchange_on(Lane::Live, asked, seed_and_sample)
+    }
+
+    /// As [`Remote::exchange`], at the price of a lane.
+    pub(super) fn exchange_on<T: Send + 'static>(
         &self,
+        lane: Lane,
         (ticket, body): (T, Value),
         (seed, sample): (u64, u32),
     ) -> Asked<T> {
         let seed = seed_for(seed, &body, sample);
-        Asked { ticket, body, seed, wire: self.wire.clone() }
+        let wire = if lane == Lane::Batch { &self.batch_wire } else { &self.wire };
+        Asked { ticket, body, seed, wire: wire.clone() }
     }
 }
 

@@ -2,9 +2,10 @@
 
 mod card;
 mod datasets;
+pub(super) mod shards;
 pub(super) mod table;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, num::NonZeroUsize};
 
 use cambist_core::{
     align::align,
@@ -92,15 +93,21 @@ fn write(
     let scales = Scales::fit(matrix);
     let seed = workshop.plan.recipe.seed;
     let pairs = params.pairs.as_ref().map(|options| make_pairs(matrix, pool, &scales, options, seed));
-    let sets = Sets { recipe: &workshop.plan.recipe, matrix, aligned: &aligned, scratch: &scratch };
+    let sets = Sets {
+        recipe: &workshop.plan.recipe,
+        matrix,
+        aligned: &aligned,
+        scratch: &scratch,
+        shard_rows: params.shard_rows.map(NonZeroUsize::get),
+    };
     sets.candidates(played)?;
     sets.decisions(played)?;
-    sets.sft(played)?;
+    let mut files = sets.sft(played)?;
     sets.dropped(pairs.as_ref())?;
     if let Some(pairs) = &pairs {
-        sets.pairs(pairs)?;
+        files.push(sets.pairs(pairs)?);
     }
-    sets.card(params, pairs.as_ref())?;
+    sets.card(params, (pairs.as_ref(), &files))?;
     let table = tabulate(decided, &aligned, pairs.as_ref());
     scratch.write("strategies.json", &table.to_json()?)?;
     let mut draft = ManifestDraft { step: job.label.clone(), kind: "datasets".into(), ..ManifestDraft::default() };

@@ -13,7 +13,7 @@ use cambist_model::{
 };
 use serde_json::json;
 
-use super::{Work, prompts::read_prompts, tables::read_table};
+use super::{Work, prompts::read_prompts, select::shards};
 use crate::{
     error::PipelineError,
     plan::{Input, Job},
@@ -122,7 +122,7 @@ struct Conversation {
 
 fn kept_rows(workshop: &Workshop<'_>, input: &Input) -> Result<Vec<Conversation>, PipelineError> {
     let artifact = workshop.artifact(&input.id)?;
-    let rows: Vec<SftRow> = read_table(&artifact, &format!("{}/sft.parquet", input.part))?;
+    let rows: Vec<SftRow> = shards::read(&artifact, (&input.part, &format!("{}/sft", input.part)))?;
     let conversation =
         |row: SftRow| Conversation { id: row.id, language: row.language, task: row.task, messages: row.messages };
     Ok(rows.into_iter().map(conversation).collect())

@@ -9,6 +9,7 @@ use cambist_core::{
     teacher::Price,
 };
 use cambist_io::{
+    batch_files::BATCH_ORIGIN,
     formats::{self, RecordedAnswer},
     ledger::{CallRecord, call_key},
 };
@@ -103,7 +104,9 @@ impl Voice {
         }
         let call = record?;
         let list_price = self.price.of(call.tokens_in, call.tokens_out);
-        let cost_usd = if self.has_price_rules() { call.cost_usd } else { list_price };
+        // A batch has a price of its own, which the ledger knows.
+        let is_as_paid = self.has_price_rules() || call.origin.starts_with(BATCH_ORIGIN);
+        let cost_usd = if is_as_paid { call.cost_usd } else { list_price };
         Some(Completion {
             text: call.text,
             finish_reason: call.finish_reason,

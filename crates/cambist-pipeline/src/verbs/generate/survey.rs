@@ -12,7 +12,10 @@ use cambist_io::ledger::KeySet;
 use rayon::prelude::*;
 
 use super::{CHUNK, Generating};
-use crate::{error::PipelineError, verbs::voices::Speaker};
+use crate::{
+    error::PipelineError,
+    verbs::voices::{Question, Speaker},
+};
 
 /// Cells by place: small, so that millions can be held.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,10 +49,14 @@ impl Cells {
     }
 }
 
-/// A cell that the router wants, and whether the ledger has its answer.
-struct Seen {
-    cell: Cell,
-    is_answered: bool,
+/// A cell that the router wants.
+pub(super) struct Seen {
+    /// Which.
+    pub cell: Cell,
+    /// What asking means in the ledger; none where nobody is asked.
+    pub question: Option<Question>,
+    /// Whether the ledger has its answer.
+    pub is_answered: bool,
 }
 
 /// How many calls to one teacher about prompts in one language.
@@ -71,7 +78,8 @@ impl Generating<'_> {
     pub(super) fn survey(&self) -> Result<Cells, PipelineError> {
         let mut cells = Cells::default();
         self.look(|_, seen| {
-            cells.unanswered.extend(seen.iter().filter(|seen| !seen.is_answered).map(|seen| seen.cell))
+            cells.unanswered.extend(seen.iter().filter(|seen| !seen.is_answered).map(|seen| seen.cell));
+            Ok(())
         })?;
         Ok(cells)
     }
@@ -81,12 +89,13 @@ impl Generating<'_> {
         let mut counts = Counts::new();
         self.look(|prompt, seen| {
             let bytes: usize = prompt.messages.iter().map(|turn| turn.content.len()).sum();
-            for Seen { cell, is_answered } in seen {
+            for Seen { cell, is_answered, .. } in seen {
                 let count = counts.entry((usize::from(cell.voice), prompt.language.clone())).or_default();
                 count.total += 1;
                 count.left += u64::from(!is_answered);
                 count.bytes_left += if is_answered { 0 } else { bytes as u64 };
             }
+            Ok(())
         })?;
         Ok(counts)
     }
@@ -97,7 +106,7 @@ impl Generating<'_> {
         self.look(|prompt, seen| {
             let lot = Digest::of_bytes(prompt.id.as_bytes());
             let is_remote = |cell: &Cell| matches!(self.voices[usize::from(cell.voice)].speaker, Speaker::Remote(_));
-            for Seen { cell, is_answered } in seen.into_iter().filter(|seen| is_remote(&seen.cell)) {
+            for Seen { cell, is_answered, .. } in seen.into_iter().filter(|seen| is_remote(&seen.cell)) {
                 let of_stratum = drawn.entry((cell.voice, prompt.language.clone())).or_default();
                 // What was answered before counts: probing again costs nothing.
                 let place = of_stratum.partition_point(|(other, _)| *other < lot);
@@ -107,6 +116,7 @@ impl Generating<'_> {
                     of_stratum.truncate(n);
                 }
             }
+            Ok(())
         })?;
         let mut unanswered: Vec<Cell> = drawn.into_values().flatten().map(|(_, cell)| cell).collect();
         unanswered.retain(|cell| cell.sample != u16::MAX);
@@ -115,7 +125,10 @@ impl Generating<'_> {
     }
 
     /// Goes through all prompts and shows what the router wants of each.
-    fn look(&self, mut show: impl FnMut(&Prompt, Vec<Seen>)) -> Result<(), PipelineError> {
+    pub(super) fn look(
+        &self,
+        mut show: impl FnMut(&Prompt, Vec<Seen>) -> Result<(), PipelineError>,
+    ) -> Result<(), PipelineError> {
         let answered = self.workshop.ledger().settled_keys()?;
         let mut prompts = (0u32..).zip(self.prompts.scan());
         loop {
@@ -132,7 +145,7 @@ impl Generating<'_> {
                 .into_par_iter()
                 .map(|(at, prompt)| self.look_at(&answered, at, prompt))
                 .collect::<Result<_, PipelineError>>()?;
-            found.into_iter().for_each(|(prompt, seen)| show(&prompt, seen));
+            found.into_iter().try_for_each(|(prompt, seen)| show(&prompt, seen))?;
         }
     }
 
@@ -144,8 +157,8 @@ impl Generating<'_> {
                 let Some(voice) = self.voices.iter().position(|voice| voice.name == ask.teacher) else { continue };
                 for sample in 0..ask.n_samples {
                     let question = self.voices[voice].question(&row.prompt, (&self.params.sampling, sample))?;
-                    let is_answered = question.is_none_or(|question| answered.contains(&question.key));
-                    seen.push(Seen { cell: cell((place, voice, sample))?, is_answered });
+                    let is_answered = question.as_ref().is_none_or(|question| answered.contains(&question.key));
+                    seen.push(Seen { cell: cell((place, voice, sample))?, question, is_answered });
                 }
             }
         }

@@ -7,17 +7,17 @@ use cambist_core::{
     pairs::Pairs,
 };
 
-use super::datasets::Sets;
+use super::{datasets::Sets, shards::DataFiles};
 use crate::recipe::params::SelectParams;
 
 /// Returns the card of the sets.
-pub(super) fn card(sets: &Sets<'_>, params: &SelectParams, pairs: Option<&Pairs>) -> String {
+pub(super) fn card(sets: &Sets<'_>, params: &SelectParams, (pairs, files): (Option<&Pairs>, &[DataFiles])) -> String {
     let rows = sets.matrix.rows();
     let languages: BTreeSet<&str> = rows.iter().map(|row| row.prompt.language.primary()).collect();
     let teachers: BTreeSet<&str> =
         rows.iter().flat_map(|row| &row.candidates).map(|c| c.completion.teacher.as_str()).collect();
     let sources: BTreeSet<&str> = rows.iter().map(|row| row.prompt.source.as_str()).collect();
-    let mut text = front_matter(sets, &languages, pairs.is_some());
+    let mut text = front_matter(sets, &languages, files);
     let recipe = &sets.recipe.name;
     let _ = writeln!(text, "# {recipe}: answers kept by {} strategies\n", sets.aligned.len());
     let _ = writeln!(
@@ -52,20 +52,17 @@ pub(super) fn card(sets: &Sets<'_>, params: &SelectParams, pairs: Option<&Pairs>
     text
 }
 
-fn front_matter(sets: &Sets<'_>, languages: &BTreeSet<&str>, has_pairs: bool) -> String {
+fn front_matter(sets: &Sets<'_>, languages: &BTreeSet<&str>, files: &[DataFiles]) -> String {
     let mut text = String::from("---\nlanguage:\n");
     for language in languages {
         let _ = writeln!(text, "- {language:?}");
     }
-    let _ = writeln!(
-        text,
-        "license: {}\ntask_categories:\n- text-generation\ntags:\n- synthetic\n- multilingual\nconfigs:",
-        tag(&strictest(sets))
-    );
-    let strategies = sets.aligned.keys().map(|name| (name.clone(), format!("{name}/sft.parquet")));
-    let pairs = has_pairs.then(|| ("pairs".to_owned(), "pairs.parquet".to_owned()));
-    for (name, file) in strategies.chain(pairs) {
-        let _ = writeln!(text, "- config_name: {name}\n  data_files: {file}");
+    let _ = writeln!(text, "{}", license_lines(&strictest(sets)));
+    let n_rows = files.iter().map(|set| set.n_rows).sum();
+    let _ = writeln!(text, "size_categories:\n- {}", size_category(n_rows));
+    let _ = writeln!(text, "task_categories:\n- text-generation\ntags:\n- synthetic\n- multilingual\nconfigs:");
+    for DataFiles { name, pattern, .. } in files {
+        let _ = writeln!(text, "- config_name: {name}\n  data_files: {pattern}");
     }
     text + "---\n\n"
 }
@@ -83,7 +80,51 @@ fn strictest(sets: &Sets<'_>) -> String {
     licenses.into_iter().rev().max_by_key(rank).unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// The Hub's tag of a licence: lower case.
-fn tag(license: &str) -> String {
-    license.to_ascii_lowercase()
+/// The licences that the Hub's cards know, as far as models have them.
+const ON_THE_HUB: [&str; 24] = [
+    "afl-3.0",
+    "apache-2.0",
+    "bigscience-openrail-m",
+    "bsd-2-clause",
+    "bsd-3-clause",
+    "cc-by-4.0",
+    "cc-by-nc-4.0",
+    "cc-by-nc-nd-4.0",
+    "cc-by-nc-sa-4.0",
+    "cc-by-nd-4.0",
+    "cc-by-sa-4.0",
+    "cc0-1.0",
+    "cdla-permissive-2.0",
+    "gemma",
+    "llama2",
+    "llama3",
+    "llama3.1",
+    "llama3.2",
+    "llama3.3",
+    "mit",
+    "mpl-2.0",
+    "odc-by",
+    "openrail",
+    "unknown",
+];
+
+/// The licence as the Hub takes it: what it does not know is `other` with a name.
+fn license_lines(license: &str) -> String {
+    let tag = license.to_ascii_lowercase();
+    if ON_THE_HUB.contains(&tag.as_str()) {
+        return format!("license: {tag}");
+    }
+    format!("license: other\nlicense_name: {tag:?}")
+}
+
+/// The Hub's word for so many rows.
+fn size_category(n_rows: usize) -> &'static str {
+    match n_rows {
+        0..1_000 => "n<1K",
+        1_000..10_000 => "1K<n<10K",
+        10_000..100_000 => "10K<n<100K",
+        100_000..1_000_000 => "100K<n<1M",
+        1_000_000..10_000_000 => "1M<n<10M",
+        _ => "10M<n<100M",
+    }
 }

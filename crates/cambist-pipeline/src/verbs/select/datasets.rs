@@ -10,12 +10,16 @@ use cambist_core::{
     router::Decision,
 };
 use cambist_io::{
-    formats::{PreferenceRow, SftRow, TableRow, to_jsonl},
+    formats::{PreferenceRow, SftRow, TableRow},
     store::Scratch,
 };
 use serde_json::json;
 
-use super::{Played, card::card};
+use super::{
+    Played,
+    card::card,
+    shards::{self, DataFiles},
+};
 use crate::{
     error::PipelineError,
     recipe::{Recipe, params::SelectParams},
@@ -32,6 +36,8 @@ pub(super) struct Sets<'a> {
     pub aligned: &'a BTreeMap<String, AlignedStrategy>,
     /// The artifact in the making.
     pub scratch: &'a Scratch,
+    /// Rows of one file, at most.
+    pub shard_rows: Option<usize>,
 }
 
 impl Sets<'_> {
@@ -62,8 +68,9 @@ impl Sets<'_> {
         write_table(self.scratch, DECISIONS, &rows)
     }
 
-    /// `<strategy>/sft.parquet` and `.jsonl`: one conversation for each kept prompt.
-    pub(super) fn sft(&self, played: &BTreeMap<String, Played>) -> Result<(), PipelineError> {
+    /// `<strategy>/sft.parquet` and `.jsonl`, or several files: one conversation for each kept prompt.
+    pub(super) fn sft(&self, played: &BTreeMap<String, Played>) -> Result<Vec<DataFiles>, PipelineError> {
+        let mut files = Vec::new();
         for (name, strategy) in played {
             let kept: HashSet<&str> = self.aligned[name].prompt_ids.iter().map(String::as_str).collect();
             let matrix = strategy.own.as_ref().unwrap_or(self.matrix);
@@ -79,13 +86,13 @@ impl Sets<'_> {
                     Some(self.sft_row(&row.prompt, candidate))
                 })
                 .collect();
-            self.both(&format!("{name}/sft"), &rows)?;
+            files.push(self.set((name, &format!("{name}/sft")), &rows)?);
         }
-        Ok(())
+        Ok(files)
     }
 
     /// `pairs.parquet` and `.jsonl`: preference pairs over all answers, in TRL's conversational shape.
-    pub(super) fn pairs(&self, pairs: &Pairs) -> Result<(), PipelineError> {
+    pub(super) fn pairs(&self, pairs: &Pairs) -> Result<DataFiles, PipelineError> {
         let rows_by_id: HashMap<&str, _> = self.matrix.rows().iter().map(|row| (row.prompt.id.as_str(), row)).collect();
         let rows: Vec<PreferenceRow> = pairs
             .pairs
@@ -112,7 +119,7 @@ impl Sets<'_> {
                 })
             })
             .collect();
-        self.both("pairs", &rows)
+        self.set(("pairs", "pairs"), &rows)
     }
 
     /// `dropped.jsonl`: every prompt that a set left out, and why.
@@ -130,14 +137,17 @@ impl Sets<'_> {
     }
 
     /// `README.md`: the dataset card.
-    pub(super) fn card(&self, params: &SelectParams, pairs: Option<&Pairs>) -> Result<(), PipelineError> {
-        let text = card(self, params, pairs);
+    pub(super) fn card(
+        &self,
+        params: &SelectParams,
+        (pairs, files): (Option<&Pairs>, &[DataFiles]),
+    ) -> Result<(), PipelineError> {
+        let text = card(self, params, (pairs, files));
         Ok(self.scratch.write("README.md", text.as_bytes())?)
     }
 
-    fn both<R: TableRow>(&self, stem: &str, rows: &[R]) -> Result<(), PipelineError> {
-        write_table(self.scratch, &format!("{stem}.parquet"), rows)?;
-        Ok(self.scratch.write(&format!("{stem}.jsonl"), &to_jsonl(rows)?)?)
+    fn set<R: TableRow>(&self, name: (&str, &str), rows: &[R]) -> Result<DataFiles, PipelineError> {
+        shards::write(self.scratch, name, (rows, self.shard_rows))
     }
 
     fn sft_row(&self, prompt: &Prompt, candidate: &Candidate) -> SftRow {
