@@ -25,6 +25,7 @@ pub(crate) fn perform(args: &Args) -> Result<(), Failure> {
         Command::Init(args) => init::perform(args),
         Command::Mock(args) => mock::perform(args),
         Command::Prompts(args) => prompts::perform(args),
+        Command::Translate(args) => run::verb("translate", args),
         Command::Generate(args) => run::verb("generate", args),
         Command::Score(args) => run::verb("score", args),
         Command::Select(args) => run::verb("select", args),

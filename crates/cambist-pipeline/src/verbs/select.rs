@@ -19,7 +19,7 @@ use cambist_io::store::{Artifact, ManifestDraft};
 use self::{datasets::Sets, table::tabulate};
 use super::{
     Work,
-    answers::{Answers, pool_of},
+    answers::{Answers, pool_of, with_translations},
     prompts::read_prompts,
     routers,
 };
@@ -49,7 +49,9 @@ pub(super) fn make((workshop, job, scratch): Work<'_>, params: &SelectParams) ->
         let router = routers::build(workshop, job, (&strategy.router, &params.gates), &pool)?;
         let own =
             strategy.from.as_ref().map(|_| self::matrix(workshop, job, params, &format!("from {name}"))).transpose()?;
-        let replayed = replay(router.as_ref(), own.as_ref().unwrap_or(&matrix), &pool);
+        let own_pool = own.as_ref().map(|own| with_translations(pool.clone(), recipe, own)).transpose()?;
+        let (answers, asked) = (own.as_ref().unwrap_or(&matrix), own_pool.as_ref().unwrap_or(&pool));
+        let replayed = replay(router.as_ref(), answers, asked);
         let replayed = replayed
             .map_err(|e| PipelineError::input(&job.label, e.to_string(), "or give the strategy its own `from`"))?;
         let strategy = router.strategy();
@@ -71,10 +73,11 @@ pub(super) fn matrix(
     params: &SelectParams,
     role: &str,
 ) -> Result<Matrix, PipelineError> {
+    let scores = role.replacen("from", "scores", 1);
     let answers = Answers {
         prompts: read_prompts(workshop, job.inputs("prompts"))?,
         completions: job.inputs(role).collect(),
-        scores: job.inputs("scores").next().filter(|_| role == "from"),
+        scores: job.inputs(&scores).next(),
         gates: &params.gates,
     };
     answers.matrix(workshop, job)
@@ -92,10 +95,10 @@ fn write(
     let scales = Scales::fit(matrix);
     let seed = workshop.plan.recipe.seed;
     let pairs = params.pairs.as_ref().map(|options| make_pairs(matrix, pool, &scales, options, seed));
-    let sets = Sets { recipe: &workshop.plan.recipe, matrix, aligned: &aligned, scratch: &scratch };
-    sets.candidates(played)?;
-    sets.decisions(played)?;
-    sets.sft(played)?;
+    let sets = Sets { recipe: &workshop.plan.recipe, matrix, aligned: &aligned, played, scratch: &scratch };
+    sets.candidates()?;
+    sets.decisions()?;
+    sets.sft()?;
     sets.dropped(pairs.as_ref())?;
     if let Some(pairs) = &pairs {
         sets.pairs(pairs)?;
