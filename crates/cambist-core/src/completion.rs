@@ -18,6 +18,18 @@ pub enum FinishReason {
     Error,
 }
 
+/// The answer that another one was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The prompt that it was written for.
+    pub prompt_id: String,
+    /// Who wrote it.
+    pub teacher: String,
+    /// Who translated it; none when it was taken over as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mt_engine: Option<String>,
+}
+
 /// One teacher's answer to one prompt, untrimmed, or the reason why there is none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Completion {
@@ -44,4 +56,7 @@ pub struct Completion {
     pub tokens_out: Option<u32>,
     /// Price of the call in USD at the teacher's list price, whether paid now or in an earlier run.
     pub cost_usd: f64,
+    /// Where it comes from, when it was not written for its prompt: answers of one origin share one generation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }

@@ -16,6 +16,7 @@ pub mod digest;
 pub mod language;
 pub mod polyglot;
 pub mod prompt;
+pub mod shield;
 pub mod split;
 
 pub mod minhash;

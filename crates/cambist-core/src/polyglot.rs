@@ -177,6 +177,8 @@ fn to_prompt(source: &Source, language: &Language, question: Question) -> Prompt
         reference: question.accepted.first().cloned(),
         check: Some(Check::OneOf(question.accepted)),
         source: "polyglot".to_owned(),
+        origin: None,
+        mt_engine: None,
     }
 }
 

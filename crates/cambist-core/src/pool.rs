@@ -169,6 +169,9 @@ pub struct Pool {
     pub costs: ExpectedCosts,
     /// Price of one arbiter score in USD; default 0.
     pub score_usd: f64,
+    /// The prompts that a teacher can be asked about, where those are not all: translations need an answer to
+    /// translate.
+    pub reach: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// Two teachers have one id.
@@ -187,7 +190,7 @@ impl Pool {
         if let Some(pair) = twin {
             return Err(DuplicateTeacher(pair[0].id.clone()));
         }
-        Ok(Self { teachers, eligibility, costs: ExpectedCosts::default(), score_usd: 0.0 })
+        Ok(Self { teachers, eligibility, costs: ExpectedCosts::default(), score_usd: 0.0, reach: BTreeMap::new() })
     }
 
     /// The teachers, sorted by id (bytes).
@@ -197,7 +200,10 @@ impl Pool {
 
     /// Returns the question that `prompt` is to a router.
     pub fn query<'a>(&'a self, prompt: &'a Prompt) -> Query<'a> {
-        let may_answer = |teacher: &&Teacher| self.eligibility.obstacle(teacher, &prompt.language).is_none();
+        let reaches =
+            |teacher: &Teacher| self.reach.get(&teacher.id).is_none_or(|prompts| prompts.contains(&prompt.id));
+        let is_allowed = |teacher: &Teacher| self.eligibility.obstacle(teacher, &prompt.language).is_none();
+        let may_answer = |teacher: &&Teacher| is_allowed(teacher) && reaches(teacher);
         let priced = |teacher| Eligible { teacher, cost_usd: self.costs.of(teacher, &prompt.language) };
         let eligible = self.teachers.iter().filter(may_answer).map(priced).collect();
         Query { prompt, eligible, score_usd: self.score_usd }

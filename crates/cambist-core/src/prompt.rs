@@ -65,6 +65,12 @@ pub struct Prompt {
     /// The set that it came from.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source: String,
+    /// `translated` for the work of a translator; none for what a person wrote, or where nobody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// Who translated it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mt_engine: Option<String>,
 }
 
 impl Prompt {

@@ -120,6 +120,8 @@ mod tests {
             reference: None,
             check: None,
             source: String::new(),
+            origin: None,
+            mt_engine: None,
         }
     }
 

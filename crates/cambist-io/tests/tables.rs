@@ -6,7 +6,7 @@ use std::fs;
 
 use cambist_core::{
     check::Check,
-    completion::{Completion, FinishReason},
+    completion::{Completion, FinishReason, Origin},
     language::Language,
     prompt::{Message, Prompt, Role},
     score::Score,
@@ -54,18 +54,20 @@ fn messages() -> impl Strategy<Value = Vec<Message>> {
 prop_compose! {
     fn prompt()(id in text(), source_id in text(), language in language(), answer in proptest::option::of(language()),
                 messages in messages(), task in proptest::option::of(text()), reference in proptest::option::of(text()),
-                check in proptest::option::of(proptest::collection::vec(text(), 0..3)), source in text()) -> Prompt {
-        Prompt { id, source_id, language, answer_language: answer, messages, task, reference, check: check.map(Check::OneOf), source }
+                check in proptest::option::of(proptest::collection::vec(text(), 0..3)), source in text(), mt_engine in proptest::option::of(text())) -> Prompt {
+        Prompt { id, source_id, language, answer_language: answer, messages, task, reference, check: check.map(Check::OneOf), source,
+            origin: mt_engine.clone().map(|_| "translated".to_owned()), mt_engine }
     }
 }
 
 prop_compose! {
     fn completion()(prompt_id in text(), language in language(), sample in any::<u32>(), text in text(),
                     failure in proptest::option::of(text()), tokens in proptest::option::of(any::<u32>()),
-                    cost_usd in number()) -> Completion {
+                    cost_usd in number(), mt_engine in proptest::option::of(text())) -> Completion {
         let finish_reason = if failure.is_some() { FinishReason::Error } else { FinishReason::ContentFilter };
+        let origin = failure.clone().map(|teacher| Origin { prompt_id: text.clone(), teacher, mt_engine });
         Completion { source_id: prompt_id.clone(), prompt_id, language, teacher: "t".into(), sample, text, finish_reason,
-                     failure, tokens_in: tokens, tokens_out: None, cost_usd }
+                     failure, tokens_in: tokens, tokens_out: None, cost_usd, origin }
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     error::PipelineError,
     recipe::{
         Action, Arbiter, PoolMember, Recipe, Reference, Step, TrainRun,
-        params::{GenerateParams, PromptsParams, SelectParams, TrainParams},
+        params::{GenerateParams, PromptsParams, SelectParams, TrainParams, TranslateParams},
     },
 };
 
@@ -76,7 +76,7 @@ impl Input {
 /// The revision of each verb's meaning: raised when the same parameters come to mean another result.
 fn revision(verb: &str) -> u32 {
     match verb {
-        "generate" | "score" | "select" | "train" | "report" => 1,
+        "translate" | "generate" | "score" | "select" | "train" | "report" => 1,
         // 2: results by task carry intervals.
         "evaluate" => 2,
         // 2: identified languages carry their confidence, test sets are kept apart.
@@ -156,6 +156,7 @@ impl Planner<'_> {
         let recipe = self.recipe;
         match &recipe.steps[index].action {
             Action::Prompts(params) => self.prompts(index, params),
+            Action::Translate(params) => self.translate(index, params),
             Action::Generate(params) => self.generate(index, params),
             Action::Score(params) => {
                 let mut inputs = self.read("from", &params.from);
@@ -202,15 +203,41 @@ impl Planner<'_> {
         let asked = |member: &&PoolMember| params.teachers.is_empty() || params.teachers.contains(&member.id);
         let mut teachers = Vec::new();
         for member in recipe.pool.iter().filter(asked) {
-            if let Some(reference) = &member.local {
-                inputs.extend(self.read(&format!("teacher {}", member.id), reference));
-            }
-            let replay = member.replay.as_ref().map(|replay| self.file(&replay.file)).transpose()?;
-            let folder = member.folder.as_deref().map(|folder| self.model_folder(folder)).transpose()?;
-            teachers.push(json!({ "teacher": member, "replay_sha256": replay, "folder_sha256": folder }));
+            teachers.push(self.teacher(member, &mut inputs)?);
         }
         let arbiter = params.arbiter.as_deref().map(|id| self.arbiter(id)).transpose()?;
         self.job(index, None, inputs, json!({ "generate": params, "teachers": teachers, "arbiter": arbiter }));
+        Ok(())
+    }
+
+    /// What names a teacher; the checkpoint behind it becomes an input.
+    fn teacher(&mut self, member: &PoolMember, inputs: &mut Vec<Input>) -> Result<Value, PipelineError> {
+        if let Some(reference) = &member.local {
+            inputs.extend(self.read(&format!("teacher {}", member.id), reference));
+        }
+        let replay = member.replay.as_ref().map(|replay| self.file(&replay.file)).transpose()?;
+        let folder = member.folder.as_deref().map(|folder| self.model_folder(folder)).transpose()?;
+        Ok(json!({ "teacher": member, "replay_sha256": replay, "folder_sha256": folder }))
+    }
+
+    fn translate(&mut self, index: usize, params: &TranslateParams) -> Result<(), PipelineError> {
+        let mut inputs = Vec::new();
+        if let Some(answers) = &params.answers {
+            inputs.extend(self.read("answers", answers));
+            let asked = self.prompts_behind(answers).into_iter();
+            inputs.extend(asked.map(|input| Input { role: "answered prompts".to_owned(), ..input }));
+        }
+        match (&params.prompts, &params.answers) {
+            (Some(prompts), _) => inputs.extend(self.read("prompts", prompts)),
+            (None, Some(answers)) => inputs.extend(self.prompts_behind(answers)),
+            (None, None) => {}
+        }
+        let recipe = self.recipe;
+        let member = recipe.pool.iter().find(|member| member.id == params.teacher);
+        let teacher = member.map(|member| self.teacher(member, &mut inputs)).transpose()?;
+        // Under `from` stands a language and no reference.
+        let identity = json!({ "translate": params, "source_language": params.from, "teacher": teacher });
+        self.job(index, None, inputs, identity);
         Ok(())
     }
 
@@ -227,6 +254,9 @@ impl Planner<'_> {
         for (name, strategy) in &params.strategies {
             if let Some(from) = &strategy.from {
                 inputs.extend(self.read(&format!("from {name}"), from));
+            }
+            if let Some(scores) = &strategy.scores {
+                inputs.extend(self.read(&format!("scores {name}"), scores));
             }
         }
         self.job(index, None, inputs, json!({ "select": params, "pool": self.recipe.pool }));
@@ -286,6 +316,11 @@ impl Planner<'_> {
     fn prompts_behind(&self, reference: &Reference) -> Vec<Input> {
         match self.recipe.step(&reference.step).map(|step| &step.action) {
             Some(Action::Generate(params)) => self.read("prompts", &params.prompts),
+            Some(Action::Translate(params)) => match (&params.prompts, &params.answers) {
+                (Some(prompts), _) => self.read("prompts", prompts),
+                (None, Some(answers)) => self.prompts_behind(answers),
+                (None, None) => Vec::new(),
+            },
             _ => Vec::new(),
         }
     }
@@ -328,7 +363,8 @@ impl Planner<'_> {
 /// Returns the parameters without the names of steps: what they stand for is in the inputs, so that renaming a step
 /// makes nothing anew.
 fn without_references(params: Value) -> Value {
-    const REFERENCES: [&str; 8] = ["base", "calibration", "data", "from", "local", "models", "prompts", "scores"];
+    const REFERENCES: [&str; 9] =
+        ["answers", "base", "calibration", "data", "from", "local", "models", "prompts", "scores"];
     match params {
         Value::Object(map) => {
             let is_name = |key: &str, value: &Value| value.is_string() && REFERENCES.contains(&key);

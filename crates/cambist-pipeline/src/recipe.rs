@@ -25,7 +25,10 @@ pub use self::{
     pool::{Arbiter, Chrf, Empty, JudgeManner, Manner, PoolMember, Recorded, Replay, RewardManner},
     reference::Reference,
 };
-use params::{EvaluateParams, GenerateParams, PromptsParams, ReportParams, ScoreParams, SelectParams, TrainParams};
+use params::{
+    EvaluateParams, GenerateParams, PromptsParams, ReportParams, ScoreParams, SelectParams, TrainParams,
+    TranslateParams,
+};
 
 /// A whole experiment.
 #[derive(Clone, Debug)]
@@ -67,6 +70,8 @@ pub struct Step {
 pub enum Action {
     /// Makes prompts.
     Prompts(PromptsParams),
+    /// Translates prompts or answers.
+    Translate(TranslateParams),
     /// Asks teachers.
     Generate(GenerateParams),
     /// Scores answers.
@@ -85,13 +90,14 @@ pub enum Action {
 const TOP_LEVEL: [&str; 8] = ["name", "seed", "pool", "arbiters", "prices", "budget", "keep_raw", "steps"];
 
 /// The verbs in the order of the work.
-pub const VERBS: [&str; 7] = ["prompts", "generate", "score", "select", "train", "evaluate", "report"];
+pub const VERBS: [&str; 8] = ["prompts", "translate", "generate", "score", "select", "train", "evaluate", "report"];
 
 impl Action {
     /// The verb's name.
     pub fn verb(&self) -> &'static str {
         match self {
             Self::Prompts(_) => "prompts",
+            Self::Translate(_) => "translate",
             Self::Generate(_) => "generate",
             Self::Score(_) => "score",
             Self::Select(_) => "select",
@@ -272,6 +278,7 @@ impl Reader {
         let params = &verb.value;
         match verb.key.as_str() {
             "prompts" => self.decode(params).map(Action::Prompts),
+            "translate" => self.decode(params).map(Action::Translate),
             "generate" => self.decode(params).map(Action::Generate),
             "score" => self.decode(params).map(Action::Score),
             "select" => self.decode(params).map(Action::Select),

@@ -6,6 +6,7 @@ mod arbiters;
 mod asking;
 mod evaluate;
 mod generate;
+mod licenses;
 mod local;
 mod prompt_files;
 mod prompts;
@@ -19,6 +20,7 @@ mod select;
 mod tables;
 mod tally;
 mod train;
+mod translate;
 mod voices;
 
 pub(crate) use evaluate::{Results, VariantResult};
@@ -35,6 +37,7 @@ pub(crate) type Work<'a> = (&'a Workshop<'a>, &'a Job, Scratch);
 pub(crate) fn perform(workshop: &Workshop<'_>, job: &Job, scratch: Scratch) -> Result<Artifact, PipelineError> {
     match &workshop.plan.step_of(job).action {
         Action::Prompts(params) => prompts::make((workshop, job, scratch), params),
+        Action::Translate(params) => translate::make((workshop, job, scratch), params),
         Action::Generate(params) => generate::make((workshop, job, scratch), params),
         Action::Score(params) => score::make((workshop, job, scratch), params),
         Action::Select(params) => select::make((workshop, job, scratch), params),

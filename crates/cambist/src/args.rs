@@ -45,6 +45,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  cambist prompts recipes/quickstart.yaml\n  cambist prompts --polyglot tr,ja --sources 12"
     )]
     Prompts(PromptsArgs),
+    /// Translate prompts or answers: a recipe's `translate` steps and what they need
+    #[command(after_help = "Example:\n  cambist translate recipe.yaml --step translated")]
+    Translate(VerbArgs),
     /// Ask teachers: a recipe's `generate` steps and what they need
     #[command(after_help = "Example:\n  cambist generate recipes/quickstart.yaml --step answers")]
     Generate(VerbArgs),

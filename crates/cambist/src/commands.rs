@@ -32,6 +32,7 @@ pub(crate) fn perform(args: &Args) -> Result<(), Failure> {
         Command::ImportResults(args) => batch::import(args),
         Command::Push(args) => push::perform(args),
         Command::Import(args) => import::perform(args),
+        Command::Translate(args) => run::verb("translate", args),
         Command::Generate(args) => run::verb("generate", args),
         Command::Score(args) => run::verb("score", args),
         Command::Select(args) => run::verb("select", args),

@@ -1,5 +1,7 @@
 //! Any strategy on recorded answers, and what it would have cost.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Ask, Decision, Outcome, Route, Router, route};
@@ -11,8 +13,11 @@ use crate::{
 /// Calls, tokens and money.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spend {
-    /// Answers asked for, failed ones included.
+    /// Answers asked for, failed ones included; what several prompts share counts once.
     pub generations: u64,
+    /// Answers that were translated from another one.
+    #[serde(default)]
+    pub translations: u64,
     /// Arbiter scores asked for: one per answer of a strategy that reads rewards.
     pub arbiter_scores: u64,
     /// Tokens of the prompts, as far as the teachers count them.
@@ -33,6 +38,7 @@ impl Spend {
 
     fn add(&mut self, more: &Self) {
         self.generations += more.generations;
+        self.translations += more.translations;
         self.arbiter_scores += more.arbiter_scores;
         self.tokens_in += more.tokens_in;
         self.tokens_out += more.tokens_out;
@@ -47,6 +53,7 @@ pub fn spend_of<'a>(answers: impl IntoIterator<Item = &'a Candidate>, scored: bo
     for Candidate { completion, .. } in answers {
         spend.add(&Spend {
             generations: 1,
+            translations: u64::from(completion.origin.as_ref().is_some_and(|origin| origin.mt_engine.is_some())),
             arbiter_scores: u64::from(scored),
             tokens_in: u64::from(completion.tokens_in.unwrap_or(0)),
             tokens_out: u64::from(completion.tokens_out.unwrap_or(0)),
@@ -111,11 +118,14 @@ pub struct ReplayError {
 /// When the router asks for an answer that is not recorded.
 pub fn replay(router: &dyn Router, matrix: &Matrix, pool: &Pool) -> Result<Replay, ReplayError> {
     let mut run = Spend::default();
+    let mut shared = BTreeSet::new();
     let mut decisions = Vec::with_capacity(matrix.rows().len());
     for row in matrix.rows() {
         match route(router, &pool.query(&row.prompt), row) {
             Route::Decided(decision) => {
                 run.add(&spend_of(asked(&decision, row), router.reads_rewards(), pool.score_usd));
+                let is_again = |answer| u64::from(!is_first_of_origin(answer, &mut shared));
+                run.generations -= asked(&decision, row).map(is_again).sum::<u64>();
                 decisions.push(decision);
             }
             Route::Ask(missing) => return Err(unrecorded(router, row, missing)),
@@ -131,8 +141,14 @@ pub fn replay(router: &dyn Router, matrix: &Matrix, pool: &Pool) -> Result<Repla
     Ok(Replay { decisions, cost })
 }
 
+/// Whether no answer of the same origin was seen before.
+fn is_first_of_origin<'a>(answer: &'a Candidate, shared: &mut BTreeSet<(&'a str, &'a str, u32)>) -> bool {
+    let Some(origin) = &answer.completion.origin else { return true };
+    shared.insert((&origin.prompt_id, &origin.teacher, answer.completion.sample))
+}
+
 /// The recorded answers that the decision asked for: the nth mention of a teacher is its sample n.
-fn asked<'a>(decision: &'a Decision, row: &'a Row) -> impl Iterator<Item = &'a Candidate> {
+fn asked<'r>(decision: &Decision, row: &'r Row) -> impl Iterator<Item = &'r Candidate> {
     decision.asked.iter().enumerate().filter_map(|(at, teacher)| {
         let sample = decision.asked[..at].iter().filter(|earlier| *earlier == teacher).count();
         row.candidate(teacher, u32::try_from(sample).ok()?)

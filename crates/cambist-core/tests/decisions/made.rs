@@ -28,6 +28,8 @@ pub(crate) fn prompt(id: &str, tag: &str) -> Prompt {
         reference: None,
         check: None,
         source: String::new(),
+        origin: None,
+        mt_engine: None,
     }
 }
 
@@ -54,6 +56,7 @@ pub(crate) fn answer(prompt: &Prompt, teacher: &str, sample: u32, reward: Option
         tokens_in: Some(10),
         tokens_out: Some(20),
         cost_usd: 0.5,
+        origin: None,
     };
     Candidate { completion, verdict: Verdict::pass(), reward }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use cambist_core::{
     candidate::{Candidate, Matrix, MatrixError, Row},
+    completion::Origin,
     language::Language,
     pool::{Eligibility, ExpectedCosts, Pool},
     prompt::Prompt,
@@ -326,4 +327,31 @@ fn an_invalid_answer_counts_as_the_low_quantile_of_its_language() {
     assert!(of_b.teacher == "b" && (of_b.mean - floor).abs() < 1e-12, "{of_b:?}, expected {floor}");
     let standing = best_single(&matrix, &pool).unwrap()[1].clone();
     assert!((standing.mean - floor).abs() < 1e-12 && standing.n_valid == 0, "{standing:?}");
+}
+
+#[test]
+fn translated_answers_share_one_generation_and_none_is_eligible_without_a_source() {
+    let in_language =
+        |source: &str, tag: &str| Prompt { source_id: source.into(), ..prompt(&format!("{source}-{tag}"), tag) };
+    let prompts: Vec<Prompt> =
+        ["s1", "s2", "s3"].iter().flat_map(|source| ["de", "en", "tr"].map(|tag| in_language(source, tag))).collect();
+    let translated = |prompt: &Prompt| {
+        let mut answer = answer(prompt, "translation", 0, Some(1.0));
+        let mt_engine = (prompt.language != language("en")).then(|| "mt".to_owned());
+        let origin = Origin { prompt_id: format!("{}-en", prompt.source_id), teacher: "strong".into(), mt_engine };
+        answer.completion.origin = Some(origin);
+        answer.completion.cost_usd = 0.25;
+        answer
+    };
+    let answered: Vec<Candidate> = prompts.iter().filter(|prompt| prompt.source_id != "s3").map(translated).collect();
+    let matrix = Matrix::new(prompts.clone(), answered).unwrap();
+    let mut pool = pool(&["translation"]);
+    let reached = matrix.rows().iter().filter(|row| !row.candidates.is_empty()).map(|row| row.prompt.id.clone());
+    pool.reach.insert("translation".to_owned(), reached.collect());
+    let replayed = replay(&Single { teacher: "translation".into() }, &matrix, &pool).unwrap();
+    let n_of = |outcome| replayed.decisions.iter().filter(|decision| decision.outcome == outcome).count();
+    assert_eq!((n_of(Outcome::Chosen), n_of(Outcome::NoneEligible)), (6, 3));
+    let Spend { generations, translations, generation_usd, .. } = replayed.cost.run;
+    assert_eq!((generations, translations), (2, 4), "N sources, and L - 1 translations of each");
+    assert!((generation_usd - 1.5).abs() < 1e-12);
 }

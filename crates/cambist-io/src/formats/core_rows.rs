@@ -16,6 +16,8 @@ impl TableRow for Prompt {
         ("reference", Cell::Text),
         ("check", Cell::Json),
         ("source", Cell::Text),
+        ("origin", Cell::Text),
+        ("mt_engine", Cell::Text),
     ];
 }
 
@@ -33,6 +35,7 @@ impl TableRow for Completion {
         ("tokens_in", Cell::Integer),
         ("tokens_out", Cell::Integer),
         ("cost_usd", Cell::Number),
+        ("origin", Cell::Json),
     ];
 }
 

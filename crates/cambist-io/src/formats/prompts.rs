@@ -86,6 +86,8 @@ impl RawPrompt {
             reference: self.reference,
             check: self.check,
             source: self.source.unwrap_or_default(),
+            origin: None,
+            mt_engine: None,
         }
     }
 }

@@ -169,6 +169,52 @@ impl RouterParams {
     }
 }
 
+/// Translates prompts, or answers to other prompts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TranslateParams {
+    /// Prompts to translate; beside `answers`, the prompts that the translated answers are for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<Reference>,
+    /// Answers to translate, each for the other members of its source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<Reference>,
+    /// Whose answers to translate, where several answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers_of: Option<String>,
+    /// Languages to translate into; beside `answers` all of the prompts when empty.
+    #[serde(default)]
+    pub to: Vec<Language>,
+    /// The language to translate from; each prompt's own for prompts, `en` for answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Language>,
+    /// Who translates: a member of the pool.
+    pub teacher: String,
+    /// What the translator is asked, with `{source_language}`, `{target_language}` and `{text}` to be filled in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// How translations are drawn; greedy by default.
+    #[serde(default)]
+    pub sampling: Sampling,
+    /// Whom translated answers are said to be by; `translation` by default.
+    #[serde(default = "translation", rename = "as")]
+    pub name: String,
+    /// Keeps all prompts that are read beside the translations; false by default.
+    #[serde(default)]
+    pub keep_sources: bool,
+    /// The share of calls, 0 to 1, that may stay without an answer for reasons that could pass before the step refuses
+    /// to be finished; 0.01 by default.
+    #[serde(default = "one_percent", skip_serializing)]
+    pub max_failed: f64,
+}
+
+impl TranslateParams {
+    /// The language that answers are translated from; `en` by default.
+    pub fn answered_in(&self) -> &str {
+        self.from.as_ref().map_or("en", Language::primary)
+    }
+}
+
 /// Asks teachers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -248,6 +294,9 @@ pub struct StrategyParams {
     /// Answers to route over, where they are not those of the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Reference>,
+    /// Scores of those answers, where none stand beside them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scores: Option<Reference>,
 }
 
 /// What training minimises.
@@ -330,6 +379,10 @@ pub struct ReportParams {
     /// The page's title; the recipe's name when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+}
+
+fn translation() -> String {
+    "translation".to_owned()
 }
 
 fn one_percent() -> f64 {

@@ -1,19 +1,40 @@
 //! The names of what a step leaves behind.
 
-use super::{Action, Recipe, Step, params::TrainParams};
+use super::{
+    Action, Recipe, Step,
+    params::{TrainParams, TranslateParams},
+};
 
 impl Recipe {
     /// The names of the parts that a step makes, in a fixed order; one empty name when it makes one thing.
     ///
-    /// Splits of `prompts`, strategies of `select`, and for `train` one `variant.seed-N` for each run.
+    /// Splits of `prompts` (translated ones too), strategies of `select`, and for `train` one `variant.seed-N` for each run.
     pub fn part_names(&self, step: &Step) -> Vec<String> {
         let whole = || vec![String::new()];
         match &step.action {
             Action::Prompts(params) if !params.splits.is_empty() => params.splits.keys().cloned().collect(),
+            Action::Translate(params) => self.translated_parts(params).unwrap_or_else(whole),
             Action::Select(params) => params.strategies.keys().cloned().collect(),
             Action::Train(params) => self.runs(params).into_iter().map(|run| run.name()).collect(),
             _ => whole(),
         }
+    }
+
+    /// Translated prompts keep the names of their sets.
+    fn translated_parts(&self, params: &TranslateParams) -> Option<Vec<String>> {
+        let prompts = params.prompts.as_ref().filter(|_| params.answers.is_none())?;
+        let is_own = |step: &Step| matches!(&step.action, Action::Translate(other) if std::ptr::eq(other, params));
+        // What comes later is a fault of its own, and would lead around in circles.
+        let source = self.steps.iter().take_while(|step| !is_own(step)).find(|step| step.id == prompts.step)?;
+        Some(self.part_names(source).into_iter().filter(|name| prompts.covers(name)).collect())
+    }
+
+    /// The names under which a `translate` step puts out answers, and the step.
+    pub(crate) fn translations(&self) -> impl Iterator<Item = (&Step, &TranslateParams)> {
+        self.steps.iter().filter_map(|step| match &step.action {
+            Action::Translate(params) if params.answers.is_some() => Some((step, params)),
+            _ => None,
+        })
     }
 
     /// The runs of a `train` step: every variant of its data with every seed.

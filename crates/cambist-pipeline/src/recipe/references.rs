@@ -11,7 +11,7 @@ use super::{
     endpoints::{arbiter_faults, teacher_faults},
     fault::{Fault, Place},
     node::{Content, Node},
-    params::{EvaluateParams, PromptsParams, RouterParams, SelectParams},
+    params::{EvaluateParams, PromptsParams, RouterParams, SelectParams, TranslateParams},
     reference::Reference,
 };
 
@@ -31,7 +31,8 @@ impl Kind {
     pub(crate) fn of(action: &Action) -> Self {
         match action {
             Action::Prompts(_) => Self::Prompts,
-            Action::Generate(_) => Self::Completions,
+            Action::Translate(params) if params.answers.is_none() => Self::Prompts,
+            Action::Translate(_) | Action::Generate(_) => Self::Completions,
             Action::Score(_) => Self::Scores,
             Action::Select(_) => Self::Datasets,
             Action::Train(_) => Self::Checkpoint,
@@ -62,6 +63,10 @@ pub(crate) fn uses(action: &Action) -> Vec<Use<'_>> {
     let mut all: Vec<Use<'_>> = Vec::new();
     match action {
         Action::Prompts(_) | Action::Report(_) => {}
+        Action::Translate(p) => {
+            all.extend(p.prompts.iter().map(|r| ("prompts", r, [Prompts].as_slice())));
+            all.extend(p.answers.iter().map(|r| ("answers", r, [Completions].as_slice())));
+        }
         Action::Generate(p) => {
             all.push(("prompts", &p.prompts, &[Prompts]));
             all.extend(p.calibration.iter().map(|r| ("calibration", r, [Completions].as_slice())));
@@ -73,6 +78,9 @@ pub(crate) fn uses(action: &Action) -> Vec<Use<'_>> {
             all.extend(p.calibration.iter().map(|r| ("calibration", r, [Completions].as_slice())));
             all.extend(
                 p.strategies.values().filter_map(|s| s.from.as_ref()).map(|r| ("from", r, [Completions].as_slice())),
+            );
+            all.extend(
+                p.strategies.values().filter_map(|s| s.scores.as_ref()).map(|r| ("scores", r, [Scores].as_slice())),
             );
         }
         Action::Train(p) => {
@@ -120,6 +128,11 @@ impl Checker<'_> {
             Action::Prompts(p) => {
                 self.one_of(step.place, &[("polyglot", p.polyglot.is_some()), ("file", p.file.is_some())]);
                 self.prompts(step, p);
+            }
+            Action::Translate(p) => {
+                self.translate(step, p);
+                self.teacher(step, &p.teacher);
+                self.trained_before(index, step, std::slice::from_ref(&p.teacher));
             }
             Action::Generate(p) => {
                 self.router(step, &p.router, p.calibration.is_some());
@@ -203,7 +216,35 @@ impl Checker<'_> {
             self.fault(step.place, what, "add at least one, for example `strategies: {reward: {router: all}}`");
         }
         for strategy in params.strategies.values() {
-            self.router(step, &strategy.router, params.calibration.is_some());
+            let from = strategy.from.as_ref().unwrap_or(&params.from);
+            if !self.is_translation(&strategy.router, from) {
+                self.router(step, &strategy.router, params.calibration.is_some());
+            }
+        }
+    }
+
+    /// Whether the router takes the answers of a `translate` step by their name.
+    fn is_translation(&self, router: &RouterParams, from: &Reference) -> bool {
+        let RouterParams::Single(name) = router else { return false };
+        self.recipe.translations().any(|(step, params)| step.id == from.step && params.name == *name)
+    }
+
+    fn translate(&mut self, step: &Step, params: &TranslateParams) {
+        if params.prompts.is_none() && params.answers.is_none() {
+            self.fault(step.place, "none of `prompts`, `answers` is given".into(), "say what to translate");
+        }
+        if params.answers.is_none() && params.to.is_empty() {
+            let what = format!("`{}` does not say into which languages to translate", step.id);
+            self.fault(step.place, what, "add `to`, such as `to: [de, tr]`");
+        }
+        let lacks = |part: &&str| params.template.as_ref().is_some_and(|template| !template.contains(part));
+        for part in ["{target_language}", "{text}"].iter().filter(|part| lacks(part)) {
+            let what = format!("`template` of `{}` has no `{part}`", step.id);
+            self.fault(self.place_in(step, "template"), what, "say where it is to be filled in");
+        }
+        if params.answers.is_some() && self.recipe.pool.iter().any(|member| member.id == params.name) {
+            let what = format!("`as` of `{}` is `{}`, which is a teacher of the pool", step.id, params.name);
+            self.fault(self.place_in(step, "as"), what, "choose another name");
         }
     }
 

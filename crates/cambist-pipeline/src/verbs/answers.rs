@@ -1,5 +1,7 @@
 //! Recorded answers put side by side: completions, scores and gates as one matrix.
 
+use std::collections::BTreeMap;
+
 use cambist_core::{
     candidate::Matrix,
     completion::Completion,
@@ -7,9 +9,11 @@ use cambist_core::{
     pool::{Eligibility, ExpectedCosts, Pool},
     prompt::Prompt,
     score::Score,
+    teacher::{Coverage, Price, Teacher, TeacherKind},
 };
 
 use super::{
+    licenses::{license_of, strictest},
     prompts::read_prompts,
     tables::{COMPLETIONS, SCORES, read_table},
 };
@@ -67,5 +71,31 @@ pub(super) fn pool_of(recipe: &Recipe, matrix: &Matrix, eligibility: &Eligibilit
     let teachers = recipe.pool.iter().filter(|member| answered(&member.id)).map(|member| member.teacher()).collect();
     let mut pool = Pool::new(teachers, eligibility.clone()).map_err(|e| PipelineError::Internal(e.to_string()))?;
     pool.costs = ExpectedCosts::fit(matrix);
-    Ok(pool)
+    with_translations(pool, recipe, matrix)
+}
+
+/// Adds those under whose names translated answers stand: each can be asked about the prompts that it has an answer
+/// to, under the strictest licence of the authors and translators behind it.
+pub(super) fn with_translations(pool: Pool, recipe: &Recipe, matrix: &Matrix) -> Result<Pool, PipelineError> {
+    let answers = || matrix.rows().iter().flat_map(|row| &row.candidates).map(|candidate| &candidate.completion);
+    let mut translated: BTreeMap<&str, Vec<&Completion>> = BTreeMap::new();
+    for completion in answers().filter(|completion| completion.origin.is_some()) {
+        translated.entry(&completion.teacher).or_default().push(completion);
+    }
+    let mut teachers = pool.teachers().to_vec();
+    let mut reach = pool.reach.clone();
+    for (name, completions) in translated {
+        teachers.push(Teacher {
+            id: name.to_owned(),
+            kind: TeacherKind::Multilingual,
+            languages: Coverage::All,
+            license: strictest(completions.iter().map(|completion| license_of(recipe, completion))),
+            price: Price::default(),
+        });
+        reach.insert(name.to_owned(), completions.iter().map(|completion| completion.prompt_id.clone()).collect());
+    }
+    let Pool { costs, score_usd, eligibility, .. } = pool;
+    let mut whole = Pool::new(teachers, eligibility).map_err(|error| PipelineError::Internal(error.to_string()))?;
+    (whole.costs, whole.score_usd, whole.reach) = (costs, score_usd, reach);
+    Ok(whole)
 }

@@ -274,6 +274,8 @@ fn probe_prompt(language: &str, text: &str) -> Result<Prompt, PipelineError> {
         reference: None,
         check: None,
         source: String::new(),
+        origin: None,
+        mt_engine: None,
     })
 }
 

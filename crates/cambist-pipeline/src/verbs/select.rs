@@ -20,7 +20,7 @@ use cambist_io::store::{Artifact, ManifestDraft};
 use self::{datasets::Sets, table::tabulate};
 use super::{
     Work,
-    answers::{Answers, pool_of},
+    answers::{Answers, pool_of, with_translations},
     prompts::read_prompts,
     routers,
 };
@@ -50,7 +50,9 @@ pub(super) fn make((workshop, job, scratch): Work<'_>, params: &SelectParams) ->
         let router = routers::build(workshop, job, (&strategy.router, &params.gates), &pool)?;
         let own =
             strategy.from.as_ref().map(|_| self::matrix(workshop, job, params, &format!("from {name}"))).transpose()?;
-        let replayed = replay(router.as_ref(), own.as_ref().unwrap_or(&matrix), &pool);
+        let own_pool = own.as_ref().map(|own| with_translations(pool.clone(), recipe, own)).transpose()?;
+        let (answers, asked) = (own.as_ref().unwrap_or(&matrix), own_pool.as_ref().unwrap_or(&pool));
+        let replayed = replay(router.as_ref(), answers, asked);
         let replayed = replayed
             .map_err(|e| PipelineError::input(&job.label, e.to_string(), "or give the strategy its own `from`"))?;
         let strategy = router.strategy();
@@ -72,10 +74,11 @@ pub(super) fn matrix(
     params: &SelectParams,
     role: &str,
 ) -> Result<Matrix, PipelineError> {
+    let scores = role.replacen("from", "scores", 1);
     let answers = Answers {
         prompts: read_prompts(workshop, job.inputs("prompts"))?,
         completions: job.inputs(role).collect(),
-        scores: job.inputs("scores").next().filter(|_| role == "from"),
+        scores: job.inputs(&scores).next(),
         gates: &params.gates,
     };
     answers.matrix(workshop, job)
@@ -97,12 +100,13 @@ fn write(
         recipe: &workshop.plan.recipe,
         matrix,
         aligned: &aligned,
+        played,
         scratch: &scratch,
         shard_rows: params.shard_rows.map(NonZeroUsize::get),
     };
-    sets.candidates(played)?;
-    sets.decisions(played)?;
-    let mut files = sets.sft(played)?;
+    sets.candidates()?;
+    sets.decisions()?;
+    let mut files = sets.sft()?;
     sets.dropped(pairs.as_ref())?;
     if let Some(pairs) = &pairs {
         files.push(sets.pairs(pairs)?);

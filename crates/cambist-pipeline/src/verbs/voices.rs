@@ -149,6 +149,7 @@ impl Voice {
             tokens_in: None,
             tokens_out: None,
             cost_usd: 0.0,
+            origin: None,
         }
     }
 }

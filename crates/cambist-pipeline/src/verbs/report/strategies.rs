@@ -70,6 +70,9 @@ fn of_kept<'a>(
     each.map(|(name, (_, decisions))| (name.as_str(), of_strategy(decisions))).collect()
 }
 
+/// The place of the column of translations, which stands only where some were made.
+const TRANSLATIONS: usize = 2;
+
 struct View<'a> {
     answers: &'a AnswerSet,
     selection: &'a Selection,
@@ -178,12 +181,14 @@ impl<'a> View<'a> {
     }
 
     fn cost_table(&self) -> Block {
+        let translates = self.rows().any(|(_, row)| row.cost.run.translations > 0);
         let row = |(name, row): (&str, &StrategyRow)| {
             let (run, calibration) = (&row.cost.run, &row.cost.calibration);
             let per_kept = row.cost.usd_per_kept();
-            Row::new(vec![
+            let mut cells = vec![
                 Words::from(name).into(),
                 Cell::Count(run.generations),
+                Cell::Count(run.translations),
                 Cell::Count(run.arbiter_scores),
                 Cell::Count(run.tokens_in),
                 Cell::Count(run.tokens_out),
@@ -191,25 +196,34 @@ impl<'a> View<'a> {
                 Cell::Count(calibration.generations),
                 Cell::Number(calibration.total_usd()),
                 per_kept.map_or(Cell::Missing("nothing was kept".into()), |usd| Cell::Number(1000.0 * usd)),
-            ])
+            ];
+            if !translates {
+                cells.remove(TRANSLATIONS);
+            }
+            Row::new(cells)
         };
         let count = |title: &str| Column::numbers(title, "", Style::plain(0)).directed(Direction::LowerIsBetter);
         let usd = |title: &str| Column::numbers(title, "USD", Style::plain(4)).directed(Direction::LowerIsBetter);
+        let mut columns = vec![
+            Column::words("Strategy"),
+            count("calls"),
+            count("translations"),
+            count("scores"),
+            count("tokens in"),
+            count("tokens out"),
+            usd("cost"),
+            count("calls to calibrate"),
+            usd("cost to calibrate"),
+            usd("per 1000 kept"),
+        ];
+        if !translates {
+            columns.remove(TRANSLATIONS);
+        }
         let table = Table {
             caption: "What each strategy would have cost had it run alone, at list prices. Calibration is paid once, \
                       before the first prompt, and is part of the last column."
                 .into(),
-            columns: vec![
-                Column::words("Strategy"),
-                count("calls"),
-                count("scores"),
-                count("tokens in"),
-                count("tokens out"),
-                usd("cost"),
-                count("calls to calibrate"),
-                usd("cost to calibrate"),
-                usd("per 1000 kept"),
-            ],
+            columns,
             rows: self.rows().map(row).collect(),
         };
         Block::Table { table, origin: Origin { interval: String::new(), ..self.origin() } }

@@ -2,13 +2,10 @@
 
 use std::{collections::BTreeSet, fmt::Write};
 
-use cambist_core::{
-    license::{Permission, permission},
-    pairs::Pairs,
-};
+use cambist_core::pairs::Pairs;
 
 use super::{datasets::Sets, shards::DataFiles};
-use crate::recipe::params::SelectParams;
+use crate::{recipe::params::SelectParams, verbs::licenses};
 
 /// Returns the card of the sets.
 pub(super) fn card(sets: &Sets<'_>, params: &SelectParams, (pairs, files): (Option<&Pairs>, &[DataFiles])) -> String {
@@ -67,17 +64,10 @@ fn front_matter(sets: &Sets<'_>, languages: &BTreeSet<&str>, files: &[DataFiles]
     text + "---\n\n"
 }
 
-/// The strictest licence among those of the teachers that answered: the one that permits least, then the first by name.
+/// The strictest licence of the answers that the strategies share or bring along.
 fn strictest(sets: &Sets<'_>) -> String {
-    let answers = sets.matrix.rows().iter().flat_map(|row| &row.candidates);
-    let licenses: BTreeSet<String> = answers.map(|c| sets.license(&c.completion.teacher)).collect();
-    let rank = |license: &String| match permission(license) {
-        Permission::Yes => 0,
-        Permission::NonCommercial => 1,
-        Permission::Unknown => 2,
-        Permission::No => 3,
-    };
-    licenses.into_iter().rev().max_by_key(rank).unwrap_or_else(|| "unknown".to_owned())
+    let answers = sets.answers().flat_map(|matrix| matrix.rows()).flat_map(|row| &row.candidates);
+    licenses::strictest(answers.map(|candidate| sets.license(&candidate.completion)).collect::<BTreeSet<_>>())
 }
 
 /// The licences that the Hub's cards know, as far as models have them.

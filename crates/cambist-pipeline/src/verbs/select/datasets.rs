@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use cambist_core::{
     align::AlignedStrategy,
     candidate::{Candidate, Matrix},
+    completion::Completion,
     pairs::Pairs,
     prompt::{Message, Prompt},
     router::Decision,
@@ -23,7 +24,10 @@ use super::{
 use crate::{
     error::PipelineError,
     recipe::{Recipe, params::SelectParams},
-    verbs::tables::{CANDIDATES, CandidateRow, DECISIONS, DecisionRow, write_table},
+    verbs::{
+        licenses::license_of,
+        tables::{CANDIDATES, CandidateRow, DECISIONS, DecisionRow, write_table},
+    },
 };
 
 /// What the files are written from.
@@ -34,6 +38,8 @@ pub(super) struct Sets<'a> {
     pub matrix: &'a Matrix,
     /// The prompts that each strategy keeps.
     pub aligned: &'a BTreeMap<String, AlignedStrategy>,
+    /// What each strategy decided, on which answers.
+    pub played: &'a BTreeMap<String, Played>,
     /// The artifact in the making.
     pub scratch: &'a Scratch,
     /// Rows of one file, at most.
@@ -42,8 +48,8 @@ pub(super) struct Sets<'a> {
 
 impl Sets<'_> {
     /// `candidates.parquet`: every answer with its reward and verdict.
-    pub(super) fn candidates(&self, played: &BTreeMap<String, Played>) -> Result<(), PipelineError> {
-        let own = played.iter().filter_map(|(name, strategy)| Some((name.as_str(), strategy.own.as_ref()?)));
+    pub(super) fn candidates(&self) -> Result<(), PipelineError> {
+        let own = self.played.iter().filter_map(|(name, strategy)| Some((name.as_str(), strategy.own.as_ref()?)));
         let sets = std::iter::once(("", self.matrix)).chain(own);
         let rows: Vec<CandidateRow> = sets
             .flat_map(|(set, matrix)| matrix.rows().iter().map(move |row| (set, row)))
@@ -55,13 +61,14 @@ impl Sets<'_> {
     }
 
     /// `decisions.parquet`: what each strategy decided about each prompt.
-    pub(super) fn decisions(&self, played: &BTreeMap<String, Played>) -> Result<(), PipelineError> {
+    pub(super) fn decisions(&self) -> Result<(), PipelineError> {
         let row = |name: &String, strategy: &Played, decision: &Decision| DecisionRow {
             name: name.clone(),
             set: if strategy.own.is_some() { name.clone() } else { String::new() },
             decision: decision.clone(),
         };
-        let rows: Vec<DecisionRow> = played
+        let rows: Vec<DecisionRow> = self
+            .played
             .iter()
             .flat_map(|(name, strategy)| strategy.decisions.iter().map(move |decision| row(name, strategy, decision)))
             .collect();
@@ -69,9 +76,9 @@ impl Sets<'_> {
     }
 
     /// `<strategy>/sft.parquet` and `.jsonl`, or several files: one conversation for each kept prompt.
-    pub(super) fn sft(&self, played: &BTreeMap<String, Played>) -> Result<Vec<DataFiles>, PipelineError> {
+    pub(super) fn sft(&self) -> Result<Vec<DataFiles>, PipelineError> {
         let mut files = Vec::new();
-        for (name, strategy) in played {
+        for (name, strategy) in self.played {
             let kept: HashSet<&str> = self.aligned[name].prompt_ids.iter().map(String::as_str).collect();
             let matrix = strategy.own.as_ref().unwrap_or(self.matrix);
             let of_prompt: HashMap<&str, &Decision> =
@@ -162,15 +169,19 @@ impl Sets<'_> {
             task: prompt.task.clone(),
             messages,
             teacher: completion.teacher.clone(),
-            license: self.license(&completion.teacher),
+            license: self.license(completion),
             score: candidate.reward,
         }
     }
 
-    /// The licence of a teacher's answers.
-    pub(super) fn license(&self, teacher: &str) -> String {
-        let member = self.recipe.pool.iter().find(|member| member.id == teacher);
-        member.map_or_else(|| "unknown".to_owned(), |member| member.license.clone())
+    /// The licence of an answer.
+    pub(super) fn license(&self, completion: &Completion) -> String {
+        license_of(self.recipe, completion)
+    }
+
+    /// The answers that all strategies share, then those of strategies with their own.
+    pub(super) fn answers(&self) -> impl Iterator<Item = &Matrix> {
+        std::iter::once(self.matrix).chain(self.played.values().filter_map(|strategy| strategy.own.as_ref()))
     }
 }
 
