@@ -34,3 +34,5 @@ pub mod money;
 pub mod transport;
 
 pub mod mock;
+
+pub mod serve;

@@ -23,6 +23,8 @@ mod voices;
 
 pub(crate) use evaluate::{Results, VariantResult};
 pub(crate) use generate::{count_calls, probe};
+pub(crate) use prompts::file_of;
+pub(crate) use tables::{COMPLETIONS, DECISIONS, DecisionRow, SCORES};
 
 use cambist_io::store::{Artifact, Scratch};
 
