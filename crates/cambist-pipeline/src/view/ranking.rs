@@ -31,7 +31,8 @@ pub(super) struct Pick {
 /// The name of the ranking by reward.
 pub(super) const BEST_REWARD: &str = "best reward";
 
-/// What each strategy of a `select` artifact took, in the order of their names; nothing for other artifacts.
+/// What each strategy of a `select` artifact took, those that compared rewards first, then in the order of their
+/// names; nothing for other artifacts.
 ///
 /// A strategy with answers of its own is left out: they are not among those shown.
 pub(super) fn decided(
@@ -53,7 +54,11 @@ pub(super) fn decided(
         let slot = entries[place].answers.iter().position(is_taken);
         picks[place] = Pick { slot: slot.and_then(|slot| u16::try_from(slot).ok()), margin: decision.margin };
     }
-    Ok(rankings.into_iter().map(|(name, picks)| Ranking { name, picks }).collect())
+    let mut rankings: Vec<Ranking> = rankings.into_iter().map(|(name, picks)| Ranking { name, picks }).collect();
+    // Those that compared most rewards first: their margins say most.
+    let n_margins = |ranking: &Ranking| ranking.picks.iter().filter(|pick| pick.margin.is_some()).count();
+    rankings.sort_by_key(|ranking| std::cmp::Reverse(n_margins(ranking)));
+    Ok(rankings)
 }
 
 /// The valid answer with the highest reward of every prompt; of equal ones the first by teacher and sample.
