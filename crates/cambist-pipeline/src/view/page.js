@@ -110,11 +110,17 @@
         prompt.n_failed ? make("span", { class: "fault" }, `${prompt.n_failed} failed`) : null,
         prompt.n_stopped ? make("span", { class: "fault" }, `${prompt.n_stopped} stopped`) : null)));
 
+  // Scrolls the list and leaves the page where it is.
+  const reveal = (entry) => {
+    const top = entry.offsetTop - list.offsetTop, end = top + entry.offsetHeight;
+    if (top < list.scrollTop) list.scrollTop = top;
+    else if (end > list.scrollTop + list.clientHeight) list.scrollTop = end - list.clientHeight;
+  };
   const open = async (at) => {
     current = at;
     [...list.querySelectorAll("button")].forEach((button, place) => {
       button.setAttribute("aria-current", place === at);
-      if (place === at) button.scrollIntoView({ block: "nearest" });
+      if (place === at) reveal(button.parentElement);
     });
     const prompt = shown.prompts[at], ticket = asked;
     try {
