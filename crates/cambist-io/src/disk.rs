@@ -74,7 +74,7 @@ pub enum DiskError {
 
 impl DiskError {
     /// Sorts what the system said into a situation.
-    pub(crate) fn of(action: &'static str, path: &Path, source: io::Error) -> Self {
+    pub fn of(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full { path, source },

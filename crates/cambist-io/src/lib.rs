@@ -45,3 +45,5 @@ pub mod money;
 pub mod transport;
 
 pub mod mock;
+
+pub mod serve;

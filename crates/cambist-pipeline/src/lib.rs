@@ -30,6 +30,8 @@ pub mod summary;
 
 pub mod inspect;
 
+pub mod view;
+
 pub mod progress;
 
 mod error;

@@ -1,13 +1,17 @@
 //! The closing screen: whether arbitrage paid, by how much, in which languages.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use cambist_core::{
     language::Language,
     metrics::{Estimate, PerLanguage, WinRate},
 };
-use cambist_io::store::{Artifact, DEFAULT_FOLDER};
+use cambist_io::{
+    ledger::{CallHistory, Ledger, Moments},
+    store::{Artifact, DEFAULT_FOLDER, StoreView},
+};
 use serde_json::Value;
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::{
     error::PipelineError,
@@ -41,6 +45,59 @@ pub fn closing_lines(recipe: &Recipe, finished: &Finished) -> Result<Vec<String>
         lines.extend(verdict(recipe, &read_results(artifact)?));
     }
     Ok(lines)
+}
+
+/// Returns what calls to servers came to, a table with a line for each teacher, and what failed by kind; nothing where
+/// no server was asked.
+///
+/// Money, failures and seconds of a teacher are those of all runs in the store, as its ledger has them; kinds of failure
+/// are those that this run's artifacts have for good.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub fn call_lines(recipe: &Recipe, finished: &Finished, store: &Path) -> Result<Vec<String>, PipelineError> {
+    let served = |teacher: &str| recipe.pool.iter().any(|member| member.id == teacher && member.endpoint.is_some());
+    let path = StoreView::open(store)?.ledger_path();
+    if !recipe.pool.iter().any(|member| member.endpoint.is_some()) || !path.exists() {
+        return Ok(Vec::new());
+    }
+    let history = Ledger::open_read_only(&path)?.call_history()?;
+    let mut teachers: BTreeMap<&str, Vec<&CallHistory>> = BTreeMap::new();
+    for calls in history.iter().filter(|calls| served(&calls.teacher)) {
+        teachers.entry(&calls.teacher).or_default().push(calls);
+    }
+    let header = ["teacher", "answered", "failed", "USD", "unknown cost", "mean s"].map(str::to_owned).to_vec();
+    let rows: Vec<Vec<String>> =
+        std::iter::once(header).chain(teachers.iter().map(|(name, calls)| call_row(name, calls))).collect();
+    if rows.len() == 1 {
+        return Ok(Vec::new());
+    }
+    let mut lines = aligned(&rows);
+    let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
+    for (_, artifact) in finished.iter().filter(|(_, artifact)| artifact.manifest().verb == "generate") {
+        for (kind, n_failed) in &artifact.manifest().failures {
+            *kinds.entry(kind).or_default() += n_failed;
+        }
+    }
+    let kinds: Vec<String> = kinds.iter().map(|(kind, n_failed)| format!("{n_failed} {kind}")).collect();
+    if !kinds.is_empty() {
+        lines.push(format!("failures by kind: {}", kinds.join(", ")));
+    }
+    Ok(lines)
+}
+
+fn call_row(name: &str, calls: &[&CallHistory]) -> Vec<String> {
+    let sum = |of: fn(&CallHistory) -> u64| calls.iter().map(|calls| of(calls)).sum::<u64>();
+    let usd: f64 = calls.iter().map(|calls| calls.cost_usd.sum + calls.failed_usd).sum();
+    let seconds = calls.iter().fold(Moments::default(), |sum, calls| sum.plus(calls.seconds)).mean();
+    vec![
+        name.to_owned(),
+        sum(|calls| calls.n_answered).to_string(),
+        sum(|calls| calls.n_failed).to_string(),
+        format!("{usd:.4}"),
+        sum(|calls| calls.costs_unknown).to_string(),
+        seconds.map_or_else(|| "n/a".to_owned(), |seconds| format!("{seconds:.2}")),
+    ]
 }
 
 /// Returns where to look next, a line each: the folder of the run, the report, and what leads from a result back to its
@@ -205,15 +262,17 @@ fn table(recipe: &Recipe, results: &Results) -> Vec<String> {
     lines
 }
 
-/// Columns as wide as their widest cell, the first to the left, the others to the right.
+/// Columns as wide as their widest cell, wide letters counted twice, the first to the left, the others to the right.
 fn aligned(rows: &[Vec<String>]) -> Vec<String> {
     let n_columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max();
+    let width = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.width()).max();
     let widths: Vec<usize> = (0..n_columns).map(|at| width(at).unwrap_or(0)).collect();
     let line = |row: &Vec<String>| {
         let cells = row.iter().zip(&widths).enumerate();
-        let padded = cells
-            .map(|(at, (cell, &width))| if at == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") });
+        let padded = cells.map(|(at, (cell, &width))| {
+            let space = " ".repeat(width.saturating_sub(cell.width()));
+            if at == 0 { format!("{cell}{space}") } else { format!("{space}{cell}") }
+        });
         padded.collect::<Vec<_>>().join("  ")
     };
     rows.iter().map(line).collect()

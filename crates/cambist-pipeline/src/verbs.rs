@@ -25,6 +25,8 @@ mod voices;
 
 pub(crate) use evaluate::{Results, VariantResult};
 pub(crate) use generate::{ImportedText, WantedCell, count_calls, each_wanted, probe};
+pub(crate) use prompts::file_of;
+pub(crate) use tables::{COMPLETIONS, DECISIONS, DecisionRow, SCORES};
 
 use cambist_io::store::{Artifact, Scratch};
 

@@ -28,6 +28,11 @@ pub(crate) enum Command {
     /// Show an artifact, a step of a recipe's last run, or what the store holds
     #[command(after_help = "Examples:\n  cambist show\n  cambist show quickstart.answers\n  cambist show select-3f2a")]
     Show(ShowArgs),
+    /// Read candidates side by side in a browser: a page on this machine, read-only
+    #[command(
+        after_help = "Examples:\n  cambist view\n  cambist view quickstart.answers\n  cambist view select-3f2a --port 8200 --no-open"
+    )]
+    View(ViewArgs),
     /// Walk from an artifact back to the prompts and teachers that made it
     #[command(after_help = "Example:\n  cambist why quickstart.students.reward.seed-1")]
     Why(WhyArgs),
@@ -302,6 +307,23 @@ pub(crate) struct ShowArgs {
     /// Rows to show of each table
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub rows: usize,
+}
+
+/// Arguments of `view`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ViewArgs {
+    /// A `select`, `score` or `generate` artifact by the beginning of its name or digest, or `recipe.step` [default: the
+    /// last that was made]
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Port on 127.0.0.1; 0 takes any free one
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub port: u16,
+    /// Leave the browser alone and only print the address
+    #[arg(long)]
+    pub no_open: bool,
 }
 
 /// Arguments of `gc`.

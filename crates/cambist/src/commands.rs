@@ -10,6 +10,7 @@ mod prompts;
 mod push;
 mod run;
 mod show;
+mod view;
 mod why;
 
 use crate::{
@@ -23,6 +24,7 @@ pub(crate) fn perform(args: &Args) -> Result<(), Failure> {
         Command::Run(args) => run::whole(args),
         Command::Plan(args) => plan::perform(args),
         Command::Show(args) => show::perform(args),
+        Command::View(args) => view::perform(args),
         Command::Why(args) => why::perform(args),
         Command::Gc(args) => gc::perform(args),
         Command::Init(args) => init::perform(args),

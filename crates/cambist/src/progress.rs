@@ -1,4 +1,7 @@
-//! Progress on a terminal: one line for each job at work, finished jobs above. Elsewhere: a line now and then.
+//! Progress on a terminal: one line for each job at work and one for each of its teachers, finished jobs above.
+//! Elsewhere: a line now and then.
+
+mod teachers;
 
 use std::{
     collections::BTreeMap,
@@ -7,13 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cambist_pipeline::progress::{Advance, Outcome, Progress};
+use cambist_pipeline::progress::{Advance, Outcome, Progress, TeacherProgress};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::screen;
 
 /// How often a job speaks when nobody watches a terminal.
-const PERIOD: Duration = Duration::from_secs(15);
+const PERIOD: Duration = Duration::from_secs(30);
 
 /// Shows a run on stderr.
 pub(crate) struct Teller {
@@ -23,6 +26,11 @@ pub(crate) struct Teller {
 
 struct Job {
     bar: Option<ProgressBar>,
+    /// By teacher, on a terminal.
+    lines: BTreeMap<String, ProgressBar>,
+    /// Whether its teachers are told of one by one.
+    has_teachers: bool,
+    n_scored: u64,
     started: Instant,
     spoke: Instant,
 }
@@ -60,15 +68,23 @@ impl Progress for Teller {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        self.jobs().insert(job.to_owned(), Job { bar, started: now, spoke: now });
+        self.jobs().insert(
+            job.to_owned(),
+            Job { bar, lines: BTreeMap::new(), has_teachers: false, n_scored: 0, started: now, spoke: now },
+        );
     }
 
     fn advance(&self, job: &str, at: Advance<'_>) {
         let mut jobs = self.jobs();
         let Some(state) = jobs.get_mut(job) else { return };
-        let line = reading(&at, state.started.elapsed());
+        let mut line = reading(&at, state.started.elapsed());
+        if state.n_scored > 0 {
+            line += &format!(", {} scored", state.n_scored);
+        }
         match &state.bar {
             Some(bar) => bar.set_message(line),
+            // Its teachers say more.
+            None if state.has_teachers => {}
             None if state.spoke.elapsed() >= PERIOD => {
                 state.spoke = Instant::now();
                 screen::talk(&format!("        {job}: {line}"));
@@ -77,9 +93,36 @@ impl Progress for Teller {
         }
     }
 
+    fn teachers(&self, job: &str, teachers: &BTreeMap<&str, TeacherProgress>) {
+        let mut jobs = self.jobs();
+        let Some(state) = jobs.get_mut(job) else { return };
+        state.has_teachers = !teachers.is_empty();
+        let elapsed = state.started.elapsed();
+        match (&self.bars, &state.bar) {
+            (Some(bars), Some(below)) => {
+                for (name, line) in teachers::lines(teachers, elapsed) {
+                    let bar = state.lines.entry(name).or_insert_with(|| bars.insert_after(below, teacher_line()));
+                    bar.set_message(line);
+                }
+            }
+            _ if state.spoke.elapsed() >= PERIOD => {
+                state.spoke = Instant::now();
+                let scored = if state.n_scored > 0 { format!("; {} scored", state.n_scored) } else { String::new() };
+                screen::talk(&format!("        {job}: {}{scored}", teachers::brief(teachers, elapsed)));
+            }
+            _ => {}
+        }
+    }
+
+    fn scores(&self, job: &str, at: Advance<'_>) {
+        if let Some(state) = self.jobs().get_mut(job) {
+            state.n_scored = at.done;
+        }
+    }
+
     fn end(&self, job: &str, outcome: Outcome<'_>) {
-        if let Some(bar) = self.jobs().remove(job).and_then(|state| state.bar) {
-            bar.finish_and_clear();
+        if let Some(state) = self.jobs().remove(job) {
+            state.lines.into_values().chain(state.bar).for_each(|bar| bar.finish_and_clear());
         }
         match outcome {
             // How many were finished before is told at the start.
@@ -91,6 +134,15 @@ impl Progress for Teller {
             Outcome::Stopped => self.say(&format!("  stop  {job}")),
         }
     }
+}
+
+/// A line that is cut where the terminal ends.
+fn teacher_line() -> ProgressBar {
+    let bar = ProgressBar::no_length();
+    bar.set_style(
+        ProgressStyle::with_template("      {wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
+    );
+    bar
 }
 
 /// `412 of 600 steps, 96 a second, 2 s left, loss 0.31`.

@@ -10,6 +10,7 @@ mod history;
 mod keys;
 mod schema;
 mod score;
+mod thoughts;
 
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,7 @@ pub use history::{CallHistory, Moments};
 pub use keys::KeySet;
 pub use schema::LEDGER_SCHEMA;
 pub use score::{ArbiterTotals, ScoreRecord, score_key};
+pub use thoughts::ThoughtfulCall;
 
 use crate::disk::{self, DiskError};
 

@@ -131,7 +131,8 @@ pub(super) fn read_prompts<'a>(
     Ok(prompts)
 }
 
-pub(super) fn file_of(set: &str) -> String {
+/// The file of a set in a `prompts` artifact.
+pub(crate) fn file_of(set: &str) -> String {
     format!("{}.parquet", if set.is_empty() { WHOLE } else { set })
 }
 

@@ -1,5 +1,6 @@
 //! `report`: everything that the run made, as one HTML page and as JSON.
 
+mod calls;
 mod material;
 mod measure;
 mod provenance;
@@ -39,10 +40,11 @@ pub(super) fn make((workshop, job, scratch): Work<'_>, params: &ReportParams) ->
 }
 
 fn page(material: &Material<'_>, job: &Job, params: &ReportParams) -> Result<Page, PipelineError> {
-    let sections: [Option<Section>; 8] = [
+    let sections: [Option<Section>; 9] = [
         students::section(material),
         teachers::section(material),
         strategies::section(material),
+        calls::section(material),
         side_by_side::section(material),
         training::section(material)?,
         sets::section(material)?,

@@ -132,6 +132,9 @@ fn close(plan: &Plan, finished: &Finished, args: &RunArgs) -> Result<(), Failure
         }
     }
     if !args.runtime.quiet {
+        for line in summary::call_lines(&plan.recipe, finished, &args.store.store)? {
+            screen::talk(&line);
+        }
         for line in summary::next_steps(&plan.recipe, finished, &args.store.store) {
             screen::talk(&line);
         }

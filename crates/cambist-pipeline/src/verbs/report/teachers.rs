@@ -324,7 +324,7 @@ fn is_pass(code: &str) -> bool {
 }
 
 /// The valid rewards of a teacher with their prompts.
-fn rewards<'a>(answers: &'a AnswerSet, teacher: &'a str) -> impl Iterator<Item = (&'a Prompt, f64)> {
+pub(super) fn rewards<'a>(answers: &'a AnswerSet, teacher: &'a str) -> impl Iterator<Item = (&'a Prompt, f64)> {
     answers.matrix.rows().iter().flat_map(move |row| {
         let own = row.candidates.iter().filter(move |candidate| candidate.completion.teacher == teacher);
         own.filter_map(move |candidate| Some((&row.prompt, candidate.valid_reward()?)))
