@@ -7,6 +7,7 @@ mod asking;
 mod evaluate;
 mod generate;
 mod local;
+mod panel;
 mod prompt_files;
 mod prompts;
 mod remote;

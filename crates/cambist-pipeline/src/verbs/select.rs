@@ -71,10 +71,12 @@ pub(super) fn matrix(
     params: &SelectParams,
     role: &str,
 ) -> Result<Matrix, PipelineError> {
+    let safety = role.replacen("from", "safety", 1);
     let answers = Answers {
         prompts: read_prompts(workshop, job.inputs("prompts"))?,
         completions: job.inputs(role).collect(),
         scores: job.inputs("scores").next().filter(|_| role == "from"),
+        safety: job.inputs(&safety).next(),
         gates: &params.gates,
     };
     answers.matrix(workshop, job)

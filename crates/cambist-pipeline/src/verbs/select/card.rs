@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeSet, fmt::Write};
 
-use cambist_core::{
-    license::{Permission, permission},
-    pairs::Pairs,
-};
+use cambist_core::{license::Permission, pairs::Pairs};
 
 use super::datasets::Sets;
 use crate::recipe::params::SelectParams;
@@ -73,14 +70,10 @@ fn front_matter(sets: &Sets<'_>, languages: &BTreeSet<&str>, has_pairs: bool) ->
 /// The strictest licence among those of the teachers that answered: the one that permits least, then the first by name.
 fn strictest(sets: &Sets<'_>) -> String {
     let answers = sets.matrix.rows().iter().flat_map(|row| &row.candidates);
-    let licenses: BTreeSet<String> = answers.map(|c| sets.license(&c.completion.teacher)).collect();
-    let rank = |license: &String| match permission(license) {
-        Permission::Yes => 0,
-        Permission::NonCommercial => 1,
-        Permission::Unknown => 2,
-        Permission::No => 3,
-    };
-    licenses.into_iter().rev().max_by_key(rank).unwrap_or_else(|| "unknown".to_owned())
+    let teachers: BTreeSet<&str> = answers.map(|c| c.completion.teacher.as_str()).collect();
+    let licenses: BTreeSet<(Permission, String)> =
+        teachers.into_iter().map(|teacher| (sets.permission(teacher), sets.license(teacher))).collect();
+    licenses.into_iter().rev().max_by_key(|(permission, _)| *permission).map_or("unknown".to_owned(), |(_, name)| name)
 }
 
 /// The Hub's tag of a licence: lower case.

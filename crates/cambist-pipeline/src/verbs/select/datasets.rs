@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use cambist_core::{
     align::AlignedStrategy,
     candidate::{Candidate, Matrix},
+    license::{Permission, permission},
     pairs::Pairs,
     prompt::{Message, Prompt},
     router::Decision,
@@ -155,6 +156,12 @@ impl Sets<'_> {
             license: self.license(&completion.teacher),
             score: candidate.reward,
         }
+    }
+
+    /// Whether a teacher's answers may train a model: what the recipe declares, else what the licence says.
+    pub(super) fn permission(&self, teacher: &str) -> Permission {
+        let member = self.recipe.pool.iter().find(|member| member.id == teacher);
+        member.map_or(Permission::Unknown, |m| m.outputs_may_train.unwrap_or_else(|| permission(&m.license)))
     }
 
     /// The licence of a teacher's answers.
