@@ -173,7 +173,7 @@ impl Matrix {
             let prompt = by_id.get(completion.prompt_id.as_str());
             let prompt = prompt.ok_or_else(|| unknown(&completion))?;
             let cell = (completion.prompt_id.as_str(), completion.teacher.as_str(), completion.sample);
-            let value = |of: &HashMap<_, _>| of.get(&cell).copied().flatten();
+            let value = |of: &ByCell<'_>| of.get(&cell).copied().flatten();
             let verdict = gates.judge_scored((prompt, &completion), value(&safety));
             let reward = value(&rewards);
             Ok(Candidate { completion, verdict, reward })
@@ -193,7 +193,9 @@ impl Matrix {
 }
 
 /// The values of one arbiter by prompt, teacher and sample.
-fn by_cell(scores: &[Score]) -> Result<HashMap<(&str, &str, u32), Option<f64>>, MatrixError> {
+type ByCell<'a> = HashMap<(&'a str, &'a str, u32), Option<f64>>;
+
+fn by_cell(scores: &[Score]) -> Result<ByCell<'_>, MatrixError> {
     let mut values = HashMap::with_capacity(scores.len());
     for Score { prompt_id, teacher, sample, value, .. } in scores {
         if values.insert((prompt_id.as_str(), teacher.as_str(), *sample), *value).is_some() {
