@@ -154,20 +154,28 @@ impl Matrix {
         scores: &[Score],
         gates: &Gates,
     ) -> Result<Self, MatrixError> {
-        let mut rewards = HashMap::with_capacity(scores.len());
-        for score in scores {
-            let Score { prompt_id, teacher, sample, value, .. } = score;
-            if rewards.insert((prompt_id.as_str(), teacher.as_str(), *sample), *value).is_some() {
-                let (prompt_id, teacher) = (prompt_id.clone(), teacher.clone());
-                return Err(MatrixError::DuplicateScore { prompt_id, teacher, sample: *sample });
-            }
-        }
+        Self::judged_safe(prompts, completions, (scores, &[]), gates)
+    }
+
+    /// As [`Matrix::judged`], with the scores of a safety scorer behind those of the arbiter, for the safety gate.
+    ///
+    /// # Errors
+    /// As [`Matrix::judged`].
+    pub fn judged_safe(
+        prompts: Vec<Prompt>,
+        completions: Vec<Completion>,
+        (scores, safety): (&[Score], &[Score]),
+        gates: &Gates,
+    ) -> Result<Self, MatrixError> {
+        let (rewards, safety) = (by_cell(scores)?, by_cell(safety)?);
         let by_id: HashMap<&str, &Prompt> = prompts.iter().map(|prompt| (prompt.id.as_str(), prompt)).collect();
         let judge = |completion: Completion| {
             let prompt = by_id.get(completion.prompt_id.as_str());
-            let verdict = gates.judge(prompt.ok_or_else(|| unknown(&completion))?, &completion);
+            let prompt = prompt.ok_or_else(|| unknown(&completion))?;
             let cell = (completion.prompt_id.as_str(), completion.teacher.as_str(), completion.sample);
-            let reward = rewards.get(&cell).copied().flatten();
+            let value = |of: &ByCell<'_>| of.get(&cell).copied().flatten();
+            let verdict = gates.judge_scored((prompt, &completion), value(&safety));
+            let reward = value(&rewards);
             Ok(Candidate { completion, verdict, reward })
         };
         let candidates = completions.into_iter().map(judge).collect::<Result<Vec<_>, _>>()?;
@@ -182,6 +190,20 @@ impl Matrix {
     pub fn rows(&self) -> &[Row] {
         &self.rows
     }
+}
+
+/// The values of one arbiter by prompt, teacher and sample.
+type ByCell<'a> = HashMap<(&'a str, &'a str, u32), Option<f64>>;
+
+fn by_cell(scores: &[Score]) -> Result<ByCell<'_>, MatrixError> {
+    let mut values = HashMap::with_capacity(scores.len());
+    for Score { prompt_id, teacher, sample, value, .. } in scores {
+        if values.insert((prompt_id.as_str(), teacher.as_str(), *sample), *value).is_some() {
+            let (prompt_id, teacher) = (prompt_id.clone(), teacher.clone());
+            return Err(MatrixError::DuplicateScore { prompt_id, teacher, sample: *sample });
+        }
+    }
+    Ok(values)
 }
 
 fn unknown(completion: &Completion) -> MatrixError {

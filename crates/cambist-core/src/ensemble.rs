@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use disagreement::{Disagreement, disagreement};
+pub use disagreement::{Disagreement, Disagreements, PairTau, disagreement};
 
 use crate::{language::Language, reward::Scales};
 
@@ -146,6 +146,12 @@ impl PanelScales {
             }
         }
         let arbiters = values.into_iter().map(|(arbiter, values)| (arbiter.clone(), Scales::of(&values)));
+        Self { arbiters: arbiters.collect() }
+    }
+
+    /// Measures values that were gathered by arbiter and language.
+    pub fn of(values: &BTreeMap<String, BTreeMap<Language, Vec<f64>>>) -> Self {
+        let arbiters = values.iter().map(|(arbiter, values)| (arbiter.clone(), Scales::of(values)));
         Self { arbiters: arbiters.collect() }
     }
 

@@ -5,12 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    candidate::Matrix,
-    language::Language,
-    license::{Permission, permission},
-    prompt::Prompt,
-    statistics::mean,
-    teacher::Teacher,
+    candidate::Matrix, language::Language, license::Permission, prompt::Prompt, statistics::mean, teacher::Teacher,
 };
 
 /// What the made data is for.
@@ -75,7 +70,7 @@ impl Eligibility {
 
     /// Returns why `teacher` may not answer in `language`; none when it may.
     pub fn obstacle(&self, teacher: &Teacher, language: &Language) -> Option<Ineligible> {
-        let licensed = self.admits(permission(&teacher.license));
+        let licensed = self.admits(teacher.permission());
         if self.exclude.contains(&teacher.id) {
             Some(Ineligible::Excluded)
         } else if !licensed {
@@ -218,7 +213,14 @@ mod tests {
     fn teacher(license: &str) -> Teacher {
         let languages = Coverage::Only([Language::parse("tr").unwrap()].into());
         let price = Price { input: 1.0, output: 3.0 };
-        Teacher { id: "t".into(), kind: TeacherKind::Monolingual, languages, license: license.into(), price }
+        Teacher {
+            id: "t".into(),
+            kind: TeacherKind::Monolingual,
+            languages,
+            license: license.into(),
+            outputs_may_train: None,
+            price,
+        }
     }
 
     fn obstacle(rules: &Eligibility, license: &str, tag: &str) -> Option<Ineligible> {
@@ -242,6 +244,18 @@ mod tests {
         assert_eq!(obstacle(&lax, "proprietary", "uk"), Some(Ineligible::License));
         let without = Eligibility { exclude: ["t".to_owned()].into(), ..lax };
         assert_eq!(obstacle(&without, "MIT", "tr"), Some(Ineligible::Excluded));
+    }
+
+    #[test]
+    fn what_is_declared_comes_before_the_licence() {
+        let declared = |license: &str, permission| {
+            let teacher = Teacher { outputs_may_train: Some(permission), ..teacher(license) };
+            Eligibility::default().obstacle(&teacher, &Language::parse("tr").unwrap())
+        };
+        assert_eq!(declared("gemma", Permission::Yes), None);
+        for permission in [Permission::NonCommercial, Permission::Unknown, Permission::No] {
+            assert_eq!(declared("MIT", permission), Some(Ineligible::License));
+        }
     }
 
     #[test]

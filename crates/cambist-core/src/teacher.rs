@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::language::Language;
+use crate::{
+    language::Language,
+    license::{Permission, permission},
+};
 
 /// The three groups of the paper's pool (arXiv 2408.14960).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +69,16 @@ pub struct Teacher {
     pub languages: Coverage,
     /// The licence of its answers, SPDX where there is one.
     pub license: String,
+    /// Whether its answers may train a model, where somebody knows better than the licence's name says; none by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs_may_train: Option<Permission>,
     /// What it costs.
     pub price: Price,
+}
+
+impl Teacher {
+    /// Whether its answers may train a model: what is declared, else what the licence says.
+    pub fn permission(&self) -> Permission {
+        self.outputs_may_train.unwrap_or_else(|| permission(&self.license))
+    }
 }

@@ -2,6 +2,7 @@
 
 mod money;
 mod standing;
+mod warnings;
 
 use std::{
     collections::BTreeMap,
@@ -76,7 +77,9 @@ impl Input {
 /// The revision of each verb's meaning: raised when the same parameters come to mean another result.
 fn revision(verb: &str) -> u32 {
     match verb {
-        "translate" | "generate" | "score" | "select" | "train" | "report" => 1,
+        "translate" | "generate" | "score" | "train" | "report" => 1,
+        // 2: gates on refusals, mixed languages and lengths, safety scores, declared permissions.
+        "select" => 2,
         // 2: results by task carry intervals.
         "evaluate" => 2,
         // 2: identified languages carry their confidence, test sets are kept apart.
@@ -161,6 +164,7 @@ impl Planner<'_> {
             Action::Score(params) => {
                 let mut inputs = self.read("from", &params.from);
                 inputs.extend(self.prompts_behind(&params.from));
+                inputs.extend(self.scales(index, &params.arbiter));
                 let arbiter = self.arbiter(&params.arbiter)?;
                 self.job(index, None, inputs, json!({ "score": params, "arbiter": arbiter }));
                 Ok(())
@@ -173,6 +177,7 @@ impl Planner<'_> {
             Action::Evaluate(params) => {
                 let mut inputs = self.read("models", &params.models);
                 inputs.extend(self.read("prompts", &params.prompts));
+                inputs.extend(self.scales(index, &params.arbiter));
                 let arbiter = self.arbiter(&params.arbiter)?;
                 self.job(index, None, inputs, json!({ "evaluate": params, "arbiter": arbiter }));
                 Ok(())
@@ -180,7 +185,12 @@ impl Planner<'_> {
             Action::Report(params) => {
                 let as_input = |job: &Job| Input { role: job.label.clone(), part: String::new(), id: job.id.clone() };
                 let inputs = self.jobs.iter().map(as_input).collect();
-                let params = json!({ "report": params, "name": recipe.name, "pool": recipe.pool, "text": recipe.text });
+                let mut params =
+                    json!({ "report": params, "name": recipe.name, "pool": recipe.pool, "text": recipe.text });
+                let warnings = warnings::warnings(recipe);
+                if !warnings.is_empty() {
+                    params["warnings"] = json!(warnings);
+                }
                 self.job(index, None, inputs, params);
                 Ok(())
             }
@@ -204,6 +214,9 @@ impl Planner<'_> {
         let mut teachers = Vec::new();
         for member in recipe.pool.iter().filter(asked) {
             teachers.push(self.teacher(member, &mut inputs)?);
+        }
+        if let Some(arbiter) = &params.arbiter {
+            inputs.extend(self.scales(index, arbiter));
         }
         let arbiter = params.arbiter.as_deref().map(|id| self.arbiter(id)).transpose()?;
         self.job(index, None, inputs, json!({ "generate": params, "teachers": teachers, "arbiter": arbiter }));
@@ -247,6 +260,9 @@ impl Planner<'_> {
         if let Some(scores) = &params.scores {
             inputs.extend(self.read("scores", scores));
         }
+        if let Some(safety) = &params.safety {
+            inputs.extend(self.read("safety", safety));
+        }
         if let Some(calibration) = &params.calibration {
             inputs.extend(self.read("calibration", calibration));
             inputs.extend(self.prompts_behind(calibration).into_iter().map(as_calibration));
@@ -257,6 +273,9 @@ impl Planner<'_> {
             }
             if let Some(scores) = &strategy.scores {
                 inputs.extend(self.read(&format!("scores {name}"), scores));
+            }
+            if let Some(safety) = &strategy.safety {
+                inputs.extend(self.read(&format!("safety {name}"), safety));
             }
         }
         self.job(index, None, inputs, json!({ "select": params, "pool": self.recipe.pool }));
@@ -321,6 +340,7 @@ impl Planner<'_> {
                 (None, Some(answers)) => self.prompts_behind(answers),
                 (None, None) => Vec::new(),
             },
+            Some(Action::Score(params)) => self.prompts_behind(&params.from),
             _ => Vec::new(),
         }
     }
@@ -330,7 +350,25 @@ impl Planner<'_> {
             return Err(PipelineError::Internal(format!("the arbiter `{id}` passed the check and is not there")));
         };
         let file = arbiter.recorded.as_ref().map(|recorded| self.file(&recorded.file)).transpose()?;
-        Ok(json!({ "arbiter": arbiter as &Arbiter, "file_sha256": file }))
+        let mut identity = json!({ "arbiter": arbiter as &Arbiter, "file_sha256": file });
+        if let Some(panel) = &arbiter.ensemble {
+            let members = panel.of.iter().map(|member| self.arbiter(member)).collect::<Result<Vec<_>, _>>()?;
+            identity["members"] = json!(members);
+        }
+        Ok(identity)
+    }
+
+    /// What a panel's scales are fitted on, where that is not the step itself.
+    fn scales(&self, index: usize, id: &str) -> Vec<Input> {
+        let arbiter = self.recipe.arbiters.iter().find(|arbiter| arbiter.id == id);
+        let reference = arbiter.and_then(|arbiter| arbiter.ensemble.as_ref()?.calibration.as_ref());
+        let Some(reference) = reference.filter(|reference| reference.step != self.recipe.steps[index].id) else {
+            return Vec::new();
+        };
+        let mut inputs = self.read("scales", reference);
+        let prompts = self.prompts_behind(reference);
+        inputs.extend(prompts.into_iter().map(|input| Input { role: "scales prompts".to_owned(), ..input }));
+        inputs
     }
 
     /// The digest of a file that the recipe names.
@@ -363,8 +401,8 @@ impl Planner<'_> {
 /// Returns the parameters without the names of steps: what they stand for is in the inputs, so that renaming a step
 /// makes nothing anew.
 fn without_references(params: Value) -> Value {
-    const REFERENCES: [&str; 9] =
-        ["answers", "base", "calibration", "data", "from", "local", "models", "prompts", "scores"];
+    const REFERENCES: [&str; 10] =
+        ["answers", "base", "calibration", "data", "from", "local", "models", "prompts", "safety", "scores"];
     match params {
         Value::Object(map) => {
             let is_name = |key: &str, value: &Value| value.is_string() && REFERENCES.contains(&key);

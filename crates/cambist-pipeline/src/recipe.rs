@@ -6,6 +6,7 @@ mod endpoints;
 mod fault;
 mod node;
 mod overrides;
+mod panel;
 pub mod params;
 mod parts;
 mod pool;
@@ -21,8 +22,11 @@ pub use self::{
     budget::Budget,
     fault::{Fault, Faults, Place},
     node::Node,
+    panel::{CombineWord, PanelManner},
     parts::TrainRun,
-    pool::{Arbiter, Chrf, Empty, JudgeManner, Manner, PoolMember, Recorded, Replay, RewardManner},
+    pool::{
+        Arbiter, Chrf, Empty, JudgeManner, Manner, PoolMember, Recorded, Replay, RewardManner, RougeKind, RougeManner,
+    },
     reference::Reference,
 };
 use params::{

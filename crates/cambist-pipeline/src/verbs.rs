@@ -8,6 +8,7 @@ mod evaluate;
 mod generate;
 mod licenses;
 mod local;
+mod panel;
 mod prompt_files;
 mod prompts;
 mod remote;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Panel, PanelScales};
 use crate::{
     language::Language,
-    statistics::{kendall_tau, mean, standard_deviation},
+    statistics::{kendall_tau, standard_deviation},
 };
 
 /// How far the arbiters disagree in one language.
@@ -43,23 +43,59 @@ pub fn disagreement<'a>(
     panels: impl IntoIterator<Item = (&'a Language, &'a Panel)>,
     scales: &PanelScales,
 ) -> BTreeMap<Language, Disagreement> {
-    let mut counts: BTreeMap<&Language, Counts<'a>> = BTreeMap::new();
+    let mut all = Disagreements::default();
     for (language, panel) in panels {
-        counts.entry(language).or_default().add((language, panel), scales);
+        all.add((language, panel), scales);
     }
-    counts.into_iter().map(|(language, counts)| (language.clone(), counts.result())).collect()
+    all.result()
 }
 
-#[derive(Default)]
-struct Counts<'a> {
+/// Measures disagreement prompt by prompt, without keeping any.
+#[derive(Clone, Debug, Default)]
+pub struct Disagreements {
+    languages: BTreeMap<Language, Counts>,
+}
+
+impl Disagreements {
+    /// Takes the panel of one prompt in.
+    pub fn add(&mut self, (language, panel): (&Language, &Panel), scales: &PanelScales) {
+        self.languages.entry(language.clone()).or_default().add((language, panel), scales);
+    }
+
+    /// Returns what was found so far, by language.
+    pub fn result(&self) -> BTreeMap<Language, Disagreement> {
+        self.languages.iter().map(|(language, counts)| (language.clone(), counts.result())).collect()
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Counts {
     n_prompts: usize,
     n_other_winner: usize,
-    sds: Vec<f64>,
-    taus: BTreeMap<(&'a str, &'a str), Vec<f64>>,
+    sd: Sum,
+    taus: BTreeMap<(String, String), Sum>,
 }
 
-impl<'a> Counts<'a> {
-    fn add(&mut self, (language, panel): (&Language, &'a Panel), scales: &PanelScales) {
+/// A mean in the making.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    n: usize,
+    total: f64,
+}
+
+impl Sum {
+    fn add(&mut self, value: f64) {
+        self.n += 1;
+        self.total += value;
+    }
+
+    fn mean(self) -> Option<f64> {
+        (self.n > 0).then(|| self.total / self.n as f64)
+    }
+}
+
+impl Counts {
+    fn add(&mut self, (language, panel): (&Language, &Panel), scales: &PanelScales) {
         let whole: Vec<(&str, Vec<f64>)> = panel
             .values
             .iter()
@@ -74,25 +110,26 @@ impl<'a> Counts<'a> {
         self.n_other_winner += usize::from(!(0..panel.n_candidates()).any(is_everybodys));
         for at in 0..panel.n_candidates() {
             let on_scale = |(arbiter, values): &(&str, Vec<f64>)| scales.normalize(arbiter, language, values[at]);
-            self.sds.extend(standard_deviation(&whole.iter().filter_map(on_scale).collect::<Vec<_>>()));
+            let sd = standard_deviation(&whole.iter().filter_map(on_scale).collect::<Vec<_>>());
+            sd.into_iter().for_each(|sd| self.sd.add(sd));
         }
         for (first, (a, of_a)) in whole.iter().enumerate() {
             for (b, of_b) in &whole[first + 1..] {
-                self.taus.entry((a, b)).or_default().extend(kendall_tau(of_a, of_b));
+                let taus = self.taus.entry(((*a).to_owned(), (*b).to_owned())).or_default();
+                kendall_tau(of_a, of_b).into_iter().for_each(|tau| taus.add(tau));
             }
         }
     }
 
-    fn result(self) -> Disagreement {
-        let tau = |((a, b), taus): ((&str, &str), Vec<f64>)| {
-            let mean = mean(&taus)?;
-            Some(PairTau { a: a.to_owned(), b: b.to_owned(), n_prompts: taus.len(), mean })
+    fn result(&self) -> Disagreement {
+        let tau = |((a, b), taus): (&(String, String), &Sum)| {
+            Some(PairTau { a: a.clone(), b: b.clone(), n_prompts: taus.n, mean: taus.mean()? })
         };
         let share = self.n_other_winner as f64 / self.n_prompts as f64;
         Disagreement {
             n_prompts: self.n_prompts,
-            mean_sd: mean(&self.sds),
-            tau: self.taus.into_iter().filter_map(tau).collect(),
+            mean_sd: self.sd.mean(),
+            tau: self.taus.iter().filter_map(tau).collect(),
             other_winner: (self.n_prompts > 0).then_some(share),
         }
     }

@@ -35,7 +35,14 @@ pub(crate) fn prompt(id: &str, tag: &str) -> Prompt {
 
 pub(crate) fn teacher(id: &str, languages: Coverage) -> Teacher {
     let price = Price { input: 1.0, output: 2.0 };
-    Teacher { id: id.into(), kind: TeacherKind::Multilingual, languages, license: "Apache-2.0".into(), price }
+    Teacher {
+        id: id.into(),
+        kind: TeacherKind::Multilingual,
+        languages,
+        license: "Apache-2.0".into(),
+        outputs_may_train: None,
+        price,
+    }
 }
 
 pub(crate) fn pool(ids: &[&str]) -> Pool {

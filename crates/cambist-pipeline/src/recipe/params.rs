@@ -263,6 +263,9 @@ pub struct SelectParams {
     /// Scores by another arbiter than the one that `from` was scored with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scores: Option<Reference>,
+    /// Scores of a safety scorer for the answers of `from`, which `gates.safety` reads: a `score` step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub safety: Option<Reference>,
     /// Scored answers for routers that need calibration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Reference>,
@@ -297,6 +300,9 @@ pub struct StrategyParams {
     /// Scores of those answers, where none stand beside them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scores: Option<Reference>,
+    /// Scores of a safety scorer for those answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub safety: Option<Reference>,
 }
 
 /// What training minimises.

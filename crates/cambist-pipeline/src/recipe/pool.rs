@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use cambist_core::{
+    arbiter::{NumericAnswer, Rouge},
     language::Language,
+    license::Permission,
     teacher::{Coverage, Price, Teacher, TeacherKind},
 };
 use cambist_io::{
@@ -19,7 +21,7 @@ use cambist_io::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::reference::Reference;
+use super::{panel::PanelManner, reference::Reference};
 
 /// A model that may be asked, and where it is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -35,6 +37,13 @@ pub struct PoolMember {
     pub languages: Coverage,
     /// The licence of its answers, SPDX where there is one.
     pub license: String,
+    /// Whether its answers may train a model, in place of what `license` says: `yes`, `non-commercial`, `unknown` or
+    /// `no`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs_may_train: Option<Permission>,
+    /// The family of models that it belongs to; arbiters of the same family are warned of.
+    #[serde(default, skip_serializing)]
+    pub family: Option<String>,
     /// List prices in USD per million tokens; free by default.
     #[serde(default, deserialize_with = "price", skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
@@ -124,6 +133,7 @@ impl PoolMember {
             kind: self.kind,
             languages: self.languages.clone(),
             license: self.license.clone(),
+            outputs_may_train: self.outputs_may_train,
             price: self.price(),
         }
     }
@@ -141,9 +151,24 @@ pub struct Arbiter {
     /// chrF against the prompt's reference, 0 to 100 (Popović 2015).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chrf: Option<Chrf>,
+    /// Whether the last number of the answer is that of the reference: 1 or 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numeric: Option<NumericAnswer>,
+    /// ROUGE against the prompt's reference, 0 to 1 (Lin 2004).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rouge: Option<RougeManner>,
+    /// Whether the reference stands in the answer, case and punctuation aside: 1 or 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contains: Option<Empty>,
+    /// Whether the answer is the reference, case and punctuation aside: 1 or 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub r#match: Option<Empty>,
     /// Scores in a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded: Option<Recorded>,
+    /// Other arbiters, whose values become one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ensemble: Option<PanelManner>,
     /// A server that scores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Endpoint>,
@@ -156,6 +181,41 @@ pub struct Arbiter {
     /// List prices in USD per million tokens; free by default.
     #[serde(default, deserialize_with = "price", skip_serializing)]
     pub price: Option<Price>,
+    /// The family of models that it belongs to; teachers and evaluating arbiters of the same family are warned of.
+    #[serde(default, skip_serializing)]
+    pub family: Option<String>,
+}
+
+/// Settings of ROUGE.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RougeManner {
+    /// What is compared: `one` (words), `two` (pairs of words) or `l` (the longest common subsequence, the default).
+    #[serde(default)]
+    pub kind: RougeKind,
+}
+
+/// What ROUGE compares, as a recipe writes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RougeKind {
+    /// Single words.
+    One,
+    /// Pairs of words.
+    Two,
+    /// The longest common subsequence. The default.
+    #[default]
+    L,
+}
+
+impl From<RougeKind> for Rouge {
+    fn from(kind: RougeKind) -> Self {
+        match kind {
+            RougeKind::One => Self::One,
+            RougeKind::Two => Self::Two,
+            RougeKind::L => Self::L,
+        }
+    }
 }
 
 /// How a reward model at an endpoint is asked and read.

@@ -11,6 +11,7 @@ use super::{
     endpoints::{arbiter_faults, teacher_faults},
     fault::{Fault, Place},
     node::{Content, Node},
+    panel::panel_faults,
     params::{EvaluateParams, PromptsParams, RouterParams, SelectParams, TranslateParams},
     reference::Reference,
 };
@@ -75,6 +76,10 @@ pub(crate) fn uses(action: &Action) -> Vec<Use<'_>> {
         Action::Select(p) => {
             all.push(("from", &p.from, &[Completions]));
             all.extend(p.scores.iter().map(|r| ("scores", r, [Scores].as_slice())));
+            all.extend(p.safety.iter().map(|r| ("safety", r, [Scores].as_slice())));
+            all.extend(
+                p.strategies.values().filter_map(|s| s.safety.as_ref()).map(|r| ("safety", r, [Scores].as_slice())),
+            );
             all.extend(p.calibration.iter().map(|r| ("calibration", r, [Completions].as_slice())));
             all.extend(
                 p.strategies.values().filter_map(|s| s.from.as_ref()).map(|r| ("from", r, [Completions].as_slice())),
@@ -221,6 +226,7 @@ impl Checker<'_> {
                 self.router(step, &strategy.router, params.calibration.is_some());
             }
         }
+        self.safety(step, params);
     }
 
     /// Whether the router takes the answers of a `translate` step by their name.
@@ -245,6 +251,29 @@ impl Checker<'_> {
         if params.answers.is_some() && self.recipe.pool.iter().any(|member| member.id == params.name) {
             let what = format!("`as` of `{}` is `{}`, which is a teacher of the pool", step.id, params.name);
             self.fault(self.place_in(step, "as"), what, "choose another name");
+        }
+    }
+
+    /// The safety gate and the scores that it reads stand together.
+    fn safety(&mut self, step: &Step, params: &SelectParams) {
+        let has_gate = params.gates.safety.is_some();
+        let own = params.strategies.iter().filter(|(_, strategy)| strategy.from.is_some());
+        let sources = own.map(|(name, strategy)| (format!("strategy `{name}` of `{}`", step.id), &strategy.safety));
+        for (whose, scores) in std::iter::once((format!("`{}`", step.id), &params.safety)).chain(sources) {
+            if has_gate && scores.is_none() {
+                let what = format!("{whose} has a safety gate and no safety scores");
+                let remedy = "add `safety:` with the id of a `score` step that reads the same answers";
+                self.fault(self.place_in(step, "safety"), what, remedy);
+            }
+            if !has_gate && scores.is_some() {
+                let what = format!("{whose} has safety scores and no safety gate");
+                self.fault(self.place_in(step, "safety"), what, "add `gates: {safety: {min_score: ...}}`");
+            }
+        }
+        let stray = params.strategies.iter().find(|(_, strategy)| strategy.safety.is_some() && strategy.from.is_none());
+        if let Some((name, _)) = stray {
+            let what = format!("strategy `{name}` of `{}` has `safety` and no `from`", step.id);
+            self.fault(self.place_in(step, name), what, "the step's own `safety` holds for its answers: remove it");
         }
     }
 
@@ -366,10 +395,16 @@ impl Checker<'_> {
                 &[
                     ("check", arbiter.check.is_some()),
                     ("chrf", arbiter.chrf.is_some()),
+                    ("numeric", arbiter.numeric.is_some()),
+                    ("rouge", arbiter.rouge.is_some()),
+                    ("contains", arbiter.contains.is_some()),
+                    ("match", arbiter.r#match.is_some()),
                     ("recorded", arbiter.recorded.is_some()),
+                    ("ensemble", arbiter.ensemble.is_some()),
                     ("endpoint", arbiter.endpoint.is_some()),
                 ],
             );
+            self.faults.extend(panel_faults(place, arbiter, recipe));
             self.remote_arbiter(place, arbiter);
         }
     }

@@ -1,17 +1,22 @@
 //! Answers and scores of rows that are in memory anyway, through the ledger like all others.
 
+use std::collections::BTreeMap;
+
 use cambist_core::{
     completion::{Completion, FinishReason},
     digest::Digest,
     prompt::Prompt,
     score::Score,
 };
+use cambist_io::store::{ManifestDraft, Scratch};
 use cambist_model::Sampling;
 
 use super::{
-    arbiters::Scorer,
+    arbiters::Member,
     asking::{Asking, Cells},
+    panel::{Hearing, Scorer, Verdicts},
     scoring::{Scoring, candidate_digest},
+    tables::{DISAGREEMENT, MEMBER_SCORES, write_table},
     tally::Tally,
     voices::Voice,
 };
@@ -60,27 +65,104 @@ pub(super) fn ask(
     cells.iter().zip(&keys).map(read).collect()
 }
 
-/// Scores answers, in their order; what the arbiter cannot say is missing.
+/// The scores of answers, in their order.
+pub(super) struct Marks {
+    /// A score of each answer.
+    pub scores: Vec<Score>,
+    /// What a panel rests on; none for an arbiter by itself.
+    pub panel: Option<PanelMarks>,
+}
+
+/// What the scores of a panel rest on.
+pub(super) struct PanelMarks {
+    /// What each member said of each answer.
+    pub members: Vec<Score>,
+    /// What the panel made of it.
+    pub verdicts: Verdicts,
+}
+
+/// Scores answers; what the arbiter cannot say is missing.
 pub(super) fn score(
     (workshop, job): (&Workshop<'_>, &Job),
     scorer: &Scorer,
     answers: &[(&Prompt, &Completion)],
-) -> Result<Vec<Score>, PipelineError> {
-    let Some(remote) = scorer.remote() else {
-        return answers.iter().map(|(prompt, completion)| scorer.score(prompt, completion)).collect();
-    };
+) -> Result<Marks, PipelineError> {
     let is_answered = |completion: &Completion| completion.finish_reason != FinishReason::Error;
-    Scoring::beside((workshop, job), Some(remote), |scoring| {
+    Scoring::beside((workshop, job), &scorer.remotes(), |scoring| {
         let Some(scoring) = scoring else { return Ok(()) };
         for (prompt, completion) in answers.iter().filter(|(_, completion)| is_answered(completion)) {
             scoring.submit(prompt, &completion.teacher, completion.text.clone())?;
         }
         Ok(())
     })?;
+    let by_member = scorer.members().iter().map(|member| of_member(workshop, member, answers));
+    let by_member = by_member.collect::<Result<Vec<_>, _>>()?;
+    let Some(hearing) = scorer.hearing() else {
+        return Ok(Marks { scores: by_member.into_iter().flatten().collect(), panel: None });
+    };
+    decide(hearing, answers, by_member)
+}
+
+fn of_member(
+    workshop: &Workshop<'_>,
+    member: &Member,
+    answers: &[(&Prompt, &Completion)],
+) -> Result<Vec<Score>, PipelineError> {
+    let Some(remote) = member.remote() else {
+        return answers.iter().map(|(prompt, completion)| member.score(prompt, completion)).collect();
+    };
     let digest =
         |(prompt, completion): &(&Prompt, &Completion)| remote.key(&candidate_digest(prompt, &completion.text));
     let keys: Vec<Digest> = answers.iter().map(digest).collect();
     let records = workshop.ledger().find_scores(&keys)?;
-    let read = |((_, completion), record): (&(&Prompt, &Completion), Option<_>)| scorer.recorded(completion, record);
+    let read = |((_, completion), record): (&(&Prompt, &Completion), Option<_>)| member.recorded(completion, record);
     Ok(answers.iter().zip(records).map(read).collect())
+}
+
+/// Lets a panel decide about the answers to each prompt.
+fn decide(
+    mut hearing: Hearing,
+    answers: &[(&Prompt, &Completion)],
+    by_member: Vec<Vec<Score>>,
+) -> Result<Marks, PipelineError> {
+    let said: Vec<Vec<Score>> =
+        (0..answers.len()).map(|at| by_member.iter().filter_map(|scores| scores.get(at).cloned()).collect()).collect();
+    let mut prompts: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (at, (prompt, _)) in answers.iter().enumerate() {
+        said[at].iter().for_each(|score| hearing.hear(&prompt.language, score));
+        prompts.entry(&prompt.id).or_default().push(at);
+    }
+    let mut verdicts = hearing.close();
+    let mut scores: Vec<Option<Score>> = vec![None; answers.len()];
+    for places in prompts.values() {
+        let of_prompt: Vec<&[Score]> = places.iter().map(|&at| said[at].as_slice()).collect();
+        let language = &answers[places[0]].0.language;
+        for (&at, score) in places.iter().zip(verdicts.decide(language, &of_prompt)?) {
+            scores[at] = Some(score);
+        }
+    }
+    let members = said.into_iter().flatten().collect();
+    Ok(Marks { scores: scores.into_iter().flatten().collect(), panel: Some(PanelMarks { members, verdicts }) })
+}
+
+impl PanelMarks {
+    /// Writes what the panel rests on beside its scores.
+    pub(super) fn write(&self, scratch: &Scratch, draft: &mut ManifestDraft) -> Result<(), PipelineError> {
+        write_table(scratch, MEMBER_SCORES, &self.members)?;
+        write_disagreement(scratch, draft, &self.verdicts)
+    }
+}
+
+/// Writes `disagreement.json` and counts it in the manifest.
+pub(super) fn write_disagreement(
+    scratch: &Scratch,
+    draft: &mut ManifestDraft,
+    verdicts: &Verdicts,
+) -> Result<(), PipelineError> {
+    let text = serde_json::to_vec_pretty(&verdicts.disagreement());
+    scratch.write(DISAGREEMENT, &text.map_err(|error| PipelineError::Internal(error.to_string()))?)?;
+    let (compared, apart) = verdicts.counts();
+    draft.counts.insert("prompts compared by arbiters".into(), compared);
+    draft.counts.insert("prompts with different winners".into(), apart);
+    Ok(())
 }

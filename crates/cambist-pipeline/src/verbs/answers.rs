@@ -29,7 +29,9 @@ use crate::{
 pub(super) fn read_calibration(workshop: &Workshop<'_>, job: &Job, gates: &Gates) -> Result<Matrix, PipelineError> {
     let prompts = read_prompts(workshop, job.inputs("calibration prompts"))?;
     let completions = job.inputs("calibration").collect();
-    Answers { prompts, completions, scores: None, gates }.matrix(workshop, job)
+    // Nobody scores the safety of calibration answers: they choose teachers and are kept nowhere.
+    let gates = &Gates { safety: None, ..gates.clone() };
+    Answers { prompts, completions, scores: None, safety: None, gates }.matrix(workshop, job)
 }
 
 /// Where a matrix comes from.
@@ -40,6 +42,8 @@ pub(super) struct Answers<'a> {
     pub completions: Vec<&'a Input>,
     /// Scores to use instead of those that stand beside the answers.
     pub scores: Option<&'a Input>,
+    /// What a safety scorer said of the answers.
+    pub safety: Option<&'a Input>,
     /// What an answer must pass.
     pub gates: &'a Gates,
 }
@@ -58,7 +62,11 @@ impl Answers<'_> {
         if let Some(input) = self.scores {
             scores = read_table(&workshop.artifact(&input.id)?, SCORES)?;
         }
-        Matrix::judged(self.prompts, completions, &scores, self.gates).map_err(|error| {
+        let safety = match self.safety {
+            Some(input) => read_table::<Score>(&workshop.artifact(&input.id)?, SCORES)?,
+            None => Vec::new(),
+        };
+        Matrix::judged_safe(self.prompts, completions, (&scores, &safety), self.gates).map_err(|error| {
             let remedy = "check the files that the answers and scores came from";
             PipelineError::input(&job.label, error.to_string(), remedy)
         })
@@ -90,6 +98,7 @@ pub(super) fn with_translations(pool: Pool, recipe: &Recipe, matrix: &Matrix) ->
             kind: TeacherKind::Multilingual,
             languages: Coverage::All,
             license: strictest(completions.iter().map(|completion| license_of(recipe, completion))),
+            outputs_may_train: None,
             price: Price::default(),
         });
         reach.insert(name.to_owned(), completions.iter().map(|completion| completion.prompt_id.clone()).collect());

@@ -1,7 +1,7 @@
 //! From a recipe's arbiter to whoever gives values.
 
 use cambist_core::{
-    arbiter::{Arbiter, Chrf, ChrfArbiter, ExactChecker, Recorded, score},
+    arbiter::{Arbiter, Chrf, ChrfArbiter, Contains, ExactChecker, FoldedMatch, Recorded, RougeArbiter, score},
     completion::{Completion, FinishReason},
     prompt::Prompt,
     score::Score,
@@ -9,10 +9,14 @@ use cambist_core::{
 use cambist_io::{formats, ledger::ScoreRecord};
 
 use super::remote_arbiter::RemoteArbiter;
-use crate::{error::PipelineError, recipe::PoolMember, run::Workshop};
+use crate::{
+    error::PipelineError,
+    recipe::{self, PoolMember},
+    run::Workshop,
+};
 
 /// An arbiter under the name that the recipe gives it.
-pub(super) struct Scorer {
+pub(super) struct Member {
     name: String,
     means: Means,
 }
@@ -25,28 +29,34 @@ enum Means {
     Remote(Box<RemoteArbiter>),
 }
 
-impl Scorer {
+impl Member {
     /// Opens the arbiter that the recipe calls `id`.
     pub(super) fn open(workshop: &Workshop<'_>, id: &str) -> Result<Self, PipelineError> {
-        let Some(declared) = workshop.plan.recipe.arbiters.iter().find(|arbiter| arbiter.id == id) else {
-            return Err(PipelineError::Internal(format!("the arbiter `{id}` passed the check and is not there")));
-        };
+        let declared = declared(workshop, id)?;
         if let Some(remote) = RemoteArbiter::open(declared, &workshop.plan.folder)? {
             return Ok(Self { name: id.to_owned(), means: Means::Remote(Box::new(remote)) });
         }
         let arbiter: Box<dyn Arbiter> = if let Some(chrf) = &declared.chrf {
             Box::new(ChrfArbiter(Chrf { word_order: chrf.word_order, ..Chrf::default() }))
         } else if let Some(recorded) = &declared.recorded {
-            let path = workshop.plan.folder.join(&recorded.file);
-            let scores = by_teacher(&workshop.plan.recipe.pool, formats::read_scores(&path, &recorded.columns, id)?);
-            let remedy = "mend the file, or name the judge's column in `columns.arbiter`";
-            let of_judge = recorded.judge.as_deref().unwrap_or(id);
-            let read = Recorded::new(of_judge, &scores);
-            Box::new(read.map_err(|error| PipelineError::input(id, error.to_string(), remedy))?)
+            Box::new(read_recorded(workshop, id, recorded)?)
+        } else if let Some(numeric) = declared.numeric {
+            Box::new(numeric)
+        } else if let Some(rouge) = &declared.rouge {
+            Box::new(RougeArbiter(rouge.kind.into()))
+        } else if declared.contains.is_some() {
+            Box::new(Contains)
+        } else if declared.r#match.is_some() {
+            Box::new(FoldedMatch)
         } else {
             Box::new(ExactChecker)
         };
         Ok(Self { name: id.to_owned(), means: Means::Rule(arbiter) })
+    }
+
+    /// Its name in the recipe.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// The server behind it; none for a rule.
@@ -85,6 +95,20 @@ impl Scorer {
         let given = given.map_err(|error| PipelineError::input(&self.name, error.to_string(), "mend the scores"))?;
         Ok(Score { arbiter: self.name.clone(), ..given })
     }
+}
+
+/// What the recipe says of the arbiter called `id`.
+pub(super) fn declared<'a>(workshop: &Workshop<'a>, id: &str) -> Result<&'a recipe::Arbiter, PipelineError> {
+    let found = workshop.plan.recipe.arbiters.iter().find(|arbiter| arbiter.id == id);
+    found.ok_or_else(|| PipelineError::Internal(format!("the arbiter `{id}` passed the check and is not there")))
+}
+
+fn read_recorded(workshop: &Workshop<'_>, id: &str, recorded: &recipe::Recorded) -> Result<Recorded, PipelineError> {
+    let path = workshop.plan.folder.join(&recorded.file);
+    let scores = by_teacher(&workshop.plan.recipe.pool, formats::read_scores(&path, &recorded.columns, id)?);
+    let of_judge = recorded.judge.as_deref().unwrap_or(id);
+    let remedy = "mend the file, or name the judge's column in `columns.arbiter`";
+    Recorded::new(of_judge, &scores).map_err(|error| PipelineError::input(id, error.to_string(), remedy))
 }
 
 /// Recorded scores know a replayed teacher by the name of its model; here they get the teacher's own.

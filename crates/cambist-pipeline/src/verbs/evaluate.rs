@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 use super::{
     Work,
-    answering::{self, Cell, ask},
-    arbiters::Scorer,
+    answering::{self, Cell, Marks, PanelMarks, ask},
+    panel::Scorer,
     prompts::read_prompts,
     tables::{OUTCOMES, OutcomeRow, write_table},
     voices::Voice,
@@ -58,7 +58,7 @@ pub(super) fn make((workshop, job, scratch): Work<'_>, params: &EvaluateParams) 
     if prompts.is_empty() {
         return Err(PipelineError::input(&job.label, "there are no prompts to answer", "check the `prompts` step"));
     }
-    let rows = outcomes(workshop, job, params, &prompts)?;
+    let (rows, panel) = outcomes(workshop, job, params, &prompts)?;
     let bootstrap = Bootstrap { draws: params.bootstrap, seed: workshop.plan.recipe.seed };
     let results = Results {
         schema_version: 1,
@@ -68,7 +68,7 @@ pub(super) fn make((workshop, job, scratch): Work<'_>, params: &EvaluateParams) 
         bootstrap,
         variants: compare(job, &rows, params.against.as_deref(), bootstrap)?,
     };
-    write(job, scratch, (&rows, &results))
+    write(job, scratch, (&rows, &results, panel.as_ref()))
 }
 
 /// Every model's answer to every prompt, graded.
@@ -77,7 +77,7 @@ fn outcomes(
     job: &Job,
     params: &EvaluateParams,
     prompts: &[Prompt],
-) -> Result<Vec<OutcomeRow>, PipelineError> {
+) -> Result<(Vec<OutcomeRow>, Option<PanelMarks>), PipelineError> {
     let models: Vec<&Input> = job.inputs("models").collect();
     let opened = models.iter().map(|input| Voice::of_checkpoint(workshop, job, input, &input.part));
     let voices = opened.collect::<Result<Vec<_>, _>>()?;
@@ -85,9 +85,9 @@ fn outcomes(
     let cells: Vec<Cell<'_>> =
         (0..voices.len()).flat_map(|voice| prompts.iter().map(move |prompt| cell((voice, prompt)))).collect();
     let answers = ask(workshop, job, &voices, (&cells, &params.sampling))?;
-    let scorer = Scorer::open(workshop, &params.arbiter)?;
+    let scorer = Scorer::open(workshop, job, &params.arbiter)?;
     let graded: Vec<_> = cells.iter().map(|cell| cell.prompt).zip(&answers).collect();
-    let scores = answering::score((workshop, job), &scorer, &graded)?;
+    let Marks { scores, panel } = answering::score((workshop, job), &scorer, &graded)?;
     let row = |((cell, answer), score): ((&Cell<'_>, &Completion), Score)| {
         let (variant, seed) = variant_of(&models[cell.voice].part);
         OutcomeRow {
@@ -102,7 +102,7 @@ fn outcomes(
             tokens_out: answer.tokens_out,
         }
     };
-    Ok(cells.iter().zip(&answers).zip(scores).map(row).collect())
+    Ok((cells.iter().zip(&answers).zip(scores).map(row).collect(), panel))
 }
 
 /// `reward.seed-2` is seed 2 of the variant `reward`.
@@ -180,7 +180,11 @@ fn tasks<'a>(rows: impl Iterator<Item = &'a OutcomeRow>, bootstrap: Bootstrap) -
     by_task.into_iter().filter_map(over_languages).collect()
 }
 
-fn write(job: &Job, scratch: Scratch, (rows, results): (&[OutcomeRow], &Results)) -> Result<Artifact, PipelineError> {
+fn write(
+    job: &Job,
+    scratch: Scratch,
+    (rows, results, panel): (&[OutcomeRow], &Results, Option<&PanelMarks>),
+) -> Result<Artifact, PipelineError> {
     let json = |value: &Results| serde_json::to_vec_pretty(value).map_err(|e| PipelineError::Internal(e.to_string()));
     write_table(&scratch, OUTCOMES, rows)?;
     scratch.write("results.json", &json(results)?)?;
@@ -193,6 +197,9 @@ fn write(job: &Job, scratch: Scratch, (rows, results): (&[OutcomeRow], &Results)
     let n_missing: usize = results.variants.values().map(|variant| variant.n_missing).sum();
     if n_missing > 0 {
         draft.failures.insert("no grade".into(), n_missing as u64);
+    }
+    if let Some(panel) = panel {
+        panel.write(&scratch, &mut draft)?;
     }
     Ok(scratch.commit(draft)?)
 }

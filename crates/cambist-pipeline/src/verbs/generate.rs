@@ -5,6 +5,7 @@
 //! more after it has seen answers is surveyed by the collecting pass itself, and another round begins.
 
 mod collect;
+mod marks;
 mod survey;
 mod wanted;
 
@@ -18,8 +19,8 @@ pub(crate) use self::{
 };
 use super::{
     Work,
-    arbiters::Scorer,
     asking::{self, Asking},
+    panel::Scorer,
     prompt_files::PromptFiles,
     routers,
     scoring::Scoring,
@@ -74,7 +75,7 @@ fn with<T>(
     let teachers = members.iter().map(|member| member.teacher()).collect();
     let pool = Pool::new(teachers, params.eligibility.clone()).map_err(|e| PipelineError::Internal(e.to_string()))?;
     let router = routers::build(workshop, job, (&params.router, &Gates::default()), &pool)?;
-    let scorer = params.arbiter.as_deref().map(|id| Scorer::open(workshop, id)).transpose()?;
+    let scorer = params.arbiter.as_deref().map(|id| Scorer::open(workshop, job, id)).transpose()?;
     let voices = members.iter().map(|member| Voice::open(workshop, job, member)).collect::<Result<Vec<_>, _>>()?;
     work(&Generating { workshop, job, params, pool: &pool, router: router.as_ref(), voices, scorer, prompts })
 }
@@ -114,8 +115,8 @@ impl Generating<'_> {
         }
         let wanted: Vec<u64> = (0..self.voices.len()).map(|voice| cells.unanswered_of(voice).count() as u64).collect();
         let tally = Tally::new(&wanted, "answers");
-        let remote = self.scorer.as_ref().and_then(Scorer::remote);
-        Scoring::beside((self.workshop, self.job), remote, |scoring| {
+        let remotes = self.scorer.as_ref().map(Scorer::remotes).unwrap_or_default();
+        Scoring::beside((self.workshop, self.job), &remotes, |scoring| {
             let asking = Asking {
                 workshop: self.workshop,
                 job: self.job,

@@ -1,13 +1,19 @@
 //! Scores of servers: each answer is scored as it arrives, in batches, through the ledger.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::{
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread::ScopedJoinHandle,
+};
 
 use cambist_core::{digest::Digest, prompt::Prompt};
 use cambist_io::{
     clock,
     exchange::{Failure, FailureClass, Settled},
     ledger::{ScoreRecord, score_key},
-    transport::{LaneOptions, Outcomes, Submit},
+    transport::{Client, LaneOptions, Outcomes, Submit},
 };
 
 use super::remote_arbiter::{RemoteArbiter, ScoreBatch};
@@ -35,6 +41,7 @@ fn role(turn: &cambist_core::prompt::Message) -> &'static str {
 }
 
 /// An answer to be scored.
+#[derive(Clone)]
 pub(super) struct Candidate {
     /// The prompt.
     pub prompt: Prompt,
@@ -48,55 +55,68 @@ pub(super) struct Candidate {
 
 /// Takes answers to be scored.
 pub(super) struct Scoring {
-    sender: SyncSender<Candidate>,
+    senders: Vec<SyncSender<Candidate>>,
 }
 
 impl Scoring {
-    /// Runs `work` with an arbiter at its side, and returns when everything that was submitted is scored.
+    /// Runs `work` with arbiters at its side, and returns when everything that was submitted is scored by each of them.
     ///
     /// # Errors
-    /// What `work` fails with, else what scoring fails with.
+    /// What `work` fails with, else what scoring fails with; one arbiter that fails stops no other.
     pub(super) fn beside(
         (workshop, job): (&Workshop<'_>, &Job),
-        arbiter: Option<&RemoteArbiter>,
+        arbiters: &[&RemoteArbiter],
         work: impl FnOnce(Option<&Self>) -> Result<(), PipelineError>,
     ) -> Result<(), PipelineError> {
-        let Some(arbiter) = arbiter else { return work(None) };
-        let (sender, receiver) = sync_channel(QUEUE);
+        if arbiters.is_empty() {
+            return work(None);
+        }
+        let n_scored = AtomicU64::new(0);
         std::thread::scope(|scope| {
-            let scorer = scope.spawn(|| score_all((workshop, job), arbiter, receiver));
-            let scoring = Self { sender };
+            let (mut senders, mut scorers) = (Vec::new(), Vec::new());
+            for arbiter in arbiters {
+                let (sender, receiver) = sync_channel(QUEUE);
+                senders.push(sender);
+                let n_scored = &n_scored;
+                scorers.push(scope.spawn(move || score_all((workshop, job, n_scored), arbiter, receiver)));
+            }
+            let scoring = Self { senders };
             let worked = work(Some(&scoring));
             drop(scoring);
-            let scored =
-                scorer.join().unwrap_or_else(|_| Err(PipelineError::Internal("an arbiter panicked".to_owned())));
-            worked.and(scored)
+            // All are waited for before the first failure is told.
+            let scored: Vec<_> = scorers.into_iter().map(join).collect();
+            worked.and(scored.into_iter().collect())
         })
     }
 
-    /// Hands an answer over; waits while too many are waiting.
+    /// Hands an answer over to every arbiter; waits while too many are waiting.
     pub(super) fn submit(&self, prompt: &Prompt, teacher: &str, text: String) -> Result<(), PipelineError> {
         let digest = candidate_digest(prompt, &text);
         let candidate = Candidate { prompt: prompt.clone(), teacher: teacher.to_owned(), text, digest };
-        // An arbiter that takes no more has said why; answers are kept all the same.
-        let _ = self.sender.send(candidate);
+        for sender in &self.senders {
+            // An arbiter that takes no more has said why; answers are kept all the same.
+            let _ = sender.send(candidate.clone());
+        }
         Ok(())
     }
 }
 
+fn join(scorer: ScopedJoinHandle<'_, Result<(), PipelineError>>) -> Result<(), PipelineError> {
+    scorer.join().unwrap_or_else(|_| Err(PipelineError::Internal("an arbiter panicked".to_owned())))
+}
+
 fn score_all(
-    (workshop, job): (&Workshop<'_>, &Job),
+    (workshop, job, n_scored): (&Workshop<'_>, &Job, &AtomicU64),
     arbiter: &RemoteArbiter,
     receiver: Receiver<Candidate>,
 ) -> Result<(), PipelineError> {
     let client = workshop.client(arbiter.endpoint(), arbiter.key_header())?;
-    arbiter.probe(workshop, &client)?;
     let purse = workshop.purse(arbiter.name());
     let options = LaneOptions { queue: 64, cap: purse, stop: workshop.runtime.calls.clone() };
     let (submit, outcomes) = client.lane::<ScoreBatch>(options);
     let closed = std::thread::scope(|scope| {
-        let collector = scope.spawn(|| collect((workshop, job), arbiter, outcomes));
-        let fed = feed(workshop, arbiter, (receiver, submit));
+        let collector = scope.spawn(|| collect((workshop, job, n_scored), arbiter, outcomes));
+        let fed = feed((workshop, &client), arbiter, (receiver, submit));
         let collected =
             collector.join().unwrap_or_else(|_| Err(PipelineError::Internal("a collector panicked".to_owned())));
         collected.and(fed)
@@ -110,12 +130,14 @@ fn score_all(
     }
 }
 
-/// Makes batches of whatever waits, leaves out what is scored already, and sends them.
+/// Makes batches of whatever waits, leaves out what is scored already, and sends them; a server that has nothing to
+/// score is not even asked what its rewards are.
 fn feed(
-    workshop: &Workshop<'_>,
+    (workshop, client): (&Workshop<'_>, &Client),
     arbiter: &RemoteArbiter,
     (receiver, submit): (Receiver<Candidate>, Submit<ScoreBatch>),
 ) -> Result<Option<Failure>, PipelineError> {
+    let mut is_probed = false;
     while let Ok(first) = receiver.recv() {
         let mut waiting = vec![first];
         waiting.extend(receiver.try_iter().take(QUEUE));
@@ -130,6 +152,10 @@ fn feed(
             .collect();
         unscored.sort_by(|a, b| a.digest.cmp(&b.digest));
         unscored.dedup_by(|a, b| a.digest == b.digest);
+        if !is_probed && !unscored.is_empty() {
+            arbiter.probe(workshop, client)?;
+            is_probed = true;
+        }
         for batch in arbiter.batches(unscored)? {
             match batch {
                 Ok(batch) => {
@@ -148,11 +174,11 @@ fn feed(
 }
 
 fn collect(
-    (workshop, job): (&Workshop<'_>, &Job),
+    (workshop, job, n_scored): (&Workshop<'_>, &Job, &AtomicU64),
     arbiter: &RemoteArbiter,
     mut outcomes: Outcomes<ScoreBatch>,
 ) -> Result<(), PipelineError> {
-    let (mut batch, mut n_scored) = (Vec::new(), 0u64);
+    let mut batch = Vec::new();
     while let Some(settled) = outcomes.next() {
         batch.push(settled);
         while batch.len() < COMMIT
@@ -162,8 +188,9 @@ fn collect(
         }
         let records: Vec<ScoreRecord> = batch.drain(..).flat_map(|settled| records(arbiter, settled)).collect();
         workshop.ledger().put_scores(&records)?;
-        n_scored += records.len() as u64;
-        let at = Advance { done: n_scored, total: 0, unit: "scores", note: "" };
+        let n_new = records.len() as u64;
+        let at =
+            Advance { done: n_scored.fetch_add(n_new, Ordering::Relaxed) + n_new, total: 0, unit: "scores", note: "" };
         workshop.runtime.progress.scores(&job.label, at);
     }
     Ok(())

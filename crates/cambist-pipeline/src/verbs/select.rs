@@ -75,10 +75,12 @@ pub(super) fn matrix(
     role: &str,
 ) -> Result<Matrix, PipelineError> {
     let scores = role.replacen("from", "scores", 1);
+    let safety = role.replacen("from", "safety", 1);
     let answers = Answers {
         prompts: read_prompts(workshop, job.inputs("prompts"))?,
         completions: job.inputs(role).collect(),
         scores: job.inputs(&scores).next(),
+        safety: job.inputs(&safety).next(),
         gates: &params.gates,
     };
     answers.matrix(workshop, job)

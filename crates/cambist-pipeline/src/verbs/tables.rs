@@ -13,6 +13,10 @@ use crate::error::PipelineError;
 pub(crate) const COMPLETIONS: &str = "completions.parquet";
 /// Scores of a `generate` or `score` artifact.
 pub(crate) const SCORES: &str = "scores.parquet";
+/// Scores of the members of a panel, beside its own.
+pub(crate) const MEMBER_SCORES: &str = "member_scores.parquet";
+/// How far the members of a panel disagree, by language.
+pub(crate) const DISAGREEMENT: &str = "disagreement.json";
 /// Candidates of a `select` artifact.
 pub(crate) const CANDIDATES: &str = "candidates.parquet";
 /// Decisions of a `select` artifact.

@@ -9,7 +9,7 @@ use cambist_pipeline::plan::{Estimate, Plan, Standing};
 use serde::Serialize;
 use serde_json::json;
 
-use super::run::{load, with_runtime};
+use super::run::{load, warn, with_runtime};
 use crate::{
     args::{PlanArgs, RuntimeArgs, StoreArgs},
     failure::Failure,
@@ -24,6 +24,7 @@ pub(super) fn perform(args: &PlanArgs) -> Result<(), Failure> {
         let runtime = RuntimeArgs { threads: None, quiet: false };
         with_runtime(&runtime, |runtime| Ok(plan.probe((&all, n.get()), &args.store.store, runtime)?))?;
     }
+    warn(&plan);
     show_plan(&plan, &all, &args.store)
 }
 

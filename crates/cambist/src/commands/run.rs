@@ -72,7 +72,11 @@ pub(super) fn load(args: &RecipeArgs) -> Result<Plan, Failure> {
 
 fn perform(plan: &Plan, wanted: &[usize], args: &RunArgs) -> Result<(), Failure> {
     if args.dry_run {
+        warn(plan);
         return show_plan(plan, wanted, &args.store);
+    }
+    if !args.runtime.quiet {
+        warn(plan);
     }
     let left = progress(plan, wanted, &args.store.store)?.left;
     if !args.runtime.quiet {
@@ -81,6 +85,11 @@ fn perform(plan: &Plan, wanted: &[usize], args: &RunArgs) -> Result<(), Failure>
     }
     let finished = start(plan, wanted, &args.store, &args.runtime)?;
     close(plan, &finished, args)
+}
+
+/// Tells what the recipe does that is known to mislead.
+pub(super) fn warn(plan: &Plan) {
+    plan.warnings().iter().for_each(|warning| screen::talk(&format!("warning: {warning}")));
 }
 
 /// Runs the jobs under a teller that fits, stopping cleanly at the first Ctrl-C.

@@ -59,6 +59,7 @@ fn every_key_of_a_recipe_is_in_the_guide() {
     let sources = [
         "cambist-pipeline/src/recipe/params.rs",
         "cambist-pipeline/src/recipe/pool.rs",
+        "cambist-pipeline/src/recipe/panel.rs",
         "cambist-model/src/train/config.rs",
         "cambist-model/src/shape.rs",
         "cambist-model/src/generate/sampling.rs",
@@ -68,6 +69,11 @@ fn every_key_of_a_recipe_is_in_the_guide() {
         "cambist-core/src/gates/language.rs",
         "cambist-core/src/gates/repetition.rs",
         "cambist-core/src/gates/echo.rs",
+        "cambist-core/src/gates/length.rs",
+        "cambist-core/src/gates/mixed.rs",
+        "cambist-core/src/gates/refusal.rs",
+        "cambist-core/src/gates/safety.rs",
+        "cambist-core/src/arbiter/numeric.rs",
         "cambist-core/src/pairs.rs",
         "cambist-core/src/pool.rs",
     ];
@@ -95,7 +101,7 @@ fn keys(source: &str) -> Vec<String> {
         }
         if let Some((key, _)) = line.strip_prefix("    pub ").filter(|_| inside).and_then(|rest| rest.split_once(": "))
         {
-            keys.push(key.to_owned());
+            keys.push(key.trim_start_matches("r#").to_owned());
         }
     }
     keys

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod killed;
+mod panel;
 mod pool;
 mod refused;
 mod spent;

@@ -14,21 +14,22 @@ use cambist_core::{
 use cambist_io::{
     exchange::FailureClass,
     formats::TableWriter,
-    ledger::{CallRecord, ScoreRecord},
+    ledger::CallRecord,
     store::{ManifestDraft, Scratch},
 };
 use serde_json::json;
 
 use super::{
     CHUNK, Generating,
+    marks::Marks,
     survey::{Cell, Cells, cell},
 };
 use crate::{
     error::PipelineError,
     verbs::{
-        arbiters::Scorer,
+        arbiters::Member,
         scoring::{Scoring, candidate_digest},
-        tables::{COMPLETIONS, SCORES},
+        tables::COMPLETIONS,
     },
 };
 
@@ -44,7 +45,8 @@ pub(super) enum Collected {
 struct Open {
     place: u32,
     row: Row,
-    scores: Vec<Score>,
+    /// Of each candidate, what everybody said who scores.
+    scores: Vec<Vec<Score>>,
     is_waiting: bool,
 }
 
@@ -59,10 +61,9 @@ struct Lookup {
 /// What is written on the way.
 struct Tables {
     completions: TableWriter<Completion>,
-    scores: Option<TableWriter<Score>>,
+    marks: Option<Marks>,
     failures: String,
     draft: ManifestDraft,
-    n_scored: u64,
     n_prompts: u64,
     /// Failed calls that may pass another time, by class.
     passing: BTreeMap<&'static str, u64>,
@@ -102,14 +103,12 @@ impl Generating<'_> {
     fn tables(&self, scratch: &Scratch) -> Result<Tables, PipelineError> {
         let draft =
             ManifestDraft { step: self.job.label.clone(), kind: "completions".into(), ..ManifestDraft::default() };
-        let scores =
-            self.scorer.as_ref().map(|_| TableWriter::create(&scratch.path(SCORES)?).map_err(PipelineError::from));
+        let marks = self.scorer.as_ref().map(|scorer| Marks::create(scorer, scratch));
         Ok(Tables {
             completions: TableWriter::create(&scratch.path(COMPLETIONS)?)?,
-            scores: scores.transpose()?,
+            marks: marks.transpose()?,
             failures: String::new(),
             draft,
-            n_scored: 0,
             n_prompts: 0,
             passing: BTreeMap::new(),
             voices: BTreeMap::new(),
@@ -152,8 +151,12 @@ impl Generating<'_> {
     }
 
     fn take(&self, open: &mut Open, completion: Completion, score: Scored) {
-        let score = if let Scored::Is(score) = score { Some(score) } else { None };
-        let reward = score.as_ref().and_then(|score| score.value);
+        let said = if let Scored::Is(said) = score { Some(said) } else { None };
+        // A panel gives its reward when all answers of the step are scored; until then there is none.
+        let reward = match said.as_deref() {
+            Some([score]) => score.value,
+            _ => None,
+        };
         let verdict = if self.params.router.reads_answers() {
             Gates::default().judge(&open.row.prompt, &completion)
         } else {
@@ -162,8 +165,8 @@ impl Generating<'_> {
         let candidate = Candidate { completion, verdict, reward };
         let place = open.row.candidates.partition_point(|other| other.cell() < candidate.cell());
         open.row.candidates.insert(place, candidate);
-        if let Some(score) = score {
-            open.scores.insert(place.min(open.scores.len()), score);
+        if let Some(said) = said {
+            open.scores.insert(place.min(open.scores.len()), said);
         }
     }
 
@@ -185,20 +188,43 @@ impl Generating<'_> {
         Ok(lookups)
     }
 
-    /// Scores answers where they are, or looks their scores up.
+    /// Scores answers where they are, or looks their scores up; an answer waits until everybody has scored it.
     fn scores(&self, chunk: &[Open], found: &[(Lookup, Completion)]) -> Result<Vec<Scored>, PipelineError> {
         let Some(scorer) = &self.scorer else { return Ok(found.iter().map(|_| Scored::Unwanted).collect()) };
+        let mut said: Vec<Scored> = found.iter().map(|_| Scored::Is(Vec::new())).collect();
+        for member in scorer.members() {
+            for (all, score) in said.iter_mut().zip(self.scores_of(member, chunk, found)?) {
+                match (all, score) {
+                    (Scored::Is(all), Some(score)) => all.push(score),
+                    (all, _) => *all = Scored::Missing,
+                }
+            }
+        }
+        Ok(said)
+    }
+
+    /// What one arbiter says of answers; none where it was not asked yet.
+    fn scores_of(
+        &self,
+        member: &Member,
+        chunk: &[Open],
+        found: &[(Lookup, Completion)],
+    ) -> Result<Vec<Option<Score>>, PipelineError> {
         let here = |(lookup, completion): &(Lookup, Completion)| {
             let prompt = &chunk[lookup.open].row.prompt;
-            scorer.score(prompt, completion).map(Scored::Is)
+            member.score(prompt, completion).map(Some)
         };
-        let Some(remote) = scorer.remote() else { return found.iter().map(here).collect() };
+        let Some(remote) = member.remote() else { return found.iter().map(here).collect() };
         let key = |(lookup, completion): &(Lookup, Completion)| {
             remote.key(&candidate_digest(&chunk[lookup.open].row.prompt, &completion.text))
         };
         let keys: Vec<Digest> = found.iter().map(key).collect();
         let records = self.workshop.ledger().find_scores(&keys)?;
-        Ok(found.iter().zip(records).map(|((_, completion), record)| scored(scorer, completion, record)).collect())
+        let read = |((_, completion), record): (&(Lookup, Completion), Option<_>)| {
+            let is_known = record.is_some() || completion.finish_reason == FinishReason::Error;
+            is_known.then(|| member.recorded(completion, record))
+        };
+        Ok(found.iter().zip(records).map(read).collect())
     }
 
     /// Refuses a teacher that failed every time: that is a wrong address, model or request, and no data.
@@ -257,17 +283,10 @@ impl Generating<'_> {
 enum Scored {
     /// Nobody wants one.
     Unwanted,
-    /// The arbiter was not asked yet.
+    /// Somebody was not asked yet.
     Missing,
-    /// This.
-    Is(Score),
-}
-
-fn scored(scorer: &Scorer, completion: &Completion, record: Option<ScoreRecord>) -> Scored {
-    if record.is_none() && completion.finish_reason != FinishReason::Error {
-        return Scored::Missing;
-    }
-    Scored::Is(scorer.recorded(completion, record))
+    /// This, by all who score.
+    Is(Vec<Score>),
 }
 
 impl Tables {
@@ -281,15 +300,8 @@ impl Tables {
                 *self.draft.failures.entry(class_of(reason).to_owned()).or_default() += 1;
             }
         }
-        let Some(table) = &mut self.scores else { return Ok(()) };
-        for score in &open.scores {
-            table.push(score)?;
-            self.n_scored += u64::from(score.value.is_some());
-            if let Some(missing) = &score.missing {
-                *self.draft.failures.entry(format!("no score: {}", class_of(missing))).or_default() += 1;
-            }
-        }
-        Ok(())
+        let Some(marks) = &mut self.marks else { return Ok(()) };
+        marks.push(&open.row.prompt, &open.scores, &mut self.draft)
     }
 
     fn note(&mut self, record: &CallRecord) {
@@ -316,9 +328,8 @@ impl Tables {
         self.draft.counts.insert("completions".into(), n_cells);
         self.draft.counts.insert("prompts".into(), self.n_prompts);
         self.completions.finish()?;
-        if let Some(table) = self.scores {
-            self.draft.counts.insert("scores".into(), self.n_scored);
-            table.finish()?;
+        if let Some(marks) = self.marks {
+            marks.finish(scratch, &mut self.draft)?;
         }
         if !self.failures.is_empty() {
             scratch.write("failures.jsonl", self.failures.as_bytes())?;
@@ -328,7 +339,7 @@ impl Tables {
 }
 
 /// The class in front of a reason, so that a manifest counts kinds and not words.
-fn class_of(reason: &str) -> &str {
+pub(super) fn class_of(reason: &str) -> &str {
     let class = reason.split(':').next().unwrap_or(reason);
     if FailureClass::parse(class).is_some() { class } else { reason }
 }

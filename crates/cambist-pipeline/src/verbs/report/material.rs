@@ -163,6 +163,7 @@ impl<'a> Material<'a> {
             prompts: read_prompts(self.workshop, job.inputs("prompts"))?,
             completions: vec![&whole],
             scores: scores.as_ref(),
+            safety: None,
             gates: &Gates::default(),
         };
         let matrix = answers.matrix(self.workshop, job)?;

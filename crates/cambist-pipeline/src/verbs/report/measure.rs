@@ -7,7 +7,7 @@ use cambist_core::{
 };
 
 use crate::{
-    recipe::Recipe,
+    recipe::{Arbiter, Recipe},
     report::{Direction, Estimate, Style, Words},
 };
 
@@ -19,7 +19,7 @@ const DRAWS: usize = 2_000;
 pub(super) struct Measure {
     /// The arbiter; empty when nobody scored.
     pub arbiter: String,
-    /// `accuracy`, `chrF` or `score`.
+    /// `accuracy`, `chrF`, `ROUGE` or `score`.
     pub noun: &'static str,
     /// `%` or nothing.
     pub unit: &'static str,
@@ -43,10 +43,11 @@ impl Measure {
             is_exact: false,
         };
         match declared {
-            Some(arbiter) if arbiter.check.is_some() => {
+            Some(arbiter) if is_right_or_wrong(arbiter) => {
                 Self { unit: "%", factor: 100.0, is_exact: true, ..plain("accuracy", 1) }
             }
             Some(arbiter) if arbiter.chrf.is_some() => plain("chrF", 1),
+            Some(arbiter) if arbiter.rouge.is_some() => plain("ROUGE", 3),
             _ => plain("score", 3),
         }
     }
@@ -78,6 +79,11 @@ impl Measure {
     pub(super) fn column(&self, title: impl Into<String>) -> crate::report::Column {
         crate::report::Column::numbers(title, self.unit, self.style).directed(Direction::HigherIsBetter)
     }
+}
+
+fn is_right_or_wrong(arbiter: &Arbiter) -> bool {
+    let Arbiter { check, contains, r#match, numeric, .. } = arbiter;
+    check.is_some() || contains.is_some() || r#match.is_some() || numeric.is_some()
 }
 
 /// The page's form of a number with its interval; `n` counts prompts.

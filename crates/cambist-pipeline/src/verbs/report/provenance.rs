@@ -35,12 +35,17 @@ pub(super) fn section(material: &Material<'_>) -> Section {
         rows: material.made.iter().map(row).collect(),
     };
     let origin = Origin { n: format!("{} artifacts", material.made.len()), ..Origin::default() };
-    let blocks = vec![
-        Block::Table { table, origin },
+    let mut blocks = vec![Block::Table { table, origin }];
+    let warnings = material.workshop.plan.warnings();
+    if !warnings.is_empty() {
+        blocks.push(Block::Heading("Warnings".into()));
+        blocks.extend(warnings.into_iter().map(|warning| Block::Paragraph(warning.into())));
+    }
+    blocks.extend([
         Block::Heading("Recipe".into()),
         Block::Paragraph("As it was read, overrides of the command line not applied; what each step was run with stands in its manifest.".into()),
         Block::Verbatim { name: "Recipe".into(), text: material.recipe.text.clone() },
-    ];
+    ]);
     Section { title: "How this was made".into(), blocks }
 }
 
