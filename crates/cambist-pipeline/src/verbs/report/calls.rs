@@ -151,7 +151,7 @@ impl<'a> View<'a> {
                 count("failed").directed(Direction::LowerIsBetter),
                 count("stopped").directed(Direction::LowerIsBetter),
                 count("kept"),
-                Column::numbers("yield", "kept per call", Style::plain(1)).directed(Direction::HigherIsBetter),
+                Column::numbers("kept per call", "%", Style::plain(1)).directed(Direction::HigherIsBetter),
                 Column::numbers("cost", "USD", Style::plain(4)).directed(Direction::LowerIsBetter),
                 Column::numbers("per 1000 kept", "USD", Style::plain(4)).directed(Direction::LowerIsBetter),
             ],
