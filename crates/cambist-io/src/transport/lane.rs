@@ -158,6 +158,11 @@ impl<E: Exchange> Drop for Submit<E> {
 }
 
 impl<E: Exchange> Outcomes<E> {
+    /// Why nothing more is sent, if so: the key was refused, the money is spent, the run was stopped.
+    pub fn closed(&self) -> Option<Failure> {
+        hold(&self.lane.desk).closed().cloned()
+    }
+
     /// Returns the next one of those that came together with the last, and waits for none: whatever arrived while the
     /// reader was busy is one batch.
     pub fn next_of_batch(&mut self) -> Option<Settled<E>> {

@@ -157,7 +157,8 @@ impl Asking<'_> {
             let fed = self.feed((at, remote), cells(at)?, submit);
             let collected =
                 collector.join().unwrap_or_else(|_| Err(PipelineError::Internal("a collector panicked".to_owned())));
-            collected.and(fed)
+            // What closes a lane may come after the last question was handed over.
+            Ok::<_, PipelineError>(fed?.or(collected?))
         })?;
         match closed {
             Some(failure) if failure.class != FailureClass::Stopped => {
@@ -189,12 +190,13 @@ impl Asking<'_> {
     }
 
     /// Keeps outcomes as they come: whatever has arrived by the time the last batch is on the disk is the next batch.
+    /// Says why the lane closed before its time, if so.
     fn collect(
         &self,
         (at, remote): (usize, &Remote),
         mut outcomes: Outcomes<Asked<Ticket>>,
         tally: &Tally,
-    ) -> Result<(), PipelineError> {
+    ) -> Result<Option<Failure>, PipelineError> {
         let mut batch = Vec::with_capacity(COMMIT);
         while let Some(settled) = outcomes.next() {
             batch.push(settled);
@@ -212,7 +214,7 @@ impl Asking<'_> {
             }
             tally.show(self.workshop, self.job, self.voices);
         }
-        Ok(())
+        Ok(outcomes.closed())
     }
 
     fn score(&self, prompt: &Prompt, record: &CallRecord) -> Result<(), PipelineError> {

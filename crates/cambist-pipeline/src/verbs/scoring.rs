@@ -119,7 +119,7 @@ fn score_all(
         let fed = feed((workshop, &client), arbiter, (receiver, submit));
         let collected =
             collector.join().unwrap_or_else(|_| Err(PipelineError::Internal("a collector panicked".to_owned())));
-        collected.and(fed)
+        Ok::<_, PipelineError>(fed?.or(collected?))
     })?;
     match closed {
         Some(failure) if failure.class != FailureClass::Stopped => {
@@ -177,7 +177,7 @@ fn collect(
     (workshop, job, n_scored): (&Workshop<'_>, &Job, &AtomicU64),
     arbiter: &RemoteArbiter,
     mut outcomes: Outcomes<ScoreBatch>,
-) -> Result<(), PipelineError> {
+) -> Result<Option<Failure>, PipelineError> {
     let mut batch = Vec::new();
     while let Some(settled) = outcomes.next() {
         batch.push(settled);
@@ -193,7 +193,7 @@ fn collect(
             Advance { done: n_scored.fetch_add(n_new, Ordering::Relaxed) + n_new, total: 0, unit: "scores", note: "" };
         workshop.runtime.progress.scores(&job.label, at);
     }
-    Ok(())
+    Ok(outcomes.closed())
 }
 
 /// Returns the outcome of a batch as the ledger keeps it; nothing for what was never sent.
