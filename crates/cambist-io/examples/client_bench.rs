@@ -212,6 +212,7 @@ fn through_lane(address: SocketAddr, load: Load) -> Outcome<f64> {
 
 fn endpoint(address: SocketAddr, load: Load) -> Endpoint {
     Endpoint {
+        dialect: "openai-chat".to_owned(),
         base_url: format!("http://{address}"),
         model: String::new(),
         api_key_env: None,

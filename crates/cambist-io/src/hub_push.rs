@@ -169,10 +169,13 @@ fn modes(http: &Http, repo: &str, uploads: &[Upload]) -> Result<HashMap<String, 
     Ok(modes)
 }
 
+/// Whether a file goes up by itself, beside the commit.
+type IsLarge<'a> = dyn Fn(&Upload) -> bool + 'a;
+
 fn commit(
     http: &Http,
     target: &PushTarget,
-    (uploads, is_large): (&[Upload], &dyn Fn(&Upload) -> bool),
+    (uploads, is_large): (&[Upload], &IsLarge<'_>),
 ) -> Result<Value, PushError> {
     let mut lines = format!("{}\n", json!({"key": "header", "value": {"summary": target.summary, "description": ""}}));
     for upload in uploads {

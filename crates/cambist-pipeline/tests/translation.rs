@@ -1,5 +1,7 @@
 //! Prompts are translated, answered, and answered again through English: the strategy `translation` from end to end.
 
+#![cfg(test)]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,

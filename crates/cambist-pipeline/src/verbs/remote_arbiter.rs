@@ -240,9 +240,9 @@ impl RemoteArbiter {
         workshop: &Workshop<'_>,
         client: &Client,
         candidates: Vec<Candidate>,
-    ) -> Result<Vec<(Digest, Result<f64, NoReward>)>, PipelineError> {
+    ) -> Result<Vec<ProbedReward>, PipelineError> {
         let options = LaneOptions { queue: 64, cap: None, stop: workshop.runtime.calls.clone() };
-        let (submit, mut outcomes) = client.lane::<ScoreBatch>(options);
+        let (submit, outcomes) = client.lane::<ScoreBatch>(options);
         for batch in self.batches(candidates)?.into_iter().flatten() {
             if let Err(closed) = submit.send(batch) {
                 return Err(PipelineError::Endpoint { teacher: self.name.clone(), failure: Box::new(closed.failure) });
@@ -250,7 +250,7 @@ impl RemoteArbiter {
         }
         drop(submit);
         let mut rewards = Vec::new();
-        while let Some(settled) = outcomes.next() {
+        for settled in outcomes {
             let scored = settled.outcome.map_err(|failure| PipelineError::Endpoint {
                 teacher: self.name.clone(),
                 failure: Box::new(failure),
@@ -261,6 +261,9 @@ impl RemoteArbiter {
         Ok(rewards)
     }
 }
+
+/// The reward of a probe's answer, by the answer's name.
+type ProbedReward = (Digest, Result<f64, NoReward>);
 
 fn probe_prompt(language: &str, text: &str) -> Result<Prompt, PipelineError> {
     let language = Language::parse(language).map_err(|error| PipelineError::Internal(error.to_string()))?;

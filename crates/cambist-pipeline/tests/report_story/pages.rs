@@ -63,7 +63,12 @@ fn perform(text: &str, folder: &Path) -> Vec<(String, Artifact)> {
     let recipe = Recipe::parse("story.yaml", text, &[]).unwrap();
     let plan = Plan::new(recipe, folder).unwrap();
     let all: Vec<usize> = (0..plan.jobs.len()).collect();
-    let runtime = Runtime { threads: 2, progress: &Silent, stop: &AtomicBool::new(false) };
+    let runtime = Runtime {
+        threads: 2,
+        progress: &Silent,
+        stop: &AtomicBool::new(false),
+        calls: cambist_io::transport::StopSignal::new(),
+    };
     run(&plan, &all, &folder.join("store"), &runtime).unwrap()
 }
 

@@ -64,7 +64,12 @@ impl House {
         let plan = Plan::new(recipe, self.folder())?;
         let all: Vec<usize> = (0..plan.jobs.len()).collect();
         let (listener, stop) = (Listener::default(), AtomicBool::new(false));
-        let finished = run(&plan, &all, &self.store(), &Runtime { threads, progress: &listener, stop: &stop })?;
+        let finished = run(
+            &plan,
+            &all,
+            &self.store(),
+            &Runtime { threads, progress: &listener, stop: &stop, calls: cambist_io::transport::StopSignal::new() },
+        )?;
         let Seen { mut made, mut reused } = listener.0.into_inner().unwrap();
         made.sort();
         reused.sort();
