@@ -98,6 +98,7 @@ pub(crate) fn quick() -> Tempo {
 /// An endpoint with eight requests in flight and no budget for retries but their number.
 pub(crate) fn endpoint(url: &str) -> Endpoint {
     Endpoint {
+        dialect: "openai-chat".to_owned(),
         base_url: url.to_owned(),
         model: "mock".to_owned(),
         api_key_env: None,
