@@ -194,8 +194,8 @@ fn refusals_have_their_class() {
         (chat, messages)
     };
     let (chat, messages) = refused("unknown-model", &TeacherRequest { model: "nobody".into(), ..story(8) });
-    assert_eq!((chat.class, chat.status), (FailureClass::Request, Some(404)));
-    assert_eq!(messages.class, FailureClass::Request);
+    assert_eq!((chat.class, chat.status), (FailureClass::NotFound, Some(404)));
+    assert_eq!(messages.class, FailureClass::NotFound);
     assert!(chat.reason.contains("nobody") && messages.reason.contains("nobody"), "{chat:?} {messages:?}");
     let long = TeacherRequest { messages: vec![Message::user("There was a cat. ".repeat(120))], ..story(8) };
     let (chat, messages) = refused("overlong", &long);
@@ -279,7 +279,7 @@ fn refusals_of_the_reward_model_have_their_class() {
         .unwrap();
     let reply = asked(Served::Reward, "classify.unknown-model", &call);
     let failure = decode_rewards(RewardDialect::VllmClassify, &RewardOptions::default(), 1, &reply).unwrap_err();
-    assert_eq!(failure.class, FailureClass::Request, "{failure:?}");
+    assert_eq!(failure.class, FailureClass::NotFound, "{failure:?}");
     let elsewhere = teach("no-such-route", TeacherDialect::SglangGenerate, &story(8)).unwrap_err();
-    assert_eq!((elsewhere.class, elsewhere.status), (FailureClass::Request, Some(404)));
+    assert_eq!((elsewhere.class, elsewhere.status), (FailureClass::NotFound, Some(404)));
 }

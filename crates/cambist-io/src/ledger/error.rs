@@ -40,7 +40,8 @@ pub enum LedgerError {
     },
     /// It was written by a version of this program with another schema.
     #[error(
-        "the ledger `{path}` has schema version {found}, this version reads up to {supported}: use a newer version"
+        "the ledger `{path}` has schema version {found}, this version reads {supported}: {}",
+        if found < supported { "run a recipe in its store once, which brings it up" } else { "use a newer version" }
     )]
     Schema {
         /// The ledger.

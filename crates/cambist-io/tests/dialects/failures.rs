@@ -34,7 +34,8 @@ fn statuses_without_a_word_have_their_class() {
         (FailureClass::Capacity, vec![429, 529]),
         (FailureClass::Quota, vec![402]),
         (FailureClass::Auth, vec![401, 403]),
-        (FailureClass::Request, vec![400, 404, 405, 413, 422, 302]),
+        (FailureClass::NotFound, vec![404, 405]),
+        (FailureClass::Request, vec![400, 413, 422, 302]),
     ];
     for (expected, statuses) in rows {
         for status in statuses {

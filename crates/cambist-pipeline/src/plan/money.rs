@@ -81,6 +81,8 @@ impl Plan {
     ) -> Result<BTreeMap<usize, Vec<Estimate>>, PipelineError> {
         let ledger = match Ledger::open_read_only(&store.ledger_path()) {
             Err(LedgerError::Disk(DiskError::Missing { .. })) => Ledger::nowhere()?,
+            // The next run brings it up; until then nothing can be told from it.
+            Err(LedgerError::Schema { found, supported, .. }) if found < supported => return Ok(BTreeMap::new()),
             ledger => ledger?,
         };
         let history = ledger.call_history()?;

@@ -77,7 +77,7 @@ fn text(set: &Recorded, models: &[&String]) -> String {
     }
     let (arbiter, splits) = (set.arbiter, set.splits);
     let eligibility = "eligibility: {allow_unknown_license: true}";
-    let gates = "gates: {language: null, repetition: null, echo: null}";
+    let gates = "gates: {language: null, repetition: null, echo: null, mixed: null, refusal: null}";
     let ask = format!("router: all, arbiter: recorded, {eligibility}");
     format!(
         "name: recorded

@@ -26,6 +26,8 @@ impl TableRow for PromptRow {
         ("reference", Cell::Text),
         ("check", Cell::Json),
         ("source", Cell::Text),
+        ("origin", Cell::Text),
+        ("mt_engine", Cell::Text),
         ("language_confidence", Cell::Number),
     ];
 }
