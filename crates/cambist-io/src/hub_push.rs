@@ -100,6 +100,9 @@ pub struct Pushed {
     pub n_bytes: u64,
 }
 
+/// How the Hub wants each file, by its name.
+type Modes = HashMap<String, String>;
+
 /// One file to push.
 #[derive(Clone, Debug)]
 struct Upload {
@@ -121,10 +124,9 @@ pub fn push_dataset(folder: &Path, names: &[String], target: &PushTarget) -> Res
     let create = json!({"type": "dataset", "organization": owner, "name": name, "private": target.is_private});
     http.post("/api/repos/create", &create, &[409])?;
     let modes = modes(&http, &target.repo, &uploads)?;
-    let is_large = |upload: &&Upload| modes.get(&upload.name).is_some_and(|mode| mode == "lfs");
-    let large: Vec<&Upload> = uploads.iter().filter(is_large).collect();
+    let large: Vec<&Upload> = uploads.iter().filter(|upload| upload.is_large(&modes)).collect();
     let n_sent = large::send(&http, &target.repo, &large)?;
-    let commit = commit(&http, target, (&uploads, &|upload| is_large(&upload)))?;
+    let commit = commit(&http, target, (&uploads, &modes))?;
     Ok(Pushed {
         url: format!("{}/datasets/{}", target.endpoint.trim_end_matches('/'), target.repo),
         commit: commit.get("commitOid").and_then(Value::as_str).unwrap_or_default().to_owned(),
@@ -142,6 +144,10 @@ impl Upload {
         Ok(Self { sha256: disk::digest_file(&path)?, n_bytes, name: name.to_owned(), path })
     }
 
+    fn is_large(&self, modes: &Modes) -> bool {
+        modes.get(&self.name).is_some_and(|mode| mode == "lfs")
+    }
+
     fn sample(&self) -> Result<Vec<u8>, PushError> {
         let mut sample = Vec::new();
         let read = fs::File::open(&self.path).and_then(|file| file.take(SAMPLE).read_to_end(&mut sample));
@@ -151,7 +157,7 @@ impl Upload {
 }
 
 /// Asks which files go into the commit as they are (`regular`) and which into the store for large ones (`lfs`).
-fn modes(http: &Http, repo: &str, uploads: &[Upload]) -> Result<HashMap<String, String>, PushError> {
+fn modes(http: &Http, repo: &str, uploads: &[Upload]) -> Result<Modes, PushError> {
     let mut modes = HashMap::new();
     for chunk in uploads.chunks(CHUNK) {
         let mut files = Vec::new();
@@ -169,14 +175,10 @@ fn modes(http: &Http, repo: &str, uploads: &[Upload]) -> Result<HashMap<String, 
     Ok(modes)
 }
 
-fn commit(
-    http: &Http,
-    target: &PushTarget,
-    (uploads, is_large): (&[Upload], &dyn Fn(&Upload) -> bool),
-) -> Result<Value, PushError> {
+fn commit(http: &Http, target: &PushTarget, (uploads, modes): (&[Upload], &Modes)) -> Result<Value, PushError> {
     let mut lines = format!("{}\n", json!({"key": "header", "value": {"summary": target.summary, "description": ""}}));
     for upload in uploads {
-        let line = if is_large(upload) {
+        let line = if upload.is_large(modes) {
             let value = json!({"path": upload.name, "algo": "sha256", "oid": upload.sha256, "size": upload.n_bytes});
             json!({"key": "lfsFile", "value": value})
         } else {
