@@ -21,7 +21,7 @@ steps_of() { grep -o "\"step\":\"[^\"]*\",\"verb\":\"$1\"" <<<"$plan" | sed 's/"
 overrides=()
 for step in $(steps_of train); do overrides+=("$step.train.config.steps=3"); done
 [ "${#overrides[@]}" -gt 0 ] || fail "the plan of $recipe trains nothing"
-gates='{language: null, repetition: null, echo: null, keep_truncated: true}'
+gates='{language: null, repetition: null, echo: null, mixed: null, refusal: null, keep_truncated: true}'
 for step in $(steps_of select); do overrides+=("$step.select.gates=$gates"); done
 options=("$recipe" "${overrides[@]}" --limit 12 --store "$store")
 
