@@ -160,13 +160,7 @@ impl Asking<'_> {
             // What closes a lane may come after the last question was handed over.
             Ok::<_, PipelineError>(fed?.or(collected?))
         })?;
-        match closed {
-            Some(failure) if failure.class != FailureClass::Stopped => {
-                Err(PipelineError::Endpoint { teacher: self.voices[at].name.clone(), failure: Box::new(failure) })
-            }
-            Some(_) if !self.workshop.runtime.calls.is_given() => Err(PipelineError::Budget),
-            _ => Ok(()),
-        }
+        why_closed(self.workshop, &self.voices[at].name, closed)
     }
 
     /// Sends questions until there are no more, or the endpoint takes none; then says why.
@@ -224,6 +218,18 @@ impl Asking<'_> {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Says why an endpoint took no more: the run was stopped, the budget is spent, or something is wrong with it.
+pub(super) fn why_closed(workshop: &Workshop<'_>, name: &str, closed: Option<Failure>) -> Result<(), PipelineError> {
+    match closed {
+        None => Ok(()),
+        Some(_) if workshop.runtime.calls.is_given() => Ok(()),
+        Some(failure) if failure.class == FailureClass::Stopped && failure.reason.contains("spending cap") => {
+            Err(PipelineError::Budget)
+        }
+        Some(failure) => Err(PipelineError::Endpoint { teacher: name.to_owned(), failure: Box::new(failure) }),
     }
 }
 

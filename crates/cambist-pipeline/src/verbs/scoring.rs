@@ -16,6 +16,7 @@ use cambist_io::{
     transport::{Client, LaneOptions, Outcomes, Submit},
 };
 
+use super::asking::why_closed;
 use super::remote_arbiter::{RemoteArbiter, ScoreBatch};
 use crate::{error::PipelineError, plan::Job, progress::Advance, run::Workshop};
 
@@ -121,13 +122,7 @@ fn score_all(
             collector.join().unwrap_or_else(|_| Err(PipelineError::Internal("a collector panicked".to_owned())));
         Ok::<_, PipelineError>(fed?.or(collected?))
     })?;
-    match closed {
-        Some(failure) if failure.class != FailureClass::Stopped => {
-            Err(PipelineError::Endpoint { teacher: arbiter.name().to_owned(), failure: Box::new(failure) })
-        }
-        Some(_) if !workshop.runtime.calls.is_given() => Err(PipelineError::Budget),
-        _ => Ok(()),
-    }
+    why_closed(workshop, arbiter.name(), closed)
 }
 
 /// Makes batches of whatever waits, leaves out what is scored already, and sends them; a server that has nothing to

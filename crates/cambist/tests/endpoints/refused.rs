@@ -59,6 +59,16 @@ fn a_server_that_is_not_there_is_told_in_time() {
 }
 
 #[test]
+fn too_many_failures_in_a_row_are_told_as_what_they_are() {
+    let server = mock(json!({ "faults": [{"fault": "status:422"}] }));
+    let many = recipe(&server.base_url(), "").replace("sources: 6", "sources: 60");
+    let output = Pool::new(&many).run("store");
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(said(&output).contains("of the last") && said(&output).contains("exchanges failed"), "{}", said(&output));
+    assert!(server.stats().attempts < 100, "it stopped early");
+}
+
+#[test]
 fn an_empty_account_stops_the_endpoint() {
     let (code, told) = outcome(json!({ "faults": [{"fault": "quota_429"}] }), "");
     assert_eq!(code, 3, "{told}");
