@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Members that change no answer, or are named apart in a key.
-const VOLATILE: [&str; 12] = [
+pub(crate) const VOLATILE: [&str; 12] = [
     "stream",
     "stream_options",
     "user",

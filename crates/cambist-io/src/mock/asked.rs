@@ -4,21 +4,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::draw::Draw;
-
-/// Members that change no answer and so name no cell.
-const VOLATILE: [&str; 11] = [
-    "stream",
-    "stream_options",
-    "user",
-    "metadata",
-    "service_tier",
-    "priority",
-    "cache_salt",
-    "n",
-    "seed",
-    "request_id",
-    "rid",
-];
+use crate::dialect::identity::VOLATILE;
 
 /// A request, read once.
 #[derive(Debug)]

@@ -17,10 +17,12 @@ use super::{
     desk::{Again, Desk, Job, Turn},
 };
 use crate::{
+    clock,
+    dialect::waits::asked_wait,
     exchange::{Charged, Exchange, Failure, FailureClass, HttpCall, HttpReply, Settled},
     transport::{
         alarm::{First, race},
-        hints::{asked_wait, hints},
+        hints::Hints,
         jitter::jitter,
         lock::hold,
         pace::{Bad, Good, Leave, Sent},
@@ -258,14 +260,14 @@ impl<E: Exchange> Lane<E> {
 
     fn read(&self, job: &mut Job<E>, reply: Result<HttpReply, Failure>, now: f64) -> Result<E::Answer, Failure> {
         let reply = reply?;
-        hold(&self.shared.pace).heed(now, hints(&reply));
+        hold(&self.shared.pace).heed(now, Hints::of(&reply));
         let read = catch_unwind(AssertUnwindSafe(|| job.exchange.read(&reply)));
         let broken = |_panic| Err(Failure::new(FailureClass::Shape, "the reply could not be read: please report"));
         read.unwrap_or_else(broken).map_err(|mut failure| {
             failure.status.get_or_insert(reply.status);
             let may_ask = matches!(failure.class, FailureClass::Capacity | FailureClass::Server);
             if failure.retry_after.is_none() && may_ask {
-                failure.retry_after = asked_wait(&reply);
+                failure.retry_after = asked_wait(&reply, clock::now_unix_ms());
             }
             failure
         })
