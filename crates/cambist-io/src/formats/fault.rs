@@ -255,16 +255,20 @@ pub(super) fn collect_rows<T>(
     mut read: impl FnMut(Row) -> std::result::Result<T, RowFault>,
 ) -> Result<Vec<T>> {
     let path = rows.path().to_owned();
+    collect_values(path, rows.map(|row| row.and_then(|row| read(row).map_err(RowError::Row))))
+}
+
+/// Collects values; the faults of the first [`MAX_FAULTS`] rows are told together.
+pub(super) fn collect_values<T>(
+    path: PathBuf,
+    rows: impl Iterator<Item = std::result::Result<T, RowError>>,
+) -> Result<Vec<T>> {
     let (mut values, mut faults, mut n_faults) = (Vec::new(), Vec::new(), 0);
     for row in rows {
-        let value = match row {
-            Ok(row) => read(row),
-            Err(RowError::Row(fault)) => Err(fault),
-            Err(RowError::File(error)) => return Err(error),
-        };
-        match value {
+        match row {
             Ok(value) => values.push(value),
-            Err(fault) => {
+            Err(RowError::File(error)) => return Err(error),
+            Err(RowError::Row(fault)) => {
                 n_faults += 1;
                 faults.extend((faults.len() < MAX_FAULTS).then_some(fault));
             }

@@ -1,4 +1,11 @@
 //! One writer and one reader for every kind of row.
+//!
+//! Rows and columns meet in serde: [`encode`] and [`decode`] move the fields of a row into Arrow columns and back
+//! without a detour over JSON. A Parquet file whose columns have other types than ours, and JSONL, are read as
+//! anybody's rows.
+
+mod decode;
+mod encode;
 
 use std::{
     fs::File,
@@ -8,9 +15,7 @@ use std::{
     sync::Arc,
 };
 
-use arrow_array::RecordBatch;
-use arrow_json::ReaderBuilder;
-use arrow_schema::{DataType, Field, Schema};
+use arrow_schema::{Field, Schema};
 use parquet::{
     arrow::ArrowWriter,
     basic::{Compression, ZstdLevel},
@@ -19,11 +24,9 @@ use parquet::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{
-    FormatError, Problem, Result, RowFault,
-    fault::collect_rows,
-    rows::{Row, open_rows},
-};
+use self::encode::Columns;
+pub(in crate::formats) use self::{decode::Cells, encode::data_type};
+use super::{FormatError, Problem, Result, RowFault, fault::collect_values, rows::Row, stream::scan_table};
 use crate::disk::DiskError;
 
 /// What a column holds. Every cell may be missing.
@@ -46,7 +49,7 @@ pub enum Cell {
 }
 
 /// A row that can be written and read as a table.
-pub trait TableRow: Serialize + DeserializeOwned {
+pub trait TableRow: Serialize + DeserializeOwned + Send {
     /// The name of the kind of row, for errors.
     const TABLE: &'static str;
 
@@ -132,17 +135,17 @@ fn on_disk(path: &Path, error: FormatError) -> FormatError {
 struct Sheet<R: TableRow, W: Write + Send> {
     schema: Arc<Schema>,
     writer: ArrowWriter<W>,
-    waiting: Vec<Value>,
+    waiting: Columns,
     rows: PhantomData<fn(&R)>,
 }
 
 impl<R: TableRow, W: Write + Send> Sheet<R, W> {
     fn new(goal: W) -> Result<Self> {
-        let columns = R::COLUMNS.iter().map(|(name, cell)| field(name, *cell));
+        let columns = R::COLUMNS.iter().map(|(name, cell)| Field::new(*name, data_type(*cell), true));
         let schema = Arc::new(Schema::new(columns.collect::<Vec<_>>()));
         let properties = properties().map_err(Self::encode)?;
         let writer = ArrowWriter::try_new(goal, schema.clone(), Some(properties)).map_err(Self::encode)?;
-        Ok(Self { schema, writer, waiting: Vec::new(), rows: PhantomData })
+        Ok(Self { schema, writer, waiting: Columns::new(R::COLUMNS), rows: PhantomData })
     }
 
     fn encode(error: impl ToString) -> FormatError {
@@ -150,19 +153,18 @@ impl<R: TableRow, W: Write + Send> Sheet<R, W> {
     }
 
     fn push(&mut self, row: &R) -> Result<()> {
-        self.waiting.push(flat_value(row)?);
-        if self.waiting.len() < BATCH { Ok(()) } else { self.flush() }
+        self.waiting.push(row).map_err(Self::encode)?;
+        if self.waiting.n_rows() < BATCH { Ok(()) } else { self.flush() }
     }
 
     fn flush(&mut self) -> Result<()> {
-        let batch = to_batch(&self.schema, &self.waiting).map_err(Self::encode)?;
-        self.waiting.clear();
+        let batch = self.waiting.finish(&self.schema).map_err(Self::encode)?;
         self.writer.write(&batch).map_err(Self::encode)?;
         if self.writer.in_progress_size() > GROUP_BYTES { self.writer.flush().map_err(Self::encode) } else { Ok(()) }
     }
 
     fn finish(mut self) -> Result<W> {
-        if !self.waiting.is_empty() {
+        if self.waiting.n_rows() > 0 {
             self.flush()?;
         }
         self.writer.into_inner().map_err(Self::encode)
@@ -189,12 +191,10 @@ pub fn to_jsonl<'a, R: TableRow + 'a>(rows: impl IntoIterator<Item = &'a R>) -> 
 /// # Errors
 /// When the file cannot be read or rows do not fit; a file without rows is an empty table, not an error.
 pub fn read_table<R: TableRow>(path: &Path) -> Result<Vec<R>> {
-    match open_rows(path) {
-        Err(FormatError::Empty { .. }) => Ok(Vec::new()),
-        rows => collect_rows(rows?, read_row),
-    }
+    collect_values(path.to_owned(), scan_table::<R>(path)?.rows())
 }
 
+/// Reads a row that came as named fields.
 pub(super) fn read_row<R: TableRow>(row: Row) -> std::result::Result<R, RowFault> {
     let Row { place, mut fields } = row;
     let unfit = |reason: String| RowFault { place, problem: Problem::Unfit { reason } };
@@ -208,43 +208,6 @@ pub(super) fn read_row<R: TableRow>(row: Row) -> std::result::Result<R, RowFault
     // A table has a cell where JSON leaves a field out.
     fields.retain(|_, value| !value.is_null());
     serde_json::from_value(Value::Object(fields)).map_err(|error| unfit(error.to_string()))
-}
-
-/// Returns the row with its JSON cells as text.
-fn flat_value<R: TableRow>(row: &R) -> Result<Value> {
-    let encode = |error: serde_json::Error| FormatError::Encode { table: R::TABLE, reason: error.to_string() };
-    let mut value = serde_json::to_value(row).map_err(encode)?;
-    for (name, cell) in R::COLUMNS {
-        if let (Cell::Json, Some(inner)) = (cell, value.get_mut(*name))
-            && !inner.is_null()
-        {
-            *inner = Value::String(inner.to_string());
-        }
-    }
-    Ok(value)
-}
-
-fn to_batch(schema: &Arc<Schema>, values: &[Value]) -> std::result::Result<RecordBatch, arrow_schema::ArrowError> {
-    // Strict: a field that no column declares is a mistake in the declaration, not something to drop.
-    let mut decoder =
-        ReaderBuilder::new(schema.clone()).with_strict_mode(true).with_batch_size(BATCH).build_decoder()?;
-    decoder.serialize(values)?;
-    Ok(decoder.flush()?.unwrap_or_else(|| RecordBatch::new_empty(schema.clone())))
-}
-
-/// Names the parts of lists as `pyarrow` and `datasets` do.
-fn field(name: &str, cell: Cell) -> Field {
-    let text = |name: &str| Field::new(name, DataType::Utf8, true);
-    let list = |element: DataType| DataType::List(Arc::new(Field::new("element", element, true)));
-    let data_type = match cell {
-        Cell::Text | Cell::Json => DataType::Utf8,
-        Cell::Integer => DataType::Int64,
-        Cell::Number => DataType::Float64,
-        Cell::Flag => DataType::Boolean,
-        Cell::TextList => list(DataType::Utf8),
-        Cell::Messages => list(DataType::Struct(vec![text("role"), text("content")].into())),
-    };
-    Field::new(name, data_type, true)
 }
 
 fn properties() -> parquet::errors::Result<WriterProperties> {

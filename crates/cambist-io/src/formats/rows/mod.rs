@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use self::container::{Container, Opened};
+pub(super) use self::parquet::{guarded, not_parquet};
 use super::{FormatError, Place, Problem, Result, RowFault};
 
 /// The named fields of one row, in the order of the file; missing cells of tables are null.

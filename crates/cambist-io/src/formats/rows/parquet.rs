@@ -52,7 +52,9 @@ impl ParquetRows {
 }
 
 /// Runs the Parquet reader, which answers some damaged files with a panic (found by changing every byte of a file).
-fn guarded<T>(work: impl FnOnce() -> std::result::Result<T, String>) -> std::result::Result<T, String> {
+pub(in crate::formats) fn guarded<T>(
+    work: impl FnOnce() -> std::result::Result<T, String>,
+) -> std::result::Result<T, String> {
     let reason = |panic: Box<dyn Any + Send>| {
         let text = panic.downcast_ref::<String>().cloned();
         text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
@@ -61,7 +63,7 @@ fn guarded<T>(work: impl FnOnce() -> std::result::Result<T, String>) -> std::res
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(reason(panic)))
 }
 
-fn not_parquet(path: &Path, reason: String) -> FormatError {
+pub(in crate::formats) fn not_parquet(path: &Path, reason: String) -> FormatError {
     FormatError::NotThatFormat { path: path.to_owned(), expected: "sound Parquet", reason }
 }
 

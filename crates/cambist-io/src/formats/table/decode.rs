@@ -1,0 +1,216 @@
+//! From Arrow columns to rows, by way of serde: a row reads its cells where they lie.
+
+use arrow_array::{
+    Array, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray, cast::AsArray,
+};
+use serde::{
+    Deserialize,
+    de::{
+        DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, Visitor,
+        value::{MapDeserializer, SeqDeserializer},
+    },
+    forward_to_deserialize_any,
+};
+
+use super::{Cell, encode::data_type};
+
+type Result<T> = std::result::Result<T, serde_json::Error>;
+
+/// The declared columns of a batch.
+pub(in crate::formats) struct Cells<'b> {
+    columns: Vec<(&'static str, Column<'b>)>,
+    n_rows: usize,
+}
+
+/// One column of a batch.
+enum Column<'b> {
+    Text(&'b StringArray),
+    Integer(&'b Int64Array),
+    Number(&'b Float64Array),
+    Flag(&'b BooleanArray),
+    TextList(&'b ListArray),
+    Messages(&'b ListArray),
+    Json(&'b StringArray),
+}
+
+impl<'b> Cells<'b> {
+    /// Looks at a batch; none when a declared column has another type than this crate writes.
+    pub(in crate::formats) fn of(batch: &'b RecordBatch, declared: &'static [(&'static str, Cell)]) -> Option<Self> {
+        let mut columns = Vec::with_capacity(declared.len());
+        for (name, cell) in declared {
+            if let Some(array) = batch.column_by_name(name) {
+                columns.push((*name, Column::of(array.as_ref(), *cell)?));
+            }
+        }
+        Some(Self { columns, n_rows: batch.num_rows() })
+    }
+
+    pub(in crate::formats) fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// Reads a row; missing cells are fields that JSON leaves out.
+    pub(in crate::formats) fn row<R: Deserialize<'b>>(&'b self, at: usize) -> Result<R> {
+        R::deserialize(RowReader { cells: self, at, next: 0 })
+    }
+}
+
+impl<'b> Column<'b> {
+    fn of(array: &'b dyn Array, cell: Cell) -> Option<Self> {
+        if *array.data_type() != data_type(cell) {
+            return None;
+        }
+        Some(match cell {
+            Cell::Text => Self::Text(array.as_string_opt()?),
+            Cell::Integer => Self::Integer(array.as_primitive_opt()?),
+            Cell::Number => Self::Number(array.as_primitive_opt()?),
+            Cell::Flag => Self::Flag(array.as_boolean_opt()?),
+            Cell::TextList => Self::TextList(array.as_list_opt()?),
+            Cell::Messages => Self::Messages(array.as_list_opt()?),
+            Cell::Json => Self::Json(array.as_string_opt()?),
+        })
+    }
+
+    fn holds(&self, at: usize) -> bool {
+        match self {
+            Self::Text(array) | Self::Json(array) => array.is_valid(at),
+            Self::Integer(array) => array.is_valid(at),
+            // A number that is none is missing, whoever wrote it.
+            Self::Number(array) => array.is_valid(at) && array.value(at).is_finite(),
+            Self::Flag(array) => array.is_valid(at),
+            Self::TextList(array) | Self::Messages(array) => array.is_valid(at),
+        }
+    }
+}
+
+/// Reads one row.
+struct RowReader<'b> {
+    cells: &'b Cells<'b>,
+    at: usize,
+    next: usize,
+}
+
+impl<'b> Deserializer<'b> for RowReader<'b> {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'b>>(self, visitor: V) -> Result<V::Value> {
+        visitor.visit_map(self)
+    }
+
+    forward_to_deserialize_any! {
+        <W: Visitor<'b>>
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+impl<'b> MapAccess<'b> for RowReader<'b> {
+    type Error = serde_json::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'b>>(&mut self, seed: K) -> Result<Option<K::Value>> {
+        while let Some((name, column)) = self.cells.columns.get(self.next) {
+            if column.holds(self.at) {
+                return seed.deserialize((*name).into_deserializer()).map(Some);
+            }
+            self.next += 1;
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'b>>(&mut self, seed: S) -> Result<S::Value> {
+        let (name, column) = self.cells.columns.get(self.next).ok_or_else(|| serde_json::Error::custom("no column"))?;
+        self.next += 1;
+        let named = |error: serde_json::Error| serde_json::Error::custom(format!("field `{name}`: {error}"));
+        match column {
+            Column::Json(array) => {
+                let mut json = serde_json::Deserializer::from_str(array.value(self.at));
+                seed.deserialize(&mut json).map_err(named)
+            }
+            column => seed.deserialize(CellReader { column, at: self.at }).map_err(named),
+        }
+    }
+}
+
+/// Reads one cell that is there.
+struct CellReader<'a, 'b> {
+    column: &'a Column<'b>,
+    at: usize,
+}
+
+impl<'de> Deserializer<'de> for CellReader<'_, '_> {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        let Self { column, at } = self;
+        match column {
+            Column::Text(array) | Column::Json(array) => visitor.visit_str(array.value(at)),
+            Column::Integer(array) => visitor.visit_i64(array.value(at)),
+            Column::Number(array) => visitor.visit_f64(array.value(at)),
+            Column::Flag(array) => visitor.visit_bool(array.value(at)),
+            Column::TextList(array) => {
+                let texts = array.value(at);
+                let texts: &StringArray = texts.as_string();
+                visitor.visit_seq(SeqDeserializer::new(texts.iter().flatten()))
+            }
+            Column::Messages(array) => {
+                let messages = array.value(at);
+                let turns = Turns::of(messages.as_struct());
+                visitor.visit_seq(SeqDeserializer::new((0..messages.len()).map(|turn| turns.turn(turn))))
+            }
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        match self.column {
+            Column::Text(array) => visitor.visit_enum(array.value(self.at).into_deserializer()),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct
+        seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+/// The turns of one conversation.
+struct Turns<'m> {
+    parts: Vec<(&'m str, &'m StringArray)>,
+}
+
+/// One turn: the parts that are there.
+struct Turn<'m>(Vec<(&'m str, &'m str)>);
+
+impl<'m> Turns<'m> {
+    fn of(messages: &'m StructArray) -> Self {
+        let names = messages.column_names();
+        let parts = names.into_iter().zip(messages.columns());
+        Self { parts: parts.filter_map(|(name, array)| Some((name, array.as_string_opt()?))).collect() }
+    }
+
+    fn turn(&self, at: usize) -> Turn<'m> {
+        let there = self.parts.iter().filter(|(_, texts)| texts.is_valid(at));
+        Turn(there.map(|(name, texts)| (*name, texts.value(at))).collect())
+    }
+}
+
+impl<'de, 'm> IntoDeserializer<'de, serde_json::Error> for Turn<'m> {
+    type Deserializer = MapDeserializer<'de, std::vec::IntoIter<(&'m str, &'m str)>, serde_json::Error>;
+
+    fn into_deserializer(self) -> Self::Deserializer {
+        MapDeserializer::new(self.0.into_iter())
+    }
+}
