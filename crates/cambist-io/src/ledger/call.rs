@@ -1,10 +1,10 @@
 //! Calls to teachers.
 
 use cambist_core::{completion::FinishReason, digest::Digest};
-use rusqlite::{Row, Statement, named_params};
+use rusqlite::{Row, Statement, params};
 use serde_json::Value;
 
-use super::{Ledger, LedgerError, Result, error::foreign};
+use super::{Ledger, LedgerError, Result, error::foreign, reply};
 use crate::{canonical::canonical_json, exchange::FailureClass};
 
 /// How a call ended.
@@ -47,7 +47,7 @@ pub struct CallRecord {
     pub reasoning: Option<String>,
     /// What else is to be known of the answer: `thinking_unclosed`, `raw:end_turn`.
     pub marks: Vec<String>,
-    /// The raw reply, compressed with Zstandard, where it is kept.
+    /// The raw reply, where it is kept; on the disk it is compressed with Zstandard.
     pub reply: Option<Vec<u8>>,
     /// Where the answer came from when nobody was asked: the file of an import or of a batch; empty for a call.
     pub origin: String,
@@ -109,9 +109,8 @@ const SELECT: &str = "SELECT endpoint, teacher, prompt_id, sample, request, stat
 const UPSERT: &str = "INSERT INTO calls (key, endpoint, teacher, prompt_id, sample, request, status, text,
     finish_reason, failure, tokens_in, tokens_out, cost_usd, seconds, attempts, created_at_unix_ms, language,
     failure_class, reasoning, marks, reply, costs_unknown, n_maybe_charged, origin)
-    VALUES (:key, :endpoint, :teacher, :prompt_id, :sample, :request, :status, :text, :finish_reason, :failure,
-    :tokens_in, :tokens_out, :cost_usd, :seconds, :attempts, :created_at_unix_ms, :language, :failure_class, :reasoning,
-    :marks, :reply, :costs_unknown, :n_maybe_charged, :origin)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22,
+    ?23, ?24)
     ON CONFLICT (key) DO UPDATE SET
     status = excluded.status, text = excluded.text, finish_reason = excluded.finish_reason,
     failure = excluded.failure, tokens_in = excluded.tokens_in, tokens_out = excluded.tokens_out,
@@ -163,33 +162,34 @@ pub(super) fn check_finite(field: &'static str, key: &Digest, value: f64) -> Res
     if value.is_finite() { Ok(()) } else { Err(LedgerError::NotFinite { field, key: key.to_string(), value }) }
 }
 
+/// Binds by position: looking 24 names up costs more than the insertion itself.
 fn put_call(upsert: &mut Statement<'_>, call: &CallRecord) -> rusqlite::Result<usize> {
-    upsert.execute(named_params! {
-        ":key": call.key.as_str(),
-        ":endpoint": call.endpoint,
-        ":teacher": call.teacher,
-        ":prompt_id": call.prompt_id,
-        ":sample": call.sample,
-        ":request": call.request,
-        ":status": if call.status == CallStatus::Answered { "answered" } else { "failed" },
-        ":text": call.text,
-        ":finish_reason": finish_name(call.finish_reason),
-        ":failure": call.failure,
-        ":tokens_in": call.tokens_in,
-        ":tokens_out": call.tokens_out,
-        ":cost_usd": call.cost_usd,
-        ":seconds": call.seconds,
-        ":attempts": call.attempts,
-        ":created_at_unix_ms": i64::try_from(call.created_at_unix_ms).unwrap_or(i64::MAX),
-        ":language": call.language,
-        ":failure_class": call.failure_class.map(FailureClass::name),
-        ":reasoning": call.reasoning,
-        ":marks": call.marks.join(" "),
-        ":reply": call.reply,
-        ":costs_unknown": call.costs_unknown,
-        ":n_maybe_charged": call.n_maybe_charged,
-        ":origin": call.origin,
-    })
+    upsert.execute(params![
+        call.key.as_str(),
+        call.endpoint,
+        call.teacher,
+        call.prompt_id,
+        call.sample,
+        call.request,
+        if call.status == CallStatus::Answered { "answered" } else { "failed" },
+        call.text,
+        finish_name(call.finish_reason),
+        call.failure,
+        call.tokens_in,
+        call.tokens_out,
+        call.cost_usd,
+        call.seconds,
+        call.attempts,
+        i64::try_from(call.created_at_unix_ms).unwrap_or(i64::MAX),
+        call.language,
+        call.failure_class.map(FailureClass::name),
+        call.reasoning,
+        call.marks.join(" "),
+        call.reply.as_deref().map(reply::packed),
+        call.costs_unknown,
+        call.n_maybe_charged,
+        call.origin,
+    ])
 }
 
 fn read_call(key: &Digest, row: &Row<'_>) -> rusqlite::Result<CallRecord> {
@@ -203,8 +203,7 @@ fn read_call(key: &Digest, row: &Row<'_>) -> rusqlite::Result<CallRecord> {
         request: row.get(4)?,
         status: read_status(&row.get::<_, String>(5)?)?,
         text: row.get(6)?,
-        finish_reason: finish_reason(&finish)
-            .ok_or_else(|| foreign(7, &finish, "`stop`, `length`, `content_filter` or `error`"))?,
+        finish_reason: read_finish(7, &finish)?,
         failure: row.get(8)?,
         tokens_in: row.get(9)?,
         tokens_out: row.get(10)?,
@@ -216,7 +215,7 @@ fn read_call(key: &Digest, row: &Row<'_>) -> rusqlite::Result<CallRecord> {
         failure_class: row.get::<_, Option<String>>(16)?.as_deref().and_then(FailureClass::parse),
         reasoning: row.get(17)?,
         marks: row.get::<_, String>(18)?.split_whitespace().map(str::to_owned).collect(),
-        reply: row.get(19)?,
+        reply: row.get::<_, Option<Vec<u8>>>(19)?.map(reply::unpacked).transpose()?,
         costs_unknown: row.get(20)?,
         n_maybe_charged: row.get(21)?,
         origin: row.get(22)?,
@@ -254,6 +253,10 @@ fn finish_name(reason: FinishReason) -> &'static str {
         FinishReason::ContentFilter => "content_filter",
         FinishReason::Error => "error",
     }
+}
+
+pub(super) fn read_finish(column: usize, name: &str) -> rusqlite::Result<FinishReason> {
+    finish_reason(name).ok_or_else(|| foreign(column, name, "`stop`, `length`, `content_filter` or `error`"))
 }
 
 fn finish_reason(name: &str) -> Option<FinishReason> {

@@ -1,8 +1,9 @@
 //! What calls and scores cost so far, per teacher and language.
 
+use cambist_core::statistics::quantile_of_sorted;
 use rusqlite::Row;
 
-use super::{Ledger, Result};
+use super::{Ledger, LedgerError, Result};
 
 /// What one teacher's calls in one language came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,6 +91,64 @@ impl Ledger {
     pub fn call_history(&self) -> Result<Vec<CallHistory>> {
         self.all(CALLS, read_history)
     }
+}
+
+/// How long one teacher's answered calls in one language took: seconds in flight, all attempts together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Latency {
+    /// The teacher's name in the pool.
+    pub teacher: String,
+    /// The prompts' language; empty where it was not kept.
+    pub language: String,
+    /// How many calls.
+    pub n: u64,
+    /// The median.
+    pub p50: f64,
+    /// What 95 of 100 calls do not exceed.
+    pub p95: f64,
+}
+
+// Answered from the index `call_costs`, which has the rows of a teacher and language side by side; what was imported was
+// not timed.
+const SECONDS: &str = "SELECT teacher, language, seconds FROM calls INDEXED BY call_costs
+    WHERE status = 'answered' AND seconds > 0 ORDER BY teacher, language";
+
+impl Ledger {
+    /// Returns how long the answered calls took, by teacher and language, in the order of their names; the numbers of
+    /// one teacher and language are in memory at once.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn latencies(&self) -> Result<Vec<Latency>> {
+        let read = || {
+            let mut select = self.connection.prepare_cached(SECONDS)?;
+            let mut rows = select.query([])?;
+            let (mut found, mut seconds) = (Vec::new(), Vec::new());
+            let mut open: Option<(String, String)> = None;
+            while let Some(row) = rows.next()? {
+                let (teacher, language) = (row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?);
+                if open.as_ref().is_none_or(|(t, l)| (t.as_str(), l.as_str()) != (teacher, language)) {
+                    found.extend(
+                        open.replace((teacher.to_owned(), language.to_owned()))
+                            .and_then(|of| latency(of, &mut seconds)),
+                    );
+                }
+                seconds.push(row.get(2)?);
+            }
+            found.extend(open.and_then(|of| latency(of, &mut seconds)));
+            Ok(found)
+        };
+        read().map_err(|source| LedgerError::of(&self.path, source))
+    }
+}
+
+/// Sums up the seconds of one teacher and language, and takes them out.
+fn latency((teacher, language): (String, String), seconds: &mut Vec<f64>) -> Option<Latency> {
+    let mut seconds = std::mem::take(seconds);
+    seconds.sort_by(f64::total_cmp);
+    let n = seconds.len() as u64;
+    let (p50, p95) = (quantile_of_sorted(&seconds, 0.5)?, quantile_of_sorted(&seconds, 0.95)?);
+    Some(Latency { teacher, language, n, p50, p95 })
 }
 
 fn read_history(row: &Row<'_>) -> rusqlite::Result<CallHistory> {

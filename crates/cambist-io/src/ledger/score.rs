@@ -1,7 +1,7 @@
 //! Verdicts of arbiters.
 
 use cambist_core::digest::Digest;
-use rusqlite::{Row, Statement, named_params};
+use rusqlite::{Row, Statement, params};
 
 use super::{Ledger, Result, call::check_finite, error::foreign};
 use crate::exchange::FailureClass;
@@ -66,8 +66,7 @@ const SELECT: &str = "SELECT candidate, arbiter, value, missing, cost_usd, secon
 const UPSERT: &str = "INSERT INTO scores
     (key, candidate, arbiter, value, missing, cost_usd, seconds, attempts, created_at_unix_ms, prompt_id, teacher,
     language, failure_class, costs_unknown)
-    VALUES (:key, :candidate, :arbiter, :value, :missing, :cost_usd, :seconds, :attempts, :created_at_unix_ms,
-    :prompt_id, :teacher, :language, :failure_class, :costs_unknown)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
     ON CONFLICT (key) DO UPDATE SET value = excluded.value, missing = excluded.missing,
     cost_usd = scores.cost_usd + excluded.cost_usd, seconds = scores.seconds + excluded.seconds,
     attempts = scores.attempts + excluded.attempts, created_at_unix_ms = excluded.created_at_unix_ms,
@@ -111,22 +110,22 @@ impl Ledger {
 }
 
 fn put_score(upsert: &mut Statement<'_>, score: &ScoreRecord) -> rusqlite::Result<usize> {
-    upsert.execute(named_params! {
-        ":key": score.key.as_str(),
-        ":candidate": score.candidate.as_str(),
-        ":arbiter": score.arbiter,
-        ":value": score.value,
-        ":missing": score.missing,
-        ":cost_usd": score.cost_usd,
-        ":seconds": score.seconds,
-        ":attempts": score.attempts,
-        ":created_at_unix_ms": i64::try_from(score.created_at_unix_ms).unwrap_or(i64::MAX),
-        ":prompt_id": score.prompt_id,
-        ":teacher": score.teacher,
-        ":language": score.language,
-        ":failure_class": score.failure_class.map(FailureClass::name),
-        ":costs_unknown": score.costs_unknown,
-    })
+    upsert.execute(params![
+        score.key.as_str(),
+        score.candidate.as_str(),
+        score.arbiter,
+        score.value,
+        score.missing,
+        score.cost_usd,
+        score.seconds,
+        score.attempts,
+        i64::try_from(score.created_at_unix_ms).unwrap_or(i64::MAX),
+        score.prompt_id,
+        score.teacher,
+        score.language,
+        score.failure_class.map(FailureClass::name),
+        score.costs_unknown,
+    ])
 }
 
 fn read_score(key: &Digest, row: &Row<'_>) -> rusqlite::Result<ScoreRecord> {

@@ -199,6 +199,37 @@ fn the_history_tells_teachers_and_languages_apart() {
 }
 
 #[test]
+fn latencies_are_told_by_teacher_and_language_and_leave_failures_and_imports_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
+    let timed = |n: u32, seconds: f64| CallRecord { seconds, ..call("p", n) };
+    let mut calls: Vec<CallRecord> = (0..21).map(|n| timed(n, f64::from(20 - n) + 1.0)).collect();
+    calls.push(CallRecord { language: "ja".into(), ..timed(30, 0.5) });
+    calls.extend([CallRecord { seconds: 90.0, ..failed("p") }, timed(31, 0.0)]);
+    ledger.put_calls(&calls).unwrap();
+    let latency =
+        |language: &str, n, p50, p95| Latency { teacher: "tiny-tr".into(), language: language.into(), n, p50, p95 };
+    assert_eq!(ledger.latencies().unwrap(), [latency("ja", 1, 0.5, 0.5), latency("tr", 21, 11.0, 20.0)]);
+    assert_eq!(Ledger::nowhere().unwrap().latencies().unwrap(), []);
+}
+
+#[test]
+fn outcomes_are_what_became_of_calls_without_the_exchange() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
+    let reply = Some(br#"{"id": "c1"}"#.repeat(50));
+    let (answered, lost) = (CallRecord { reply: reply.clone(), ..call("p", 0) }, failed("q"));
+    ledger.put_calls(&[answered.clone(), lost.clone()]).unwrap();
+    let keys = [&lost.key, &call("r", 0).key, &answered.key].map(Clone::clone);
+    let found = ledger.find_outcomes(&keys).unwrap();
+    assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true]);
+    let (q, p) = (found[0].as_ref().unwrap(), found[2].as_ref().unwrap());
+    assert_eq!((q.failure.as_deref(), q.finish_reason), (Some("timeout after 30 s"), FinishReason::Error));
+    assert_eq!((&p.text, p.tokens_in, p.sample, p.cost_usd), (&answered.text, Some(12), 0, 0.1));
+    assert_eq!(ledger.find_calls(&keys[2..]).unwrap()[0].as_ref().unwrap().reply, reply);
+}
+
+#[test]
 fn the_names_of_what_is_there_leave_failures_out() {
     let folder = tempfile::tempdir().unwrap();
     let mut ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();

@@ -56,7 +56,7 @@ pub(super) fn ask(
     };
     asking.ask(&cells_of, &Tally::new(&wanted, "answers"))?;
     let asked: Vec<Digest> = keys.iter().flatten().cloned().collect();
-    let mut records = workshop.ledger().find_calls(&asked)?.into_iter();
+    let mut records = workshop.ledger().find_outcomes(&asked)?.into_iter();
     let lost = || PipelineError::Internal(format!("`{}`: an answer is not in the ledger", job.label));
     let read = |(cell, key): (&Cell<'_>, &Option<Digest>)| {
         let record = if key.is_some() { records.next().flatten() } else { None };

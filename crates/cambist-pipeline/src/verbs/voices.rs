@@ -11,7 +11,7 @@ use cambist_core::{
 use cambist_io::{
     batch_files::BATCH_ORIGIN,
     formats::{self, RecordedAnswer},
-    ledger::{CallRecord, call_key},
+    ledger::{CallOutcome, call_key},
 };
 use cambist_model::{LocalModel, ModelFiles, Sampling};
 use serde_json::{Value, json};
@@ -98,7 +98,7 @@ impl Voice {
     }
 
     /// Returns an answer as a completion: `record` is what the ledger knows, unused for recorded answers.
-    pub(super) fn completion(&self, prompt: &Prompt, sample: u32, record: Option<CallRecord>) -> Option<Completion> {
+    pub(super) fn completion(&self, prompt: &Prompt, sample: u32, record: Option<CallOutcome>) -> Option<Completion> {
         if let Speaker::Recorded(answers) = &self.speaker {
             return Some(self.replayed(answers, prompt, sample));
         }

@@ -14,9 +14,10 @@ use cambist_core::{
 use cambist_io::{
     exchange::FailureClass,
     formats::TableWriter,
-    ledger::CallRecord,
+    ledger::CallOutcome,
     store::{ManifestDraft, Scratch},
 };
+use rayon::prelude::*;
 use serde_json::json;
 
 use super::{
@@ -122,7 +123,7 @@ impl Generating<'_> {
             return Ok(false);
         }
         let keys: Vec<Digest> = lookups.iter().filter_map(|lookup| lookup.key.clone()).collect();
-        let mut records = self.workshop.ledger().find_calls(&keys)?.into_iter();
+        let mut records = self.workshop.ledger().find_outcomes(&keys)?.into_iter();
         let mut found = Vec::with_capacity(lookups.len());
         for lookup in lookups {
             let record = if lookup.key.is_some() { records.next().flatten() } else { None };
@@ -171,18 +172,22 @@ impl Generating<'_> {
     }
 
     fn lookups(&self, chunk: &[Open]) -> Result<Vec<Lookup>, PipelineError> {
+        let open = chunk.par_iter().enumerate().filter(|(_, open)| !open.is_waiting);
+        let lookups = open.map(|place| self.lookups_of(place)).collect::<Result<Vec<_>, PipelineError>>()?;
+        Ok(lookups.into_iter().flatten().collect())
+    }
+
+    fn lookups_of(&self, (at, open): (usize, &Open)) -> Result<Vec<Lookup>, PipelineError> {
         let mut lookups = Vec::new();
-        for (at, open) in chunk.iter().enumerate().filter(|(_, open)| !open.is_waiting) {
-            let asks = match route(self.router, &self.pool.query(&open.row.prompt), &open.row) {
-                Route::Ask(asks) => asks,
-                Route::Decided(_) => continue,
-            };
-            for Ask { teacher, n_samples } in asks {
-                let Some(voice) = self.voices.iter().position(|voice| voice.name == teacher) else { continue };
-                for sample in (0..n_samples).filter(|&sample| open.row.candidate(&teacher, sample).is_none()) {
-                    let question = self.voices[voice].question(&open.row.prompt, (&self.params.sampling, sample))?;
-                    lookups.push(Lookup { open: at, voice, sample, key: question.map(|question| question.key) });
-                }
+        let asks = match route(self.router, &self.pool.query(&open.row.prompt), &open.row) {
+            Route::Ask(asks) => asks,
+            Route::Decided(_) => return Ok(lookups),
+        };
+        for Ask { teacher, n_samples } in asks {
+            let Some(voice) = self.voices.iter().position(|voice| voice.name == teacher) else { continue };
+            for sample in (0..n_samples).filter(|&sample| open.row.candidate(&teacher, sample).is_none()) {
+                let question = self.voices[voice].question(&open.row.prompt, (&self.params.sampling, sample))?;
+                lookups.push(Lookup { open: at, voice, sample, key: question.map(|question| question.key) });
             }
         }
         Ok(lookups)
@@ -268,7 +273,7 @@ impl Generating<'_> {
             let question = voice.question(prompt, (&self.params.sampling, sample))?;
             let record = match &question {
                 Some(question) => {
-                    self.workshop.ledger().find_calls(std::slice::from_ref(&question.key))?.pop().flatten()
+                    self.workshop.ledger().find_outcomes(std::slice::from_ref(&question.key))?.pop().flatten()
                 }
                 None => None,
             };
@@ -304,7 +309,7 @@ impl Tables {
         marks.push(&open.row.prompt, &open.scores, &mut self.draft)
     }
 
-    fn note(&mut self, record: &CallRecord) {
+    fn note(&mut self, record: &CallOutcome) {
         let (n_answers, first) = self.voices.entry(record.teacher.clone()).or_default();
         let Some(reason) = &record.failure else {
             *n_answers += 1;

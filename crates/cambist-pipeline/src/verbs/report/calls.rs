@@ -1,7 +1,7 @@
 //! Calls to servers: what each teacher's answers cost and are worth, how many were kept, why the others failed.
 //!
-//! Everything comes from artifacts, so that the page has the same bytes on every machine; how long calls took is told on
-//! the closing screen of a run and never here.
+//! Everything comes from artifacts, but for how long calls took: that is in the ledger alone, and the one thing on a page
+//! that differs between two runs of the same calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,8 +34,50 @@ pub(super) fn section(material: &Material<'_>) -> Option<Section> {
             let heading = several.then(|| Block::Heading(format!("Calls of {}", view.answers.label)));
             heading.into_iter().chain(view.blocks())
         })
+        .chain(latency(material, &served).filter(|_| !views.is_empty()))
         .collect();
     (!blocks.is_empty()).then(|| Section { title: "Calls to servers".into(), blocks })
+}
+
+/// How long the answers of servers took; none where the ledger timed no call.
+fn latency(material: &Material<'_>, served: &BTreeSet<&str>) -> Option<Block> {
+    let timed = material.latencies.iter().filter(|latency| served.contains(latency.teacher.as_str()));
+    let rows: Vec<Row> = timed
+        .clone()
+        .map(|latency| {
+            let language = match Language::parse(&latency.language) {
+                Ok(language) => label(&language).into(),
+                Err(_) => Cell::Missing("not kept".into()),
+            };
+            let teacher = Words::from(latency.teacher.as_str()).into();
+            Row::new(vec![
+                teacher,
+                language,
+                Cell::Count(latency.n),
+                Cell::Number(latency.p50),
+                Cell::Number(latency.p95),
+            ])
+        })
+        .collect();
+    let n_calls: u64 = timed.map(|latency| latency.n).sum();
+    let seconds = |title: &str| Column::numbers(title, "s", Style::plain(2)).directed(Direction::LowerIsBetter);
+    let table = Table {
+        caption:
+            "How long answered calls were in flight, all attempts of a call together, as the ledger of this store \
+                  measured it: what the machine and the hour made of it is in these numbers too."
+                .into(),
+        columns: vec![
+            Column::words("Teacher"),
+            Column::words("Language"),
+            Column::numbers("answered", "calls", Style::plain(0)),
+            seconds("median"),
+            seconds("95 of 100 within"),
+        ],
+        rows,
+    };
+    let artifacts = material.answers.iter().map(|answers| answers.artifact.clone()).collect();
+    let origin = Origin { n: format!("{n_calls} answered calls"), artifacts, ..Origin::default() };
+    (!table.rows.is_empty()).then(|| Block::Table { table, origin })
 }
 
 /// What one teacher's calls in one language came to.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cambist_core::{candidate::Matrix, gates::Gates, pool::Pool, router::Decision};
-use cambist_io::store::Artifact;
+use cambist_io::{ledger::Latency, store::Artifact};
 
 use super::measure::Measure;
 use crate::{
@@ -35,6 +35,8 @@ pub(super) struct Material<'a> {
     pub answers: Vec<AnswerSet>,
     /// One for each `evaluate` step.
     pub comparisons: Vec<Comparison>,
+    /// How long calls took, as the store's ledger knows it.
+    pub latencies: Vec<Latency>,
 }
 
 /// The answers of the pool to some prompts, scored, and what strategies made of them.
@@ -77,7 +79,9 @@ impl<'a> Material<'a> {
         let is_input = |job: &&Job| report.inputs.iter().any(|input| input.role == job.label);
         let made = plan.jobs.iter().filter(is_input).map(|job| Ok((job, workshop.artifact(&job.id)?)));
         let made = made.collect::<Result<Vec<_>, PipelineError>>()?;
-        let mut material = Self { workshop, recipe: &plan.recipe, made, answers: Vec::new(), comparisons: Vec::new() };
+        let latencies = workshop.ledger().latencies()?;
+        let recipe = &plan.recipe;
+        let mut material = Self { workshop, recipe, made, answers: Vec::new(), comparisons: Vec::new(), latencies };
         material.answers = material.read_answers()?;
         material.comparisons = material.read_comparisons()?;
         Ok(material)
