@@ -30,8 +30,14 @@ impl Digest {
 
     /// Wraps the 32 bytes of a finished SHA-256.
     pub fn from_bytes(bytes: &[u8]) -> Self {
-        let digit = |half: u8| char::from(if half < 10 { b'0' + half } else { b'a' + half - 10 });
-        Self(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect())
+        const DIGITS: [u8; 16] = *b"0123456789abcdef";
+        // A million of these are made to plan a large step, so no iterator of characters.
+        let mut hex = String::with_capacity(2 * bytes.len());
+        for byte in bytes {
+            hex.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            hex.push(char::from(DIGITS[usize::from(byte & 15)]));
+        }
+        Self(hex)
     }
 
     /// Reads 64 lower-case hexadecimal digits; none when `digits` are anything else.

@@ -2,8 +2,10 @@
 //!
 //! Both ask the mock in this process 1,000 at a time, over the same kind of sockets and with bodies of the same length:
 //! (a) a loop over reqwest that looks at nothing, (b) `cambist` from a file of prompts to a finished artifact: surveying,
-//! encoding, sending, decoding, accounting, the ledger with its syncs, reading back, Parquet. The sides take turns. With
-//! `CAMBIST_SPEED_URL` the mock at that address is asked instead, so that peak memory is that of the client.
+//! encoding, sending, decoding, accounting, the ledger with its syncs, reading back, Parquet. The sides take turns. Then
+//! the artifact is taken away and what is left of it is planned, as `cambist plan` and a resumed run do, and it is made
+//! again from the ledger. With `CAMBIST_SPEED_URL` the mock at that address is asked instead, so that peak memory is that
+//! of the client. `calls_speed.py` beside this file asks the same mock with Python's clients.
 
 use std::{
     error::Error,
@@ -19,6 +21,7 @@ use std::{
 
 use cambist_io::{
     mock::{MockOptions, MockServer},
+    store::StoreView,
     transport::StopSignal,
 };
 use cambist_pipeline::{
@@ -130,10 +133,27 @@ fn generate(url: &str, n_cells: usize) -> Outcome<(f64, f64)> {
         }
     }
     let began = Instant::now();
+    let left = plan.estimates(&[1], &StoreView::open(&store)?)?;
+    let planned = began.elapsed().as_secs_f64();
+    let n_left: u64 = left.values().flatten().map(|estimate| estimate.calls_left).sum();
+    let began = Instant::now();
     go(&plan, 1, &store)?;
     let again = began.elapsed().as_secs_f64();
-    writeln!(std::io::stdout(), "  resumed: {n_cells} finished cells surveyed, read back and written in {again:.2} s")?;
+    writeln!(
+        std::io::stdout(),
+        "  resumed: {n_cells} finished cells planned ({n_left} left) in {planned:.2} s; surveyed, read back and written \
+         in {again:.2} s; peak memory {} MB",
+        peak_mb()
+    )?;
     Ok((n_cells as f64 / (whole - again).max(1e-9), n_cells as f64 / whole))
+}
+
+/// The most memory that this process ever held, in MB; 0 where the system does not tell.
+fn peak_mb() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kib.unwrap_or(0) / 1000
 }
 
 fn go(plan: &Plan, job: usize, store: &Path) -> Outcome<()> {

@@ -145,7 +145,8 @@ impl Ledger {
             check_finite("the cost", &call.key, call.cost_usd)?;
             check_finite("the time", &call.key, call.seconds)?;
         }
-        self.put_all(UPSERT, calls, put_call)
+        let mut packer = reply::Packer::new();
+        self.put_all(UPSERT, calls, |upsert, call| put_call(upsert, call, &mut packer))
     }
 
     /// Returns what each teacher was asked and what it cost, in the order of their names.
@@ -163,7 +164,7 @@ pub(super) fn check_finite(field: &'static str, key: &Digest, value: f64) -> Res
 }
 
 /// Binds by position: looking 24 names up costs more than the insertion itself.
-fn put_call(upsert: &mut Statement<'_>, call: &CallRecord) -> rusqlite::Result<usize> {
+fn put_call(upsert: &mut Statement<'_>, call: &CallRecord, packer: &mut reply::Packer) -> rusqlite::Result<usize> {
     upsert.execute(params![
         call.key.as_str(),
         call.endpoint,
@@ -185,7 +186,7 @@ fn put_call(upsert: &mut Statement<'_>, call: &CallRecord) -> rusqlite::Result<u
         call.failure_class.map(FailureClass::name),
         call.reasoning,
         call.marks.join(" "),
-        call.reply.as_deref().map(reply::packed),
+        call.reply.as_deref().map(|reply| packer.packed(reply)),
         call.costs_unknown,
         call.n_maybe_charged,
         call.origin,

@@ -92,7 +92,12 @@ impl Ledger {
     }
 
     /// Writes every record in one transaction.
-    fn put_all<T>(&mut self, sql: &str, records: &[T], put: PutRecord<T>) -> Result<()> {
+    fn put_all<T>(
+        &mut self,
+        sql: &str,
+        records: &[T],
+        mut put: impl FnMut(&mut Statement<'_>, &T) -> rusqlite::Result<usize>,
+    ) -> Result<()> {
         let mut write = || {
             let transaction = self.connection.transaction()?;
             let mut upsert = transaction.prepare_cached(sql)?;
@@ -114,7 +119,6 @@ impl Ledger {
 }
 
 type ReadRecord<T> = fn(&Digest, &Row<'_>) -> rusqlite::Result<T>;
-type PutRecord<T> = fn(&mut Statement<'_>, &T) -> rusqlite::Result<usize>;
 
 #[cfg(test)]
 mod tests;

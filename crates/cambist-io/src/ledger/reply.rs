@@ -1,6 +1,7 @@
 //! Raw replies on the disk.
 
 use rusqlite::types::Type;
+use zstd::bulk::Compressor;
 
 /// The first bytes of a Zstandard frame; no JSON begins like this.
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -8,9 +9,19 @@ const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// Replies are short and many: more effort saves a few bytes and costs as much as the whole insertion.
 const LEVEL: i32 = 1;
 
-/// Compresses a reply; one that cannot be compressed is kept as it is.
-pub(super) fn packed(reply: &[u8]) -> Vec<u8> {
-    zstd::bulk::compress(reply, LEVEL).unwrap_or_else(|_| reply.to_vec())
+/// Compresses replies. Setting a compressor up takes longer than a reply does, so a batch shares one.
+pub(super) struct Packer(Option<Compressor<'static>>);
+
+impl Packer {
+    pub(super) fn new() -> Self {
+        Self(Compressor::new(LEVEL).ok())
+    }
+
+    /// Compresses a reply; one that cannot be compressed is kept as it is.
+    pub(super) fn packed(&mut self, reply: &[u8]) -> Vec<u8> {
+        let packed = self.0.as_mut().and_then(|compressor| compressor.compress(reply).ok());
+        packed.unwrap_or_else(|| reply.to_vec())
+    }
 }
 
 /// Returns a reply as it came; earlier versions kept it as it is.
@@ -29,12 +40,13 @@ mod tests {
     #[test]
     fn replies_come_back_as_they_came_whoever_kept_them() {
         let reply = br#"{"choices":[{"message":{"content":"\u00c7ar\u015famba"}}],"choices_again":[]}"#.repeat(8);
-        assert!(packed(&reply).len() < reply.len() / 4);
-        for kept in [packed(&reply), reply.clone()] {
+        let mut packer = Packer::new();
+        assert!(packer.packed(&reply).len() < reply.len() / 4);
+        for kept in [packer.packed(&reply), Packer(None).packed(&reply), reply.clone()] {
             assert_eq!(unpacked(kept).unwrap(), reply);
         }
-        assert_eq!(unpacked(packed(b"")).unwrap(), b"");
-        let broken = packed(&reply)[..20].to_vec();
+        assert_eq!(unpacked(packer.packed(b"")).unwrap(), b"");
+        let broken = packer.packed(&reply)[..20].to_vec();
         assert!(unpacked(broken).is_err());
     }
 }
