@@ -50,15 +50,34 @@ pub struct RecordedAnswer {
 /// # Errors
 /// Faults of rows are told together; two answers with one prompt, teacher and sample are a fault.
 pub fn read_answers(path: &Path, columns: &RecordedColumns) -> Result<Vec<RecordedAnswer>> {
+    read_answers_where(path, columns, |_| true)
+}
+
+/// Reads the recorded answers of one teacher as [`read_answers`] does; what others answered is not held in memory.
+///
+/// # Errors
+/// As [`read_answers`]; of two answers of others under one name nothing is told.
+pub fn read_answers_of(path: &Path, columns: &RecordedColumns, teacher: &str) -> Result<Vec<RecordedAnswer>> {
+    read_answers_where(path, columns, |of| of == teacher)
+}
+
+fn read_answers_where(
+    path: &Path,
+    columns: &RecordedColumns,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<RecordedAnswer>> {
     let text = Wanted::new(&columns.text, &["text", "completion", "response", "output", "answer", "turns"]);
     read_first_turns(path, columns, |row| {
         let (prompt_id, teacher, sample) = columns.read_cell(row)?;
+        if !is_wanted(&teacher) {
+            return Ok(None);
+        }
         if !text.is_column(row) {
             return Err(text.missing(row));
         }
         let text = text.text_or_blank(row)?;
         let name = format!("{prompt_id} by {teacher}, sample {sample}");
-        Ok((name, RecordedAnswer { prompt_id, teacher, sample, text }))
+        Ok(Some((name, RecordedAnswer { prompt_id, teacher, sample, text })))
     })
 }
 
@@ -80,15 +99,15 @@ pub fn read_scores(path: &Path, columns: &RecordedColumns, arbiter: &str) -> Res
         let found = value.number(row)?;
         let missing = found.is_none().then(|| "no score in the record".to_owned());
         let name = format!("{prompt_id} by {teacher}, sample {sample}, scored by {arbiter}");
-        Ok((name, Score { prompt_id, teacher, sample, arbiter, value: found, missing }))
+        Ok(Some((name, Score { prompt_id, teacher, sample, arbiter, value: found, missing })))
     })
 }
 
-/// Reads the rows of first turns; every one has a name of its own.
+/// Reads the rows of first turns that are wanted; every one has a name of its own.
 fn read_first_turns<T>(
     path: &Path,
     columns: &RecordedColumns,
-    read: impl Fn(&Row) -> std::result::Result<(String, T), RowFault>,
+    read: impl Fn(&Row) -> std::result::Result<Option<(String, T)>, RowFault>,
 ) -> Result<Vec<T>> {
     let mut named = NamedColumns::new(columns.named());
     let mut names: HashMap<String, Place> = HashMap::new();
@@ -97,7 +116,7 @@ fn read_first_turns<T>(
         if Wanted::new(&columns.turn, &["turn"]).count(&row)?.is_some_and(|turn| turn != 1) {
             return Ok(None);
         }
-        let (name, record) = read(&row)?;
+        let Some((name, record)) = read(&row)? else { return Ok(None) };
         match names.get(&name) {
             Some(first) => Err(row.fault(Problem::DuplicateId { id: name, first: *first })),
             None => {

@@ -167,9 +167,9 @@ fn local(job: &Job, files: &ModelFiles, endpoint: String) -> Result<Speaker, Pip
 fn recorded(workshop: &Workshop<'_>, teacher: &str, replay: &Replay) -> Result<Speaker, PipelineError> {
     let path = workshop.plan.folder.join(&replay.file);
     let model = replay.model.as_deref().unwrap_or(teacher);
-    let answers = formats::read_answers(&path, &replay.columns)?;
-    let of_model = answers.into_iter().filter(|answer| answer.teacher == model);
-    let by_cell: HashMap<_, _> = of_model.map(|answer| ((answer.prompt_id.clone(), answer.sample), answer)).collect();
+    let answers = formats::read_answers_of(&path, &replay.columns, model)?;
+    let by_cell: HashMap<_, _> =
+        answers.into_iter().map(|answer| ((answer.prompt_id.clone(), answer.sample), answer)).collect();
     if by_cell.is_empty() {
         let what = format!("`{}` has no answer by `{model}`", path.display());
         return Err(PipelineError::input(teacher, what, "set `replay.model` to a model that the file names"));
