@@ -25,7 +25,7 @@ use cambist_pipeline::{
     plan::Plan,
     progress::Silent,
     recipe::Recipe,
-    run::{Runtime, run},
+    run::{Capabilities, Runtime, run},
 };
 use serde_json::json;
 
@@ -138,7 +138,13 @@ fn generate(url: &str, n_cells: usize) -> Outcome<(f64, f64)> {
 
 fn go(plan: &Plan, job: usize, store: &Path) -> Outcome<()> {
     let stop = AtomicBool::new(false);
-    let runtime = Runtime { threads: 2, progress: &Silent, stop: &stop, calls: StopSignal::new() };
+    let runtime = Runtime {
+        threads: 2,
+        progress: &Silent,
+        stop: &stop,
+        calls: StopSignal::new(),
+        capabilities: Capabilities::default(),
+    };
     run(plan, &[job], store, &runtime)?;
     Ok(())
 }
