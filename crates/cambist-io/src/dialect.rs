@@ -15,5 +15,6 @@ pub mod probe;
 pub mod request;
 pub mod reward;
 pub mod schema;
+pub mod stream;
 pub mod teacher;
 pub mod waits;

@@ -103,13 +103,29 @@ pub struct Timeouts {
     pub first_byte: f64,
     /// Between two bytes of the body, 120 by default.
     pub idle: f64,
-    /// In all, 3,600 by default.
-    pub total: f64,
+    /// In all, 3,600 by default; where more than 600 are given, replies come in events, so that no waiting is as long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<f64>,
 }
+
+impl Timeouts {
+    /// Returns how long a request may take in all, in seconds.
+    pub fn total_seconds(&self) -> f64 {
+        self.total.unwrap_or(3600.0)
+    }
+
+    /// Whether answers may take so long that their replies had better come in events.
+    pub fn is_long(&self) -> bool {
+        self.total.is_some_and(|total| total > LONG)
+    }
+}
+
+/// What takes longer than this in all is long, in seconds: the usual patience for a first byte.
+const LONG: f64 = 600.0;
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { connect: 10.0, first_byte: 600.0, idle: 120.0, total: 3600.0 }
+        Self { connect: 10.0, first_byte: 600.0, idle: 120.0, total: None }
     }
 }
 

@@ -9,7 +9,8 @@
 //! **Replies are a pure function** of path, model, body without volatile members, sampling seed, the server's seed and
 //! the number of the choice; only a reply's `id` tells attempts apart. What goes wrong is written down beforehand, as
 //! [`FaultRule`]s. `GET /__mock/stats` and [`MockServer::stats`] say what was asked and answered, and `POST
-//! /__mock/reset` forgets it.
+//! /__mock/reset` forgets it. Requests with the header `x-cambist-probe` only ask what the server can do, and are
+//! counted apart.
 //!
 //! **The model's name says what it does.** `mock-echo` repeats the user's last turn; `mock-lang-xx` writes in language
 //! `xx`; any other name is a teacher who writes in the prompt's language, as well as [`mock_quality`] says: that share

@@ -28,7 +28,7 @@ use cambist_pipeline::{
     plan::Plan,
     progress::Silent,
     recipe::Recipe,
-    run::{Runtime, run},
+    run::{Capabilities, Runtime, run},
 };
 use serde_json::json;
 
@@ -158,7 +158,13 @@ fn peak_mb() -> u64 {
 
 fn go(plan: &Plan, job: usize, store: &Path) -> Outcome<()> {
     let stop = AtomicBool::new(false);
-    let runtime = Runtime { threads: 2, progress: &Silent, stop: &stop, calls: StopSignal::new() };
+    let runtime = Runtime {
+        threads: 2,
+        progress: &Silent,
+        stop: &stop,
+        calls: StopSignal::new(),
+        capabilities: Capabilities::default(),
+    };
     run(plan, &[job], store, &runtime)?;
     Ok(())
 }

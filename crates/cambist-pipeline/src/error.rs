@@ -71,6 +71,20 @@ pub enum PipelineError {
         /// Why.
         failure: Box<Failure>,
     },
+    /// A server has no model of that name.
+    #[error(
+        "`{name}`: the server at `{address}` has no model `{model}`; it has {known}: change `endpoint.model`, or give `--capabilities never` if the server takes the name all the same"
+    )]
+    NoModel {
+        /// The teacher or arbiter.
+        name: String,
+        /// The address.
+        address: String,
+        /// The model that the recipe names.
+        model: String,
+        /// The models that the server names.
+        known: String,
+    },
     /// A teacher failed every time.
     #[error(
         "teacher `{teacher}` gave no answer at all; the first failure is {reason}: mend its `endpoint` or `request`"
@@ -123,9 +137,12 @@ impl PipelineError {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Recipe(_) | Self::NoFile { .. } | Self::Polyglot(_) | Self::Arbiter { .. } | Self::Input { .. } => {
-                Fault::You
-            }
+            Self::Recipe(_)
+            | Self::NoFile { .. }
+            | Self::Polyglot(_)
+            | Self::Arbiter { .. }
+            | Self::NoModel { .. }
+            | Self::Input { .. } => Fault::You,
             Self::Disk(error) => error.fault(),
             Self::Store(error) => error.fault(),
             Self::Ledger(error) => error.fault(),

@@ -27,7 +27,7 @@ use crate::{
     plan::Plan,
     run::{Runtime, Workshop},
     target::Target,
-    verbs::{ImportedText, WantedCell, each_wanted},
+    verbs::{ImportedText, Probes, WantedCell, each_wanted},
 };
 
 /// Records that are kept in one transaction.
@@ -94,7 +94,7 @@ pub fn import_answers(
     target.check_inputs(&store)?;
     let ledger = Mutex::new(Ledger::open(&store.ledger_path())?);
     let network = Network::new(&plan.recipe.budget);
-    let workshop = Workshop { plan, store: &store, ledger: &ledger, runtime, network };
+    let workshop = Workshop { plan, store: &store, ledger: &ledger, runtime, network, probes: Probes::none() };
     let imported = ImportedAnswers {
         n_answers: sayings.n_answers,
         n_broken: sayings.n_broken,

@@ -14,6 +14,8 @@ pub mod plan;
 
 mod network;
 
+pub mod probe;
+
 pub mod run;
 
 mod verbs;

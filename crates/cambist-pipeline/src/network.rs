@@ -7,7 +7,7 @@ use std::{
 
 use cambist_io::{
     dialect::teacher::KeyHeader,
-    endpoint::Endpoint,
+    endpoint::{Endpoint, Limits, Timeouts},
     money::{
         amount::PicoUsd,
         purse::{Purse, TeacherPurse},
@@ -16,6 +16,9 @@ use cambist_io::{
 };
 
 use crate::{error::PipelineError, recipe::Budget};
+
+/// How long a question about the server itself may take.
+const PROBE_SECONDS: f64 = 30.0;
 
 /// Connections and purses that all jobs of a run share.
 pub(crate) struct Network {
@@ -27,6 +30,16 @@ pub(crate) struct Network {
 struct Open {
     transport: Option<Transport>,
     clients: HashMap<(String, String), Client>,
+}
+
+impl Open {
+    /// The transport, started when it is first needed.
+    fn transport(&mut self) -> Result<&Transport, PipelineError> {
+        match &mut self.transport {
+            Some(transport) => Ok(transport),
+            none => Ok(none.insert(Transport::start(options())?)),
+        }
+    }
 }
 
 impl Network {
@@ -47,16 +60,25 @@ impl Network {
         if let Some(client) = open.clients.get(&name) {
             return Ok(client.clone());
         }
-        if open.transport.is_none() {
-            open.transport = Some(Transport::start(options())?);
-        }
         let keys = AuthHeaders::from_environment(endpoint, key_header)?;
-        let Some(transport) = &open.transport else {
-            return Err(PipelineError::Internal("the transport did not start".to_owned()));
-        };
-        let client = transport.client(endpoint, keys)?;
+        let client = open.transport()?.client(endpoint, keys)?;
         open.clients.insert(name, client.clone());
         Ok(client)
+    }
+
+    /// A connection to an endpoint for questions about itself: they are few, and what becomes of them is no sign of how
+    /// many calls it bears.
+    pub(crate) fn probe_client(&self, endpoint: &Endpoint, key_header: KeyHeader) -> Result<Client, PipelineError> {
+        let most = |seconds: f64| seconds.min(PROBE_SECONDS);
+        let Timeouts { connect, first_byte, idle, .. } = endpoint.timeouts;
+        let total = Some(most(endpoint.timeouts.total_seconds()));
+        let timeouts = Timeouts { connect: most(connect), first_byte: most(first_byte), idle: most(idle), total };
+        // So few are worth no wait.
+        let limits = Limits { concurrency: Some(1), ..Limits::default() };
+        let asked = Endpoint { timeouts, limits, ..endpoint.clone() };
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = AuthHeaders::from_environment(endpoint, key_header)?;
+        Ok(open.transport()?.client(&asked, keys)?)
     }
 
     /// What a teacher or arbiter may spend; none without a budget.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use cambist_io::store::EndpointProbe;
+
 /// Listens to a run. Calls come from several threads.
 pub trait Progress: Sync {
     /// A job begins.
@@ -10,6 +12,8 @@ pub trait Progress: Sync {
     fn advance(&self, job: &str, at: Advance<'_>);
     /// How far each teacher is, for screens with room; says nothing by default.
     fn teachers(&self, _job: &str, _teachers: &BTreeMap<&str, TeacherProgress>) {}
+    /// What a server was found to be and to do before it is asked; says nothing by default.
+    fn probed(&self, _probe: &EndpointProbe) {}
     /// How many answers were scored; says nothing by default.
     fn scores(&self, _job: &str, _at: Advance<'_>) {}
     /// A job ended; `reused` when it was finished before.

@@ -25,7 +25,8 @@ pub use self::{
     panel::{CombineWord, PanelManner},
     parts::TrainRun,
     pool::{
-        Arbiter, Chrf, Empty, JudgeManner, Manner, PoolMember, Recorded, Replay, RewardManner, RougeKind, RougeManner,
+        Arbiter, Chrf, Empty, JudgeManner, Manner, ManyAnswers, PoolMember, Recorded, Replay, RewardManner, RougeKind,
+        RougeManner,
     },
     reference::Reference,
 };

@@ -23,7 +23,7 @@ use crate::{
     network::Network,
     plan::{Job, Plan},
     progress::{Outcome, Progress},
-    verbs,
+    verbs::{self, Probes},
 };
 
 /// How to run, none of which changes a result.
@@ -36,6 +36,21 @@ pub struct Runtime<'a> {
     pub stop: &'a AtomicBool,
     /// Given together with `stop`: lets endpoints finish what is in flight and send nothing new.
     pub calls: StopSignal,
+    /// Whether servers are asked what they can do before they are asked what counts.
+    pub capabilities: Capabilities,
+}
+
+/// Whether servers are asked what they can do before they are asked what counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Capabilities {
+    /// What they are, in every run; what they do, where that decides how they are asked and a day has passed. The
+    /// default.
+    #[default]
+    Auto,
+    /// The same, whatever is known from the day before.
+    Force,
+    /// Nothing: nothing is known then.
+    Never,
 }
 
 /// What a job may use.
@@ -45,6 +60,7 @@ pub(crate) struct Workshop<'a> {
     pub ledger: &'a Mutex<Ledger>,
     pub runtime: &'a Runtime<'a>,
     pub network: Network,
+    pub probes: Probes<'a>,
 }
 
 impl Workshop<'_> {
@@ -96,7 +112,8 @@ pub fn run(
     let store = Store::open(store_folder)?;
     let ledger = Mutex::new(Ledger::open(&store.ledger_path())?);
     let network = Network::new(&plan.recipe.budget);
-    let workshop = Workshop { plan, store: &store, ledger: &ledger, runtime, network };
+    let probes = Probes::new(&store, runtime.capabilities);
+    let workshop = Workshop { plan, store: &store, ledger: &ledger, runtime, network, probes };
     let diary = Diary::open(plan, &store)?;
     let queue = Queue::new(plan, wanted);
     std::thread::scope(|scope| {

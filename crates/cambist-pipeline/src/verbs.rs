@@ -9,6 +9,7 @@ mod generate;
 mod licenses;
 mod local;
 mod panel;
+mod probing;
 mod prompt_files;
 mod prompts;
 mod remote;
@@ -26,6 +27,7 @@ mod voices;
 
 pub(crate) use evaluate::{Results, VariantResult};
 pub(crate) use generate::{ImportedText, WantedCell, count_calls, each_wanted, probe};
+pub(crate) use probing::{Probes, probe_recipe};
 pub(crate) use prompts::file_of;
 pub(crate) use tables::{COMPLETIONS, DECISIONS, DecisionRow, SCORES};
 

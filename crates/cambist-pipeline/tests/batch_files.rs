@@ -22,7 +22,7 @@ use cambist_pipeline::{
     plan::Plan,
     progress::Silent,
     recipe::Recipe,
-    run::{Runtime, run},
+    run::{Capabilities, Runtime, run},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -75,7 +75,13 @@ impl House {
 
     fn with<T>(&self, work: impl FnOnce(&Runtime<'_>) -> T) -> T {
         let stop = AtomicBool::new(false);
-        work(&Runtime { threads: 2, progress: &Silent, stop: &stop, calls: StopSignal::new() })
+        work(&Runtime {
+            threads: 2,
+            progress: &Silent,
+            stop: &stop,
+            calls: StopSignal::new(),
+            capabilities: Capabilities::default(),
+        })
     }
 
     /// Exports alpha's calls and returns the lines.

@@ -22,7 +22,7 @@ use cambist_pipeline::{
     plan::Plan,
     progress::{Advance, Outcome, Progress},
     recipe::Recipe,
-    run::{Finished, Runtime, run},
+    run::{Capabilities, Finished, Runtime, run},
 };
 use serde_json::{Value, json};
 
@@ -137,7 +137,13 @@ fn run_all(folder: &Path, text: &str) -> Result<(Finished, Vec<String>), Pipelin
     let plan = Plan::new(Recipe::parse("recipe.yaml", text, &[])?, folder)?;
     let all: Vec<usize> = (0..plan.jobs.len()).collect();
     let (listener, stop) = (Listener::default(), AtomicBool::new(false));
-    let runtime = Runtime { threads: 2, progress: &listener, stop: &stop, calls: StopSignal::new() };
+    let runtime = Runtime {
+        threads: 2,
+        progress: &listener,
+        stop: &stop,
+        calls: StopSignal::new(),
+        capabilities: Capabilities::default(),
+    };
     let finished = run(&plan, &all, &folder.join("store"), &runtime)?;
     Ok((finished, listener.0.into_inner().unwrap()))
 }

@@ -2,7 +2,8 @@
 
 use std::{num::NonZeroUsize, path::PathBuf};
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use cambist_pipeline::run::Capabilities;
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 /// Multilingual arbitrage: ask a pool of models, keep the best answers per language, train a student on them
 #[derive(Debug, Parser)]
@@ -25,6 +26,11 @@ pub(crate) enum Command {
     /// Say what a recipe would do: what is finished, what is missing, how many calls are left
     #[command(after_help = "Example:\n  cambist plan recipes/quickstart.yaml")]
     Plan(PlanArgs),
+    /// Ask every server of a recipe what it is and what it can do, and nothing else
+    #[command(
+        after_help = "Example:\n  cambist probe recipes/endpoints.yaml\n\nA few answers of four tokens are paid for; reward models score ten pairs of answers.\nExit codes: 2 when a server has no such model, 3 when one does not answer"
+    )]
+    Probe(ProbeArgs),
     /// Show an artifact, a step of a recipe's last run, or what the store holds
     #[command(after_help = "Examples:\n  cambist show\n  cambist show quickstart.answers\n  cambist show select-3f2a")]
     Show(ShowArgs),
@@ -113,7 +119,7 @@ pub(crate) struct RecipeArgs {
 }
 
 /// How to run.
-#[derive(Debug, ClapArgs)]
+#[derive(Clone, Copy, Debug, ClapArgs)]
 pub(crate) struct RuntimeArgs {
     /// Threads [default: one for each core]
     #[arg(long, value_name = "N")]
@@ -121,6 +127,30 @@ pub(crate) struct RuntimeArgs {
     /// Say nothing but errors on stderr
     #[arg(long, short)]
     pub quiet: bool,
+    /// Whether servers are asked what they can do before the first call that counts: with trials once a day, with all
+    /// trials, not at all
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    pub capabilities: CapabilitiesArg,
+}
+
+/// When servers are asked what they can do.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum CapabilitiesArg {
+    // Words of help here would spread every page of help over twice the lines.
+    #[default]
+    Auto,
+    Force,
+    Never,
+}
+
+impl From<CapabilitiesArg> for Capabilities {
+    fn from(arg: CapabilitiesArg) -> Self {
+        match arg {
+            CapabilitiesArg::Auto => Self::Auto,
+            CapabilitiesArg::Force => Self::Force,
+            CapabilitiesArg::Never => Self::Never,
+        }
+    }
 }
 
 /// Arguments of `run`.
@@ -148,6 +178,19 @@ pub(crate) struct PlanArgs {
     /// ask again
     #[arg(long, value_name = "N")]
     pub probe: Option<NonZeroUsize>,
+    /// Whether servers are asked what they can do before the first call of --probe: with trials once a day, with all
+    /// trials, not at all
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    pub capabilities: CapabilitiesArg,
+}
+
+/// Arguments of `probe`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ProbeArgs {
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    #[command(flatten)]
+    pub store: StoreArgs,
 }
 
 /// Arguments of `mock`.

@@ -6,6 +6,7 @@ mod import;
 mod init;
 mod mock;
 mod plan;
+mod probe;
 mod prompts;
 mod push;
 mod run;
@@ -23,6 +24,7 @@ pub(crate) fn perform(args: &Args) -> Result<(), Failure> {
     match &args.command {
         Command::Run(args) => run::whole(args),
         Command::Plan(args) => plan::perform(args),
+        Command::Probe(args) => probe::perform(args),
         Command::Show(args) => show::perform(args),
         Command::View(args) => view::perform(args),
         Command::Why(args) => why::perform(args),

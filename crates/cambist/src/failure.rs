@@ -48,6 +48,11 @@ impl Failure {
         Self::Error { fault: Fault::Us, message }
     }
 
+    /// Whether it is the user's to mend.
+    pub(crate) fn is_yours(&self) -> bool {
+        matches!(self, Self::Error { fault: Fault::You, .. })
+    }
+
     /// Prints the message on stderr and returns the exit code.
     pub(crate) fn tell(&self) -> ExitCode {
         match self {

@@ -2,6 +2,7 @@
 //! Elsewhere: a line now and then.
 
 mod teachers;
+pub(crate) mod verdict;
 
 use std::{
     collections::BTreeMap,
@@ -10,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cambist_io::store::EndpointProbe;
 use cambist_pipeline::progress::{Advance, Outcome, Progress, TeacherProgress};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
@@ -112,6 +114,11 @@ impl Progress for Teller {
             }
             _ => {}
         }
+    }
+
+    fn probed(&self, probe: &EndpointProbe) {
+        self.say(&format!("  {}", verdict::line(probe)));
+        probe.warnings.iter().for_each(|warning| self.say(&format!("warning: {warning}")));
     }
 
     fn scores(&self, job: &str, at: Advance<'_>) {

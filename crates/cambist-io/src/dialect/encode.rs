@@ -70,6 +70,17 @@ pub fn put_seed(dialect: TeacherDialect, body: &mut Value, seed: u32) {
     }
 }
 
+/// Asks for `n` answers with a body from [`encode_body`]; does nothing for one, and where the dialect takes none.
+pub fn put_n(dialect: TeacherDialect, body: &mut Value, n: u32) {
+    if n < 2 || !dialect.takes_n() {
+        return;
+    }
+    let within = if dialect == TeacherDialect::SglangGenerate { body.get_mut("sampling_params") } else { Some(body) };
+    if let Some(Value::Object(members)) = within {
+        members.insert("n".to_owned(), n.into());
+    }
+}
+
 /// Merges `patch` into `target` as a JSON Merge Patch (RFC 7396): objects member by member, null removes.
 pub fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {

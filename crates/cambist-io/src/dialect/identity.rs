@@ -52,6 +52,11 @@ pub fn endpoint_identity(endpoint: &Endpoint, dialect: &str, facts: &ServerFacts
     format!("{dialect}|model|{}|{known}", endpoint.model)
 }
 
+/// Returns an address as people may read it: scheme, host, port and path without `/v1`; no user, password or query.
+pub fn plain_address(base_url: &str) -> String {
+    Address::read(base_url).text
+}
+
 /// Whether a server at `base_url` is on this machine or in a private network.
 pub fn is_private(base_url: &str) -> bool {
     Address::read(base_url).is_private

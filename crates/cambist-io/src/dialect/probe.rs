@@ -1,17 +1,59 @@
 //! What a server's replies say of what it is and what it can do.
 
+mod trials;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{answer::TeacherAnswer, body::read_json, teacher::ServerKind};
-use crate::exchange::{Failure, HttpCall, HttpReply};
+pub use self::trials::{
+    EchoError, Shown, TOKENIZED, TRIAL_PROMPT, TRIAL_TOKENS, check_echo, follows_schema, gives_n, keeps_seed,
+    same_tokens, tokenize_call,
+};
+use super::{
+    body::read_json,
+    teacher::{ServerKind, TeacherDialect},
+};
+use crate::exchange::{HttpCall, HttpReply};
+
+/// The header of every request that only asks what a server can do, so that its log can tell them apart.
+pub const PROBE_HEADER: &str = "x-cambist-probe";
+
+/// Where a server lists its models.
+pub const MODELS_PATH: &str = "/v1/models";
 
 /// The paths to ask, in this order, to learn what a server is.
-pub const INFO_PATHS: [&str; 5] = ["/v1/models", "/version", "/get_model_info", "/info", "/props"];
+pub const INFO_PATHS: [&str; 5] = [MODELS_PATH, "/version", "/get_model_info", "/info", "/props"];
 
 /// Returns the requests that learn what a server is; their replies, of any status, go to [`server_facts`].
 pub fn info_calls() -> Vec<HttpCall> {
     INFO_PATHS.into_iter().map(HttpCall::get).collect()
+}
+
+/// Returns the request that asks a path of a server of `dialect` for information.
+pub fn info_call(dialect: Option<TeacherDialect>, path: impl Into<String>) -> HttpCall {
+    let mut call = HttpCall::get(path);
+    if dialect == Some(TeacherDialect::Anthropic) {
+        call.headers.push(("anthropic-version".to_owned(), "2023-06-01".to_owned()));
+    }
+    as_probe(call)
+}
+
+/// Returns a request with the header that says what it is for.
+pub fn as_probe(mut call: HttpCall) -> HttpCall {
+    call.headers.push((PROBE_HEADER.to_owned(), "1".to_owned()));
+    call
+}
+
+/// Returns the paths that tell more of a server whose list of models says what it is: its own one, or one after the
+/// other until a reply does.
+pub fn naming_paths(kind: ServerKind) -> &'static [&'static str] {
+    match kind {
+        ServerKind::Vllm => &["/version"],
+        ServerKind::Sglang => &["/get_model_info"],
+        ServerKind::Tgi => &["/info"],
+        ServerKind::Llamacpp => &["/props"],
+        ServerKind::None => &["/version", "/get_model_info", "/info", "/props"],
+    }
 }
 
 /// What a server says of itself; nothing is known by default.
@@ -42,35 +84,66 @@ pub struct ServerFacts {
 pub fn server_facts(model: &str, replies: &[(&str, HttpReply)]) -> ServerFacts {
     let mut facts = ServerFacts::default();
     for (path, reply) in replies {
-        let Ok(body) = read_json(reply) else { continue };
-        match *path {
-            "/v1/models" => facts.read_models(model, &body),
-            "/version" => facts.read_version(&body),
-            "/get_model_info" => facts.read_sglang(&body),
-            "/info" => facts.read_tgi(&body),
-            "/props" => facts.read_llamacpp(&body),
-            _ => {}
-        }
+        facts.learn(model, path, reply);
     }
     facts
 }
 
 impl ServerFacts {
+    /// Takes in what the reply of one of [`INFO_PATHS`] says of the server of `model`; a refusal says nothing.
+    pub fn learn(&mut self, model: &str, path: &str, reply: &HttpReply) {
+        let Ok(body) = read_json(reply) else { return };
+        match path {
+            MODELS_PATH => self.read_models(model, &body),
+            "/version" => self.read_version(&body),
+            "/get_model_info" => self.read_sglang(&body),
+            "/info" => self.read_tgi(&body),
+            "/props" => self.read_llamacpp(&body),
+            _ => {}
+        }
+    }
+
+    /// Takes in the page of one model, which the list did not name; says whether it is one.
+    pub fn learn_card(&mut self, model: &str, reply: &HttpReply) -> bool {
+        let Ok(body) = read_json(reply) else { return false };
+        let is_card = body.get("id").is_some_and(Value::is_string);
+        if is_card {
+            self.describe(&body);
+            self.models.push(model.to_owned());
+        }
+        is_card
+    }
+
+    /// Whether the server serves `model` for all that it says: it lists the name, lists nothing, or reads no names at
+    /// all, as llama.cpp and TGI do, which hold one model.
+    pub fn may_serve(&self, model: &str) -> bool {
+        let reads_no_names = matches!(self.kind, ServerKind::Llamacpp | ServerKind::Tgi);
+        model.is_empty() || self.models.is_empty() || reads_no_names || self.models.iter().any(|id| id == model)
+    }
+
     fn read_models(&mut self, model: &str, body: &Value) {
         let list = body.get("data").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let id = |entry: &Value| text(entry, "/id");
-        self.models = list.iter().filter_map(id).collect();
+        // A page of a longer list does not say what is missing.
+        if body.get("has_more").and_then(Value::as_bool) != Some(true) {
+            self.models = list.iter().filter_map(id).collect();
+        }
         let own = list.iter().find(|entry| id(entry).as_deref() == Some(model));
         let Some(own) = own.or_else(|| list.first().filter(|_| list.len() == 1)) else { return };
-        self.root = text(own, "/root");
-        self.parent = text(own, "/parent");
-        self.max_model_len = count(own, &["/max_model_len", "/meta/n_ctx", "/meta/n_ctx_train"]);
+        self.describe(own);
         self.kind = match text(own, "/owned_by").as_deref() {
             Some("vllm") => ServerKind::Vllm,
             Some("sglang") => ServerKind::Sglang,
             Some("llamacpp") => ServerKind::Llamacpp,
             _ => ServerKind::None,
         };
+    }
+
+    fn describe(&mut self, own: &Value) {
+        self.root = text(own, "/root").or(self.root.take());
+        self.parent = text(own, "/parent");
+        let length = count(own, &["/max_model_len", "/meta/n_ctx", "/meta/n_ctx_train"]);
+        self.max_model_len = length.or(self.max_model_len);
     }
 
     fn read_version(&mut self, body: &Value) {
@@ -120,91 +193,4 @@ fn text(value: &Value, pointer: &str) -> Option<String> {
 
 fn count(value: &Value, pointers: &[&str]) -> Option<u64> {
     pointers.iter().find_map(|pointer| value.pointer(pointer)?.as_u64())
-}
-
-/// Whether a trial showed something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Shown {
-    /// It did.
-    Yes,
-    /// It showed the opposite.
-    No,
-    /// It failed, or shows neither.
-    Unknown,
-}
-
-/// Returns whether the server gives several answers to one request, from a request for `n` answers.
-pub fn gives_n(n: usize, answers: &Result<Vec<Result<TeacherAnswer, Failure>>, Failure>) -> Shown {
-    match answers {
-        Ok(answers) if answers.len() == n => Shown::Yes,
-        Ok(_) => Shown::No,
-        Err(failure) if matches!(failure.status, Some(400 | 422)) => Shown::No,
-        Err(_) => Shown::Unknown,
-    }
-}
-
-/// Returns whether a sampling seed decides the answer, from two answers at temperature 1 with one seed and one with
-/// another. Three equal answers show nothing: the model may be certain.
-pub fn keeps_seed(once: &TeacherAnswer, again: &TeacherAnswer, other_seed: &TeacherAnswer) -> Shown {
-    match (once.text == again.text, once.text == other_seed.text) {
-        (false, _) => Shown::No,
-        (true, false) => Shown::Yes,
-        (true, true) => Shown::Unknown,
-    }
-}
-
-/// Why a server's echo cannot be used for log-likelihoods.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EchoError {
-    /// There are no log-probabilities.
-    #[error("the reply has no log-probabilities: the server ignores `logprobs`")]
-    NoLogProbs,
-    /// The prompt's tokens are not in the reply.
-    #[error(
-        "found log-probabilities of {found} tokens, expected at least the prompt's {expected}: the server ignores `echo`"
-    )]
-    Ignored {
-        /// How many there are.
-        found: usize,
-        /// How many tokens the prompt has.
-        expected: usize,
-    },
-    /// The first token has a log-probability, so every one may belong to its neighbour.
-    #[error("the first token of the prompt has a log-probability, expected none: values are shifted by one")]
-    Shifted,
-    /// A token of the prompt has no value, or all are 0.
-    #[error("the log-probabilities of the prompt are missing, positive or all 0: they cannot be used")]
-    Unusable,
-}
-
-/// Checks the reply to a completion with `echo` of a prompt of `n_ids` tokens.
-///
-/// # Errors
-/// Why it cannot be used for log-likelihoods.
-pub fn check_echo(n_ids: usize, answer: &TeacherAnswer) -> Result<(), EchoError> {
-    let tokens = answer.logprobs.as_deref().ok_or(EchoError::NoLogProbs)?;
-    let Some((first, rest)) = tokens.get(..n_ids).and_then(<[_]>::split_first) else {
-        return Err(EchoError::Ignored { found: tokens.len(), expected: n_ids });
-    };
-    if first.logprob.is_some_and(|logprob| logprob != 0.0) {
-        return Err(EchoError::Shifted);
-    }
-    let values: Option<Vec<f64>> = rest.iter().map(|token| token.logprob).collect();
-    let values = values.ok_or(EchoError::Unusable)?;
-    let is_usable = values.iter().all(|value| *value <= 0.0) && values.iter().any(|value| *value < 0.0);
-    is_usable.then_some(()).ok_or(EchoError::Unusable)
-}
-
-/// Returns whether the server cuts a text into the same tokens as we do, from a reply to `/tokenize`.
-pub fn same_tokens(ids: &[u32], reply: &HttpReply) -> Shown {
-    let Ok(body) = read_json(reply) else { return Shown::Unknown };
-    let Some(tokens) = body.get("tokens").and_then(Value::as_array) else { return Shown::Unknown };
-    let id = |token: &Value| token.as_u64().or_else(|| token.get("id")?.as_u64());
-    let theirs: Option<Vec<u64>> = tokens.iter().map(id).collect();
-    match theirs {
-        Some(theirs) if theirs.iter().copied().eq(ids.iter().map(|id| u64::from(*id))) => Shown::Yes,
-        Some(_) => Shown::No,
-        None => Shown::Unknown,
-    }
 }

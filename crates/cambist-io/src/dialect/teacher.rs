@@ -77,6 +77,11 @@ impl TeacherDialect {
         matches!(self, Self::OpenAiChat | Self::OpenAiCompletions | Self::SglangGenerate)
     }
 
+    /// Whether a reply may come in events that are put together again.
+    pub fn streams(self) -> bool {
+        matches!(self, Self::OpenAiChat | Self::OpenAiCompletions | Self::Anthropic)
+    }
+
     /// How the key is sent.
     pub fn key_header(self) -> KeyHeader {
         match self {

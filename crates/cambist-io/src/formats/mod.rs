@@ -29,7 +29,7 @@ mod model_folder;
 
 pub use fault::{FormatError, MAX_FAULTS, Place, Problem, Result, RowFault};
 pub use lines::LineWriter;
-pub use model_folder::{ModelFolderError, read_model_folder, write_model_folder};
+pub use model_folder::{ModelFolderError, read_model_folder, read_tokenizer_folder, write_model_folder};
 pub use prompts::{PROMPT_SHAPES, PromptColumns, PromptStream, RawPrompt, read_prompts};
 pub use recorded::{RecordedAnswer, RecordedColumns, read_answers, read_answers_of, read_scores};
 pub use source::{digest_source, files_of};

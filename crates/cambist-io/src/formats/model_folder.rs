@@ -82,15 +82,9 @@ const SUFFIXES: &[&str] = &[".safetensors", ".safetensors.index.json"];
 /// # Errors
 /// When it is no folder, has no `config.json` or no weights, or has only pickled weights.
 pub fn read_model_folder(path: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
-    if !path.exists() {
-        return Err(DiskError::Missing { path: path.to_owned() }.into());
-    }
-    if !path.is_dir() {
-        return Err(ModelFolderError::NotAFolder { path: path.to_owned() });
-    }
     let mut files = BTreeMap::new();
     let mut pickled = None;
-    for file in disk::entries(path)? {
+    for file in entries(path)? {
         let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if is_known(name) {
             files.insert(name.to_owned(), disk::read(&file)?);
@@ -107,6 +101,34 @@ pub fn read_model_folder(path: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
         (false, Some(path)) => Err(ModelFolderError::Pickled { path }),
         (false, None) => Err(missing("model.safetensors")),
     }
+}
+
+/// Returns the known files of a folder that are no weights: what a tokenizer and a chat template are read from.
+///
+/// # Errors
+/// When it is no folder or has no `tokenizer.json`.
+pub fn read_tokenizer_folder(path: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    for file in entries(path)? {
+        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if FILES.contains(&name) {
+            files.insert(name.to_owned(), disk::read(&file)?);
+        }
+    }
+    if !files.contains_key("tokenizer.json") {
+        return Err(ModelFolderError::MissingFile { path: path.to_owned(), file: "tokenizer.json" });
+    }
+    Ok(files)
+}
+
+fn entries(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.exists() {
+        return Err(DiskError::Missing { path: path.to_owned() }.into());
+    }
+    if !path.is_dir() {
+        return Err(ModelFolderError::NotAFolder { path: path.to_owned() });
+    }
+    Ok(disk::entries(path)?)
 }
 
 /// Writes the files of a model to a folder, `config.json` last, so that a folder with it is whole.
@@ -147,6 +169,19 @@ mod tests {
         assert_eq!(read_model_folder(&path).unwrap(), files);
         let stranger = [("../x.safetensors".to_owned(), vec![])].into();
         assert!(matches!(write_model_folder(&path, &stranger), Err(ModelFolderError::UnknownFile { .. })));
+    }
+
+    #[test]
+    fn a_tokenizer_needs_no_weights() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str| fs::write(folder.path().join(name), name).unwrap();
+        write("model.safetensors");
+        write("tokenizer_config.json");
+        let missing = read_tokenizer_folder(folder.path()).unwrap_err();
+        assert!(matches!(missing, ModelFolderError::MissingFile { file: "tokenizer.json", .. }), "{missing}");
+        write("tokenizer.json");
+        let read = read_tokenizer_folder(folder.path()).unwrap();
+        assert_eq!(read.keys().collect::<Vec<_>>(), ["tokenizer.json", "tokenizer_config.json"]);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(crate) struct Asked {
     pub(crate) cell: u64,
     /// Names the cell whatever the sampling seed.
     pub(crate) cell_without_seed: u64,
+    /// Whether it only asks what the server can do.
+    pub(crate) is_probe: bool,
 }
 
 impl Asked {
@@ -38,8 +40,14 @@ impl Asked {
             raw,
             cell: named.with(seed).bits(),
             cell_without_seed: named.bits(),
+            is_probe: false,
             body,
         }
+    }
+
+    /// Says whether it only asks what the server can do.
+    pub(crate) fn about_server(self, is_probe: bool) -> Self {
+        Self { is_probe, ..self }
     }
 
     /// The model that is asked for; empty when none is named.

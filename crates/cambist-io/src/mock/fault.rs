@@ -47,6 +47,9 @@ pub struct FaultMatch {
     pub model: Option<String>,
     /// A text that stands in the body.
     pub contains: Option<String>,
+    /// Whether requests are meant that only ask what the server can do (`x-cambist-probe`), or those that do not, the
+    /// default.
+    pub probe: bool,
 }
 
 /// What happens, by the names of the endpoints specification, section 18; `status:503` answers with that status.
@@ -298,6 +301,7 @@ impl FaultMatch {
         self.path.as_ref().is_none_or(|path| *path == asked.path)
             && self.model.as_ref().is_none_or(|model| model == asked.model())
             && self.contains.as_ref().is_none_or(|text| asked.says(text))
+            && self.probe == asked.is_probe
     }
 }
 

@@ -2,7 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::{asked::Asked, options::MockOptions, reply::Reply, template, tokens, turn};
+use super::{
+    asked::Asked,
+    fault::ErrorShape,
+    options::MockOptions,
+    reply::{Problem, Reply},
+    template, tokens, turn,
+};
 
 /// How busy a server is.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +29,7 @@ pub(crate) fn reply(asked: &Asked, options: &MockOptions, load: Load) -> Option<
     let first = options.models.first().map_or(MODELS[0], String::as_str);
     Some(match asked.path.as_str() {
         "/v1/models" | "/models" => Reply::json(models(options)),
+        path if path.starts_with("/v1/models/") => model(path.trim_start_matches("/v1/models/"), options),
         "/version" => Reply::json(json!({"version": "0.11.0"})),
         "/health" | "/health_generate" | "/ping" => Reply::text(""),
         "/metrics" => metrics(first, load),
@@ -52,11 +59,21 @@ fn models(options: &MockOptions) -> Value {
         true => MODELS.to_vec(),
         false => options.models.iter().map(String::as_str).collect(),
     };
-    let one = |id: &&str| {
-        json!({"id": id, "object": "model", "created": turn::CREATED, "owned_by": "mock", "root": id, "parent": null,
-               "max_model_len": options.max_model_len})
-    };
-    json!({"object": "list", "data": known.iter().map(one).collect::<Vec<_>>()})
+    json!({"object": "list", "data": known.iter().map(|id| card(id, options)).collect::<Vec<_>>()})
+}
+
+/// One model by its name; a server without a list of its own has them all.
+fn model(name: &str, options: &MockOptions) -> Reply {
+    if options.models.is_empty() || options.models.iter().any(|known| known == name) {
+        return Reply::json(card(name, options));
+    }
+    let message = format!("the model `{name}` does not exist");
+    Reply::error(404, Problem::new("model_not_found", &message), ErrorShape::Openai)
+}
+
+fn card(id: &str, options: &MockOptions) -> Value {
+    json!({"id": id, "object": "model", "created": turn::CREATED, "owned_by": "mock", "root": id, "parent": null,
+           "max_model_len": options.max_model_len})
 }
 
 fn metrics(model: &str, load: Load) -> Reply {

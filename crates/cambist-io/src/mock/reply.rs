@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{
+    asked::Asked,
     fault::{ErrorShape, RetryAfter},
     stream,
 };
@@ -30,7 +31,7 @@ pub(crate) struct Reply {
 pub(crate) enum Content {
     /// One value.
     Json(Value),
-    /// A chat reply that is sent as events; with the usage at its end when asked for.
+    /// A teacher's reply that is sent as events; with the usage at its end when asked for.
     Events {
         /// The reply as it would be sent whole.
         whole: Value,
@@ -62,6 +63,18 @@ impl Reply {
     /// Says how many tokens the answer has.
     pub(crate) fn with_tokens(mut self, n_tokens: usize) -> Self {
         self.n_tokens = n_tokens;
+        self
+    }
+
+    /// Sends it as events when the request asks for that, with the usage at the end when it asks for that too.
+    pub(crate) fn streamed_as(mut self, asked: &Asked) -> Self {
+        if asked.flag("stream")
+            && let Content::Json(whole) = &mut self.content
+        {
+            let with_usage = asked.body["stream_options"]["include_usage"].as_bool().unwrap_or(false);
+            self.content = Content::Events { whole: whole.take(), with_usage };
+            self.content_type = "text/event-stream; charset=utf-8";
+        }
         self
     }
 

@@ -31,6 +31,7 @@ use super::{
     teacher, trouble,
     turn::Turn,
 };
+use crate::dialect::probe::PROBE_HEADER;
 
 /// What all connections of a server share.
 #[derive(Debug)]
@@ -81,7 +82,12 @@ pub(crate) async fn serve(
     let path = head.uri.path();
     let query = head.uri.query().unwrap_or_default();
     let content_type = text_header(&head.headers, "content-type");
-    mock.counter.call(route(path));
+    let is_probe = head.headers.contains_key(PROBE_HEADER);
+    if is_probe {
+        mock.counter.probe(path);
+    } else {
+        mock.counter.call(route(path));
+    }
     if path.starts_with("/__mock/") {
         return Ok(plain(own(&mock, path)));
     }
@@ -91,7 +97,7 @@ pub(crate) async fn serve(
     let Some(body) = parse(&raw, content_type) else {
         return Ok(plain(Reply::error(400, NO_JSON, ErrorShape::Openai)));
     };
-    let asked = Asked::new(path, query, raw, body);
+    let asked = Asked::new(path, query, raw, body).about_server(is_probe);
     let is_post = head.method == Method::POST;
     if batch::covers(path) {
         return Ok(plain(in_batch(&mock, (&asked, is_post, content_type))));
@@ -99,6 +105,7 @@ pub(crate) async fn serve(
     let informative = info::reply(&asked, &mock.options, mock.load());
     Ok(match informative {
         Some(reply) => inform(&mock, &asked, (reply, &line)).await,
+        None if is_probe => probe(&mock, &asked, &line).await,
         None => work(&mock, &asked, &line).await,
     })
 }
@@ -265,6 +272,19 @@ async fn inform(mock: &Mock, asked: &Asked, (reply, line): (Reply, &Line)) -> Re
     let turn = Turn { options: &mock.options, asked, attempt, fault: rule.map(|rule| rule.fault) };
     let refusal = rule.and_then(|rule| trouble::refusal(rule, &turn, 0));
     let reply = refusal.unwrap_or(reply);
+    pause(rule.map_or(Duration::ZERO, |rule| trouble::wait(rule, 0))).await;
+    let body = trouble::body_of(&reply, rule, Duration::ZERO);
+    if let Some(rule) = rule {
+        trouble::cut(rule, line, body.len());
+    }
+    response(&reply, body)
+}
+
+/// Answers a request that only asks what the server can do: no cell is asked and none is answered by it.
+async fn probe(mock: &Mock, asked: &Asked, line: &Line) -> Response<ReplyBody> {
+    let rule = struck(mock, asked, 1, |rule| !is_batch(rule.fault));
+    note(mock, rule);
+    let (reply, _) = reply_to(mock, asked, (1, rule, 0));
     pause(rule.map_or(Duration::ZERO, |rule| trouble::wait(rule, 0))).await;
     let body = trouble::body_of(&reply, rule, Duration::ZERO);
     if let Some(rule) = rule {

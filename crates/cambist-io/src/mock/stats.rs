@@ -13,6 +13,8 @@ pub struct MockStats {
     /// Requests by route, `/v1/batches/{id}` and the like for those that carry an id; lines of batch files under
     /// `batch`.
     pub calls: BTreeMap<String, u64>,
+    /// Requests by route that only asked what the server can do (`x-cambist-probe`); counted nowhere else.
+    pub probes: BTreeMap<String, u64>,
     /// Requests by status; those whose connection was reset before any byte have none.
     pub statuses: BTreeMap<u16, u64>,
     /// Faults that struck, by name.
@@ -79,6 +81,11 @@ impl Counter {
     /// Counts a request under its route.
     pub(crate) fn call(&self, route: &str) {
         count(&mut self.book().totals.calls, route);
+    }
+
+    /// Counts a request that only asks what the server can do.
+    pub(crate) fn probe(&self, route: &str) {
+        count(&mut self.book().totals.probes, route);
     }
 
     /// Counts a reply under its status.

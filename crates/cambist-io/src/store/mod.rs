@@ -6,7 +6,8 @@
 //!   artifacts/<verb>-<12 hex>/ files, manifest.json, runtime.json
 //!   scratch/                   artifacts in the making; swept by the next run
 //!   partial/<verb>-<12 hex>/   what a long step keeps to resume from
-//!   runs/<recipe>/             run.json and one link per step
+//!   runs/<recipe>/             run.json, probe.json and one link per step
+//!   trials.json                what servers showed in small trials, for a day
 //!   ledger.sqlite              paid calls
 //! ```
 
@@ -15,6 +16,7 @@ mod error;
 mod identity;
 mod lock;
 mod manifest;
+mod probe_record;
 mod run_record;
 mod scratch;
 
@@ -28,6 +30,7 @@ pub use artifact::Artifact;
 pub use error::{Result, StoreError};
 pub use identity::{ArtifactId, Identity, Input};
 pub use manifest::{FileEntry, MANIFEST_SCHEMA, Manifest, ManifestDraft, Runtime};
+pub use probe_record::{EndpointProbe, PROBE_SCHEMA, ProbeRecord, TRIALS_HOLD_MS, Trial, Trials};
 pub use run_record::{RUN_SCHEMA, RunRecord, RunStep};
 pub use scratch::Scratch;
 

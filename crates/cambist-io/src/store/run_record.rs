@@ -19,6 +19,9 @@ pub const RUN_SCHEMA: u32 = 1;
 
 const RUN_FILE: &str = "run.json";
 
+/// What the recipe's endpoints were found to do, beside the run record.
+pub(super) const PROBE_FILE: &str = "probe.json";
+
 /// Which artifacts a recipe's last run made or reused; they, and what went into them, are what garbage collection
 /// keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,7 +85,7 @@ impl StoreView {
         names.filter_map(|name| self.run(name).transpose()).collect()
     }
 
-    fn run_folder(&self, recipe: &str) -> Result<PathBuf> {
+    pub(super) fn run_folder(&self, recipe: &str) -> Result<PathBuf> {
         check_plain(recipe, "a recipe")?;
         Ok(self.runs_folder().join(recipe))
     }
@@ -100,7 +103,8 @@ impl Store {
             check_plain(&step.step, "a step")?;
         }
         disk::write_atomic(&folder.join(RUN_FILE), &to_pretty_json("the run record", record)?)?;
-        let kept: BTreeSet<&str> = record.steps.iter().map(|step| step.step.as_str()).chain([RUN_FILE]).collect();
+        let kept: BTreeSet<&str> =
+            record.steps.iter().map(|step| step.step.as_str()).chain([RUN_FILE, PROBE_FILE]).collect();
         for stale in disk::entries(&folder)? {
             if stale.file_name().and_then(|name| name.to_str()).is_none_or(|name| !kept.contains(name)) {
                 fs::remove_file(&stale).map_err(|source| DiskError::of("remove", &stale, source))?;
@@ -139,7 +143,7 @@ fn link(_goal: &Path, _path: &Path) -> std::io::Result<()> {
 
 fn check_plain(name: &str, what: &'static str) -> Result<()> {
     let bad = |c: char| matches!(c, '/' | '\\' | ':') || c.is_control();
-    if name.is_empty() || name.starts_with('.') || name == RUN_FILE || name.contains(bad) {
+    if name.is_empty() || name.starts_with('.') || [RUN_FILE, PROBE_FILE].contains(&name) || name.contains(bad) {
         return Err(StoreError::BadName { name: name.to_owned(), what });
     }
     Ok(())

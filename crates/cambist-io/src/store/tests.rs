@@ -5,7 +5,10 @@ use std::{fs, io::ErrorKind};
 use serde_json::json;
 
 use super::*;
-use crate::disk::{DiskError, injection::failing_after};
+use crate::{
+    dialect::probe::Shown,
+    disk::{DiskError, injection::failing_after},
+};
 
 fn identity(seed: u64, inputs: Vec<Input>) -> Identity {
     Identity { verb: "select".into(), revision: 1, params: json!({"keep": "best"}), inputs, seed }
@@ -225,4 +228,41 @@ fn names_that_leave_their_folder_are_refused() {
         assert!(matches!(store.record_run(&RunRecord::new(name, "")), Err(StoreError::BadName { .. })), "{name}");
     }
     assert!(matches!(StoreView::open(&folder.path().join("none")), Err(StoreError::NoStore { .. })));
+}
+
+#[test]
+fn what_servers_showed_holds_for_a_day_and_stands_beside_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let day = TRIALS_HOLD_MS;
+    let trials = |shown: &[(Trial, Shown)]| Trials { shown: shown.iter().copied().collect(), length_field: None };
+    let showed = trials(&[(Trial::N, Shown::Yes), (Trial::Seed, Shown::Unknown)]);
+    store.keep_trials("one", &showed, 5 * day).unwrap();
+    let yes = trials(&[(Trial::N, Shown::Yes)]);
+    assert_eq!(store.known_trials("one", 6 * day - 1), yes, "what showed nothing is tried again");
+    assert_eq!(store.known_trials("one", 6 * day), Trials::default());
+    assert_eq!(store.known_trials("two", 5 * day), Trials::default());
+    // Later trials of the same server make the first ones no younger.
+    let more = trials(&[(Trial::N, Shown::Yes), (Trial::JsonSchema, Shown::No)]);
+    store.keep_trials("one", &more, 6 * day - 2).unwrap();
+    assert_eq!(store.known_trials("one", 6 * day - 1), more);
+    store.keep_trials("two", &more, 6 * day).unwrap();
+    assert_eq!(store.known_trials("one", 5 * day + 1), Trials::default(), "old ones are forgotten");
+    store.forget_trials("two").unwrap();
+    store.forget_trials("two").unwrap();
+    assert_eq!(store.known_trials("two", 6 * day), Trials::default());
+    fs::write(folder.path().join("trials.json"), b"no json").unwrap();
+    assert_eq!(store.known_trials("one", 1), Trials::default());
+    store.keep_trials("one", &yes, 1).unwrap();
+    assert_eq!(store.known_trials("one", 2), yes);
+
+    let endpoint = EndpointProbe { name: "alpha".into(), trials: showed, ..EndpointProbe::default() };
+    let endpoints = [("alpha".to_owned(), endpoint)].into();
+    let record = ProbeRecord { schema_version: PROBE_SCHEMA, recipe: "night".into(), endpoints };
+    assert_eq!(store.probe_record("night").unwrap(), None);
+    store.record_probe(&record).unwrap();
+    store.record_run(&RunRecord::new("night", "name: night")).unwrap();
+    assert_eq!(store.probe_record("night").unwrap(), Some(record.clone()), "a run record leaves it where it is");
+    assert!(store.record_probe(&ProbeRecord { recipe: "../night".into(), ..record }).is_err());
+    assert_eq!(store.runs().unwrap().len(), 1);
 }

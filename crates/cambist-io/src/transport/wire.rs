@@ -62,12 +62,12 @@ impl Wire {
     /// Sends a request and reads its reply to the end.
     pub(super) async fn send(&self, call: HttpCall, alarm: &mut Pin<&mut Sleep>) -> Result<HttpReply, Failure> {
         let began = Instant::now();
-        let end = began + span(self.timeouts.total);
+        let end = began + span(self.timeouts.total_seconds());
         let request = self.request(call)?;
         let first_byte = self.timeouts.first_byte;
         let response = within(pin!(self.http.execute(request)), alarm, || end.min(began + span(first_byte)))
             .await
-            .map_err(|_late| late("first byte", first_byte.min(self.timeouts.total)))?
+            .map_err(|_late| late("first byte", first_byte.min(self.timeouts.total_seconds())))?
             .map_err(not_sent)?;
         let mut reply = head(&response);
         reply.first_byte_seconds = began.elapsed().as_secs_f64();

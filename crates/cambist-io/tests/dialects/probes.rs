@@ -5,7 +5,8 @@ use cambist_io::{
         answer::{TeacherAnswer, TokenLogProb},
         decode::{decode, decode_all},
         probe::{
-            EchoError, ServerFacts, Shown, check_echo, gives_n, info_calls, keeps_seed, same_tokens, server_facts,
+            EchoError, PROBE_HEADER, ServerFacts, Shown, check_echo, follows_schema, gives_n, info_call, info_calls,
+            keeps_seed, naming_paths, same_tokens, server_facts, tokenize_call,
         },
         request::Thinking,
         teacher::{ServerKind, TeacherDialect},
@@ -63,7 +64,10 @@ fn answer(text: &str) -> TeacherAnswer {
 #[test]
 fn trials_of_n_and_seed_conclude_no_more_than_they_show() {
     let choices = |n: usize| json!({"choices": vec![json!({"text": "x", "finish_reason": "stop"}); n]});
-    let tried = |reply: &HttpReply| gives_n(2, &decode_all(TeacherDialect::OpenAiCompletions, Thinking::Strip, reply));
+    let tried = |reply: &HttpReply| {
+        let came = decode_all(TeacherDialect::OpenAiCompletions, Thinking::Strip, reply);
+        gives_n(2, came.as_ref().map(|answers| answers.iter().flatten().count()))
+    };
     assert_eq!(tried(&reply(200, &choices(2))), Shown::Yes);
     assert_eq!(tried(&reply(200, &choices(1))), Shown::No);
     assert_eq!(tried(&reply(400, &json!({"error": {"message": "n must be 1"}}))), Shown::No);
@@ -71,6 +75,46 @@ fn trials_of_n_and_seed_conclude_no_more_than_they_show() {
     assert_eq!(keeps_seed(&answer("a"), &answer("a"), &answer("b")), Shown::Yes);
     assert_eq!(keeps_seed(&answer("a"), &answer("b"), &answer("c")), Shown::No);
     assert_eq!(keeps_seed(&answer("a"), &answer("a"), &answer("a")), Shown::Unknown);
+}
+
+#[test]
+fn a_schema_shows_in_the_first_letter() {
+    let schema = json!({"type": "object", "properties": {"river": {"type": "string"}}});
+    let shown = |text: &str| follows_schema(&schema, Ok(&answer(text)));
+    assert_eq!((shown("{\"ri"), shown(" \n{"), shown("The river")), (Shown::Yes, Shown::Yes, Shown::No));
+    assert_eq!(follows_schema(&json!({"type": "array"}), Ok(&answer("{"))), Shown::No);
+    let thinking = TeacherAnswer { text: String::new(), ..answer("x") };
+    assert_eq!(follows_schema(&schema, Ok(&thinking)), Shown::Unknown);
+    let refused = |status: u16| {
+        let failed = decode(TeacherDialect::OpenAiChat, Thinking::Strip, &reply(status, &json!({"error": "no"})));
+        follows_schema(&schema, Err(&failed.unwrap_err()))
+    };
+    assert_eq!((refused(400), refused(422), refused(503)), (Shown::No, Shown::No, Shown::Unknown));
+}
+
+#[test]
+fn a_model_is_missing_only_from_a_list_that_says_so() {
+    let list = |more: bool| json!({"data": [{"id": "a"}, {"id": "b"}], "has_more": more});
+    let whole = facts(&[("/v1/models", list(false))]);
+    assert!(whole.may_serve("a") && !whole.may_serve("m") && whole.may_serve(""));
+    // A page of a longer list, no list, and a server that reads no names say nothing.
+    assert!(facts(&[("/v1/models", list(true))]).may_serve("m"));
+    assert!(facts(&[]).may_serve("m"));
+    let slots = json!({"default_generation_settings": {"n_ctx": 2048}, "total_slots": 4});
+    assert!(facts(&[("/v1/models", list(false)), ("/props", slots)]).may_serve("m"));
+}
+
+#[test]
+fn requests_about_the_server_say_so() {
+    let is_marked = |headers: &[(String, String)]| headers.iter().any(|(name, _)| name == PROBE_HEADER);
+    let anthropic = info_call(Some(TeacherDialect::Anthropic), "/v1/models");
+    assert!(is_marked(&anthropic.headers) && anthropic.headers.iter().any(|(name, _)| name == "anthropic-version"));
+    let tokens = tokenize_call(ServerKind::Vllm, "m", "Größe");
+    assert!(is_marked(&tokens.headers));
+    let body: Value = serde_json::from_slice(&tokens.body).unwrap();
+    assert_eq!(body, json!({"model": "m", "prompt": "Größe", "add_special_tokens": false}));
+    assert_eq!(naming_paths(ServerKind::Vllm), ["/version"]);
+    assert_eq!(naming_paths(ServerKind::None).len(), 4);
 }
 
 #[test]

@@ -76,6 +76,22 @@ fn counts_are_shown_and_forgotten() {
 }
 
 #[test]
+fn requests_about_the_server_are_counted_apart() {
+    let rules = r#"{"faults": [{"fault": "status:500", "match": {"probe": true}, "at": [2]},
+                               {"fault": "status:503", "at": [1]}], "models": ["m"]}"#;
+    let server = start(rules);
+    let probe = || post_with(&server, CHAT, "x-cambist-probe: 1", ask().to_string().as_bytes()).status;
+    assert_eq!([probe(), probe(), probe()], [200, 500, 200], "rules about them are about nothing else");
+    assert_eq!(server.stats().attempts, 0);
+    assert_eq!([post(&server, CHAT, &ask()).status, post(&server, CHAT, &ask()).status], [503, 200]);
+    let stats = server.stats();
+    assert_eq!((stats.probes[CHAT], stats.calls[CHAT]), (3, 2));
+    assert_eq!((stats.attempts, stats.answered, stats.cells), (2, 1, 1));
+    assert_eq!([get(&server, "/v1/models/m").status, get(&server, "/v1/models/x").status], [200, 404]);
+    assert_eq!(get(&start("{}"), "/v1/models/x").json()["id"], "x");
+}
+
+#[test]
 fn stopping_frees_the_port_and_wakes_who_waits() {
     let server = Arc::new(start(r#"{"workers": 2}"#));
     assert_eq!(post(&server, CHAT, &ask()).status, 200);

@@ -129,9 +129,9 @@ fn retries_beyond_the_budget_wait_for_their_window() {
 fn each_phase_has_its_timeout() {
     let cases = [
         (Play::Slow(400), Timeouts { first_byte: 0.03, ..Timeouts::default() }, "first byte"),
-        (Play::Slow(400), Timeouts { total: 0.03, ..Timeouts::default() }, "first byte"),
+        (Play::Slow(400), Timeouts { total: Some(0.03), ..Timeouts::default() }, "first byte"),
         (Play::Drip(4), Timeouts { idle: 0.002, ..Timeouts::default() }, "next byte"),
-        (Play::Drip(4), Timeouts { total: 0.6, idle: 0.5, ..Timeouts::default() }, "next byte"),
+        (Play::Drip(4), Timeouts { total: Some(0.6), idle: 0.5, ..Timeouts::default() }, "next byte"),
     ];
     for (play, timeouts, phase) in cases {
         let server = Server::start(move |_| play.clone());

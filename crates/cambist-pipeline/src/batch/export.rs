@@ -23,7 +23,7 @@ use crate::{
     recipe::PoolMember,
     run::{Runtime, Workshop},
     target::Target,
-    verbs::{WantedCell, each_wanted},
+    verbs::{Probes, WantedCell, each_wanted},
 };
 
 /// What to write, and where.
@@ -83,7 +83,7 @@ pub fn export_requests(
     };
     let ledger = Mutex::new(ledger);
     let network = Network::new(&plan.recipe.budget);
-    let workshop = Workshop { plan, store: &store, ledger: &ledger, runtime, network };
+    let workshop = Workshop { plan, store: &store, ledger: &ledger, runtime, network, probes: Probes::none() };
     let mut writing = Writing::new(&target, options)?;
     each_wanted(&workshop, target.job, target.params, &mut |cell| writing.take(&cell))?;
     writing.finish()

@@ -19,7 +19,7 @@ use crate::{
     plan::Plan,
     run::{Runtime, Workshop},
     target::Target,
-    verbs::{WantedCell, each_wanted},
+    verbs::{Probes, WantedCell, each_wanted},
 };
 
 /// Records that are kept in one transaction.
@@ -71,7 +71,7 @@ pub fn import_results(
     target.check_inputs(&store)?;
     let ledger = Mutex::new(Ledger::open(&store.ledger_path())?);
     let network = Network::new(&plan.recipe.budget);
-    let workshop = Workshop { plan, store: &store, ledger: &ledger, runtime, network };
+    let workshop = Workshop { plan, store: &store, ledger: &ledger, runtime, network, probes: Probes::none() };
     let (n_broken, broken) = results.broken();
     let imported = Imported {
         n_lines: results.n_lines(),

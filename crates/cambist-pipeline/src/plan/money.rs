@@ -20,7 +20,7 @@ use crate::{
     network::Network,
     progress::Silent,
     recipe::{Action, PoolMember, params::GenerateParams},
-    run::{Runtime, Workshop},
+    run::{Capabilities, Runtime, Workshop},
     verbs,
 };
 
@@ -87,9 +87,16 @@ impl Plan {
         };
         let history = ledger.call_history()?;
         let (ledger, stop) = (Mutex::new(ledger), AtomicBool::new(false));
-        let runtime = Runtime { threads: 1, progress: &Silent, stop: &stop, calls: StopSignal::new() };
+        let runtime = Runtime {
+            threads: 1,
+            progress: &Silent,
+            stop: &stop,
+            calls: StopSignal::new(),
+            capabilities: Capabilities::Never,
+        };
         let network = Network::new(&self.recipe.budget);
-        let workshop = Workshop { plan: self, store, ledger: &ledger, runtime: &runtime, network };
+        let probes = verbs::Probes::none();
+        let workshop = Workshop { plan: self, store, ledger: &ledger, runtime: &runtime, network, probes };
         let mut estimates = BTreeMap::new();
         for (index, params) in self.asking(wanted, store)? {
             estimates.insert(index, self.estimate(&workshop, &self.jobs[index], (params, &history))?);
@@ -111,7 +118,8 @@ impl Plan {
         let store = Store::open(store_folder)?;
         let ledger = Mutex::new(Ledger::open(&store.ledger_path())?);
         let network = Network::new(&self.recipe.budget);
-        let workshop = Workshop { plan: self, store: &store, ledger: &ledger, runtime, network };
+        let probes = verbs::Probes::new(&store, runtime.capabilities);
+        let workshop = Workshop { plan: self, store: &store, ledger: &ledger, runtime, network, probes };
         for (index, params) in self.asking(wanted, &store)? {
             verbs::probe(&workshop, &self.jobs[index], (params, n))?;
         }

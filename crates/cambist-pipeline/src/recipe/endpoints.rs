@@ -6,7 +6,7 @@ use cambist_io::{
 };
 
 use super::{
-    Arbiter, PoolMember,
+    Arbiter, ManyAnswers, PoolMember,
     decode::unknown,
     fault::{Fault, Place},
 };
@@ -27,12 +27,27 @@ pub(super) fn teacher_faults(place: Place, member: &PoolMember, is_limited: bool
             let remedy = "set `request.tokenizer` to a folder with the model's `tokenizer.json` and chat template";
             faults.push(Fault::new(place, what, remedy));
         }
-        Some(_) => {}
+        Some(dialect) => faults.extend(manner_faults(place, member, dialect)),
     }
     if is_limited && !member.has_price() {
         let what = format!("the recipe has a `budget`, and teacher `{}` has no `price`", member.id);
         let remedy = "add `price: {input: ..., output: ...}` in USD per million tokens; 0 for a server of your own";
         faults.push(Fault::new(place, what, remedy));
+    }
+    faults
+}
+
+/// What is asked for and the dialect has no words for.
+fn manner_faults(place: Place, member: &PoolMember, dialect: TeacherDialect) -> Vec<Fault> {
+    let (id, name) = (&member.id, dialect.name());
+    let mut faults = Vec::new();
+    if member.request.n == ManyAnswers::Native && !dialect.takes_n() {
+        let what = format!("teacher `{id}`: the dialect `{name}` gives one answer to a request");
+        faults.push(Fault::new(place, what, "remove `request.n`: samples are then asked for one by one"));
+    }
+    if member.request.stream == Some(true) && !dialect.streams() {
+        let what = format!("teacher `{id}`: replies of the dialect `{name}` are not read in events");
+        faults.push(Fault::new(place, what, "remove `request.stream`, or use `openai-chat`"));
     }
     faults
 }

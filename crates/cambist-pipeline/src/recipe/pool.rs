@@ -88,6 +88,13 @@ pub struct Manner {
     /// What the length limit is called: `max_tokens` or `max_completion_tokens`; by the address when absent.
     #[serde(skip_serializing)]
     pub length_field: Option<LengthField>,
+    /// How several answers to one prompt are asked for: `auto` (the default: together where the server is found to give
+    /// them), `native` (together) or `loop` (one by one); changes no name of an artifact or of a call.
+    #[serde(skip_serializing)]
+    pub n: ManyAnswers,
+    /// Whether replies come in events: no, unless `timeouts.total` is more than 600 seconds; changes no result.
+    #[serde(skip_serializing)]
+    pub stream: Option<bool>,
     /// A folder with `tokenizer.json` and the chat template, relative to the recipe: for dialects that take a rendered
     /// prompt.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,6 +106,19 @@ impl Manner {
     pub(crate) fn is_plain(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// How several answers to one prompt are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ManyAnswers {
+    /// Together, where the server is found to give several answers to one request. The default.
+    #[default]
+    Auto,
+    /// Together.
+    Native,
+    /// One by one.
+    Loop,
 }
 
 /// Recorded answers of one model.

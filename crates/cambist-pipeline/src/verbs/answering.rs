@@ -13,7 +13,7 @@ use cambist_model::Sampling;
 
 use super::{
     arbiters::Member,
-    asking::{Asking, Cells},
+    asking::{Asking, Cells, wants_several},
     panel::{Hearing, Scorer, Verdicts},
     scoring::{Scoring, candidate_digest},
     tables::{DISAGREEMENT, MEMBER_SCORES, write_table},
@@ -50,7 +50,8 @@ pub(super) fn ask(
     let missing: Vec<&Cell<'_>> = cells.iter().zip(&keys).filter(|(_, key)| is_missing(key)).map(|(c, _)| c).collect();
     let of = |voice: usize| missing.iter().filter(move |cell| cell.voice == voice);
     let wanted: Vec<u64> = (0..voices.len()).map(|voice| of(voice).count() as u64).collect();
-    let asking = Asking { workshop, job, voices, sampling, scoring: None };
+    let several = (0..voices.len()).map(|voice| wants_several(of(voice).map(|cell| cell.prompt.id.as_str()))).collect();
+    let asking = Asking { workshop, job, voices, sampling, scoring: None, several };
     let cells_of = |voice: usize| -> Result<Cells<'_>, PipelineError> {
         Ok(Box::new(of(voice).map(|cell| Ok((cell.prompt.clone(), cell.sample)))))
     };

@@ -2,21 +2,29 @@
 //!
 //! The ledger is the only memory: nothing here holds answers, so that a million cells take no more than a thousand.
 
+mod groups;
+mod records;
+
 use std::sync::Mutex;
 
-use cambist_core::{completion::FinishReason, digest::Digest, prompt::Prompt};
+use cambist_core::{digest::Digest, prompt::Prompt};
 use cambist_io::{
-    clock,
-    exchange::{Failure, FailureClass, Settled},
+    exchange::{Failure, FailureClass},
     ledger::{CallRecord, CallStatus},
     transport::{LaneOptions, Outcomes, Submit},
 };
 use cambist_model::Sampling;
 use rayon::prelude::*;
 
+pub(super) use self::records::{Kept, records};
+use self::{
+    groups::Groups,
+    records::{Earlier, Left},
+};
 use super::{
     local::{self, CHUNK, Local},
-    remote::{Answered, Asked, Remote},
+    probing::Wish,
+    remote::{Asked, Remote},
     scoring::Scoring,
     tally::Tally,
     voices::{Speaker, Voice},
@@ -28,6 +36,9 @@ const QUEUE: usize = 1024;
 
 /// Outcomes that are kept in one transaction, at most.
 const COMMIT: usize = 512;
+
+/// Answers that one request asks for, at most.
+const MOST_ANSWERS: usize = 64;
 
 /// Local chunks that are in memory at once.
 const LOCAL_WINDOW: usize = 256;
@@ -44,6 +55,8 @@ pub(super) struct Asking<'a> {
     pub sampling: &'a Sampling,
     /// Scores answers as they come, where a server scores.
     pub scoring: Option<&'a Scoring>,
+    /// Whether several answers to one prompt are wanted of each voice, in their order.
+    pub several: Vec<bool>,
 }
 
 /// Cells to ask one voice for: the prompt and which of several answers.
@@ -60,14 +73,32 @@ pub(super) struct Ticket {
     pub sample: u32,
     /// The call's name.
     pub key: Digest,
+    /// What asking for it together with others has cost already.
+    pub earlier: Earlier,
+}
+
+impl Ticket {
+    /// Of a cell that was not asked for yet.
+    pub(super) fn new(prompt: Prompt, sample: u32, key: Digest) -> Self {
+        Self { prompt, sample, key, earlier: Earlier::default() }
+    }
+}
+
+/// Whether several answers to one prompt are wanted, from the prompts of a voice's cells in their order.
+pub(super) fn wants_several<P: PartialEq>(mut prompts: impl Iterator<Item = P>) -> bool {
+    let Some(mut before) = prompts.next() else { return false };
+    prompts.any(|prompt| std::mem::replace(&mut before, prompt) == before)
 }
 
 impl Asking<'_> {
-    /// Asks every voice for its cells, all voices at once, and returns when each is answered or given up.
+    /// Asks every voice for its cells, all voices at once, and returns when each is answered or given up. Servers are
+    /// asked first what they can do.
     ///
     /// # Errors
+    /// When a server is not there or has no such model: then nobody is asked.
     /// When the run was stopped, an endpoint closed itself, or the ledger cannot be written; what was answered is kept.
     pub(super) fn ask(&self, cells: &CellsOf<'_>, tally: &Tally) -> Result<(), PipelineError> {
+        self.meet(tally)?;
         let first: Mutex<Option<PipelineError>> = Mutex::new(None);
         let note = |outcome: Result<(), PipelineError>| {
             if let (Err(error), Ok(mut first)) = (outcome, first.lock()) {
@@ -138,12 +169,47 @@ impl Asking<'_> {
         })
     }
 
+    /// Finds out what the servers can do, all at once, before any of them is paid.
+    fn meet(&self, tally: &Tally) -> Result<(), PipelineError> {
+        let meet = |(at, voice): (usize, &Voice)| {
+            let Speaker::Remote(remote) = &voice.speaker else { return Ok(()) };
+            if tally.wanted(at) == 0 {
+                return Ok(());
+            }
+            let wish = Wish { several: self.several.get(at).copied().unwrap_or(false), everything: false };
+            self.workshop.probes.meet(self.workshop, (&voice.name, remote), wish).map(drop)
+        };
+        let met: Vec<Result<(), PipelineError>> = std::thread::scope(|scope| {
+            let meet = &meet;
+            let asked: Vec<_> = self.voices.iter().enumerate().map(|voice| scope.spawn(move || meet(voice))).collect();
+            let panicked = || Err(PipelineError::Internal("a probe panicked".to_owned()));
+            asked.into_iter().map(|probe| probe.join().unwrap_or_else(|_| panicked())).collect()
+        });
+        met.into_iter().collect()
+    }
+
+    /// Asks a server for its cells, and then one by one for what it left out of requests for several answers.
     fn ask_remote(
         &self,
         (at, remote): (usize, &Remote),
         cells: &CellsOf<'_>,
         tally: &Tally,
     ) -> Result<(), PipelineError> {
+        let cells = cells(at)?;
+        let mut left = self.pass((at, remote), tally, |submit| self.feed((at, remote), cells, submit))?;
+        while !left.is_empty() {
+            left = self.pass((at, remote), tally, |submit| Ok(self.feed_left(remote, left, &submit)))?;
+        }
+        Ok(())
+    }
+
+    /// Opens a lane, lets `feed` send into it, keeps what comes, and returns what has to be asked for by itself.
+    fn pass(
+        &self,
+        (at, remote): (usize, &Remote),
+        tally: &Tally,
+        feed: impl FnOnce(Submit<Asked<Vec<Ticket>>>) -> Result<Option<Failure>, PipelineError>,
+    ) -> Result<Vec<Left>, PipelineError> {
         let client = self.workshop.client(remote.endpoint(), remote.dialect().key_header())?;
         tally.watch(at, client.clone());
         let options = LaneOptions {
@@ -151,16 +217,19 @@ impl Asking<'_> {
             cap: self.workshop.purse(&self.voices[at].name),
             stop: self.workshop.runtime.calls.clone(),
         };
-        let (submit, outcomes) = client.lane::<Asked<Ticket>>(options);
-        let closed = std::thread::scope(|scope| {
+        let (submit, outcomes) = client.lane::<Asked<Vec<Ticket>>>(options);
+        let (closed, left) = std::thread::scope(|scope| {
             let collector = scope.spawn(|| self.collect((at, remote), outcomes, tally));
-            let fed = self.feed((at, remote), cells(at)?, submit);
+            let fed = feed(submit);
             let collected =
                 collector.join().unwrap_or_else(|_| Err(PipelineError::Internal("a collector panicked".to_owned())));
+            let (closed, left) = collected?;
             // What closes a lane may come after the last question was handed over.
-            Ok::<_, PipelineError>(fed?.or(collected?))
+            Ok::<_, PipelineError>((fed?.or(closed), left))
         })?;
-        why_closed(self.workshop, &self.voices[at].name, closed)
+        why_closed(self.workshop, &self.voices[at].name, closed)?;
+        self.workshop.checkpoint()?;
+        Ok(left)
     }
 
     /// Sends questions until there are no more, or the endpoint takes none; then says why.
@@ -168,30 +237,48 @@ impl Asking<'_> {
         &self,
         (at, remote): (usize, &Remote),
         cells: Cells<'_>,
-        submit: Submit<Asked<Ticket>>,
+        submit: Submit<Asked<Vec<Ticket>>>,
     ) -> Result<Option<Failure>, PipelineError> {
         let voice = &self.voices[at];
-        for cell in cells {
-            let (prompt, sample) = cell?;
-            let Some(question) = voice.question(&prompt, (self.sampling, sample))? else { continue };
-            let ticket = Ticket { prompt, sample, key: question.key };
-            let asked = remote.exchange((ticket, question.request), (self.sampling.seed, sample));
-            if let Err(closed) = submit.send(asked) {
+        let mut groups = Groups::of(cells);
+        while let Some(group) = groups.next(if remote.takes_n() { MOST_ANSWERS } else { 1 }) {
+            let (prompt, samples) = group?;
+            let (mut tickets, mut body) = (Vec::with_capacity(samples.len()), None);
+            for &sample in &samples {
+                let Some(question) = voice.question(&prompt, (self.sampling, sample))? else { continue };
+                tickets.push(Ticket::new(prompt.clone(), sample, question.key));
+                body.get_or_insert(question.request);
+            }
+            let (Some(body), Some(&first)) = (body, samples.first()) else { continue };
+            let n = u32::try_from(tickets.len()).unwrap_or(u32::MAX);
+            if let Err(closed) = submit.send(remote.exchange((tickets, body), (self.sampling.seed, first, n))) {
                 return Ok(Some(closed.failure));
             }
         }
         Ok(None)
     }
 
+    /// Sends what was left out, each by itself.
+    fn feed_left(&self, remote: &Remote, left: Vec<Left>, submit: &Submit<Asked<Vec<Ticket>>>) -> Option<Failure> {
+        for Left { ticket, body } in left {
+            let seed_and_sample = (self.sampling.seed, ticket.sample, 1);
+            if let Err(closed) = submit.send(remote.exchange((vec![ticket], body), seed_and_sample)) {
+                return Some(closed.failure);
+            }
+        }
+        None
+    }
+
     /// Keeps outcomes as they come: whatever has arrived by the time the last batch is on the disk is the next batch.
-    /// Says why the lane closed before its time, if so.
+    /// Says why the lane closed before its time, if so, and what has to be asked for by itself.
     fn collect(
         &self,
         (at, remote): (usize, &Remote),
-        mut outcomes: Outcomes<Asked<Ticket>>,
+        mut outcomes: Outcomes<Asked<Vec<Ticket>>>,
         tally: &Tally,
-    ) -> Result<Option<Failure>, PipelineError> {
+    ) -> Result<(Option<Failure>, Vec<Left>), PipelineError> {
         let mut batch = Vec::with_capacity(COMMIT);
+        let mut all_left = Vec::new();
         while let Some(settled) = outcomes.next() {
             batch.push(settled);
             while batch.len() < COMMIT
@@ -199,16 +286,24 @@ impl Asking<'_> {
             {
                 batch.push(settled);
             }
-            let kept = batch.drain(..).filter_map(|settled| record(remote, &self.voices[at].name, settled));
-            let (tickets, records): (Vec<Ticket>, Vec<CallRecord>) = kept.unzip();
-            self.workshop.ledger().put_calls(&records)?;
-            for (ticket, record) in tickets.into_iter().zip(&records) {
+            let (mut tickets, mut kept): (Vec<Ticket>, Vec<CallRecord>) = (Vec::new(), Vec::new());
+            for settled in batch.drain(..) {
+                // All answers of one reply are kept in one transaction: they were asked for together, and would be again.
+                let Kept { calls, left } = records(remote, &self.voices[at].name, settled);
+                all_left.extend(left);
+                for (ticket, record) in calls {
+                    tickets.push(ticket);
+                    kept.push(record);
+                }
+            }
+            self.workshop.ledger().put_calls(&kept)?;
+            for (ticket, record) in tickets.into_iter().zip(&kept) {
                 tally.settle(at, record);
                 self.score(&ticket.prompt, record)?;
             }
             tally.show(self.workshop, self.job, self.voices);
         }
-        Ok(outcomes.closed())
+        Ok((outcomes.closed(), all_left))
     }
 
     fn score(&self, prompt: &Prompt, record: &CallRecord) -> Result<(), PipelineError> {
@@ -230,70 +325,5 @@ pub(super) fn why_closed(workshop: &Workshop<'_>, name: &str, closed: Option<Fai
             Err(PipelineError::Budget)
         }
         Some(failure) => Err(PipelineError::Endpoint { teacher: name.to_owned(), failure: Box::new(failure) }),
-    }
-}
-
-/// Returns an outcome as the ledger keeps it; none for what was never sent.
-pub(super) fn record(remote: &Remote, teacher: &str, settled: Settled<Asked<Ticket>>) -> Option<(Ticket, CallRecord)> {
-    let Settled { exchange, outcome, attempts, seconds, n_maybe_charged } = settled;
-    if let Err(failure) = &outcome
-        && (failure.class == FailureClass::Stopped || attempts == 0)
-    {
-        return None;
-    }
-    let Asked { ticket, body, .. } = exchange;
-    let blank = CallRecord {
-        key: ticket.key.clone(),
-        endpoint: remote.identity().to_owned(),
-        teacher: teacher.to_owned(),
-        prompt_id: ticket.prompt.id.clone(),
-        language: ticket.prompt.language.to_string(),
-        sample: ticket.sample,
-        request: body.to_string(),
-        status: CallStatus::Failed,
-        text: String::new(),
-        finish_reason: FinishReason::Error,
-        failure: None,
-        failure_class: None,
-        reasoning: None,
-        marks: Vec::new(),
-        reply: None,
-        origin: String::new(),
-        tokens_in: None,
-        tokens_out: None,
-        cost_usd: 0.0,
-        costs_unknown: 0,
-        n_maybe_charged,
-        seconds,
-        attempts,
-        created_at_unix_ms: clock::now_unix_ms(),
-    };
-    let record = match outcome {
-        Ok(answered) => answered_record(blank, answered),
-        Err(failure) => {
-            let reason = format!("{}: {}", failure.class.name(), failure.reason);
-            CallRecord { failure: Some(reason), failure_class: Some(failure.class), ..blank }
-        }
-    };
-    Some((ticket, record))
-}
-
-fn answered_record(blank: CallRecord, Answered { answer, cost_usd, raw }: Answered) -> CallRecord {
-    let mut marks: Vec<String> = answer.marks.iter().map(|mark| mark.name().to_owned()).collect();
-    if !answer.raw_finish.is_empty() {
-        marks.push(format!("finish:{}", answer.raw_finish.replace(char::is_whitespace, "_")));
-    }
-    CallRecord {
-        status: CallStatus::Answered,
-        text: answer.text,
-        finish_reason: answer.finish,
-        reasoning: answer.reasoning,
-        marks,
-        reply: raw,
-        tokens_in: answer.usage.input,
-        tokens_out: answer.usage.output,
-        cost_usd: cost_usd.unwrap_or(0.0),
-        costs_unknown: u32::from(cost_usd.is_none()),
-        ..blank
     }
 }

@@ -123,6 +123,7 @@ impl Generating<'_> {
                 voices: &self.voices,
                 sampling: &self.params.sampling,
                 scoring,
+                several: (0..self.voices.len()).map(|voice| cells.wants_several(voice)).collect(),
             };
             asking.ask(&|voice| Ok(self.cells_of(cells, voice)), &tally)?;
             scoring.map_or(Ok(()), |scoring| self.score_known(cells, scoring))

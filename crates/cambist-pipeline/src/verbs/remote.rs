@@ -1,39 +1,34 @@
 //! A teacher behind a server: what it is asked, and what an answer means.
 
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+mod exchange;
+mod shares;
 
-use cambist_core::{
-    prompt::{Message, Prompt, Role},
-    teacher::Price,
-};
+use std::{path::Path, sync::Arc};
+
+use cambist_core::prompt::{Message, Prompt, Role};
 use cambist_io::{
     dialect::{
-        answer::TeacherAnswer,
-        decode::decode,
-        encode::{self, encode_body},
-        failures::renamed_length_field,
+        encode::encode_body,
         identity::{endpoint_identity, seed_for},
-        probe::ServerFacts,
-        request::{EncodeOptions, LengthField, RenderedPrompt, RequestSampling, TeacherRequest, Thinking},
+        probe::{ServerFacts, TRIAL_PROMPT, TRIAL_TOKENS},
+        request::{EncodeOptions, LengthField, RenderedPrompt, RequestSampling, TeacherRequest},
         teacher::TeacherDialect,
     },
     endpoint::Endpoint,
-    exchange::{Exchange, Failure, HttpCall, HttpReply, TokenEstimate},
     formats,
-    money::{price::Price as ListedPrice, table::Lane},
+    money::table::Lane,
 };
 use cambist_model::{ChatFormat, ModelFiles, Sampling};
 use serde_json::Value;
 
+use self::exchange::Wire;
+pub(super) use self::{
+    exchange::{Answered, Asked, estimated_tokens},
+    shares::Share,
+};
 use crate::{
     error::PipelineError,
-    recipe::{Manner, PoolMember, Recipe},
+    recipe::{Manner, ManyAnswers, PoolMember, Recipe},
 };
 
 /// A teacher behind a server.
@@ -48,18 +43,6 @@ pub(super) struct Remote {
     batch_wire: Arc<Wire>,
 }
 
-/// What every question to one teacher shares.
-struct Wire {
-    dialect: TeacherDialect,
-    thinking: Thinking,
-    /// Whether the length limit is called `max_completion_tokens`; turned once when the server says so.
-    is_completion_length: AtomicBool,
-    listed: Option<ListedPrice>,
-    price: Price,
-    has_price: bool,
-    keeps_raw: bool,
-}
-
 impl Remote {
     /// Reads what the recipe says of the teacher.
     pub(super) fn open(recipe: &Recipe, folder: &Path, member: &PoolMember) -> Result<Self, PipelineError> {
@@ -69,18 +52,14 @@ impl Remote {
         let unknown = || PipelineError::Internal(format!("`{}` passed the check and is no dialect", endpoint.dialect));
         let dialect = TeacherDialect::ALL.into_iter().find(|d| d.name() == endpoint.dialect).ok_or_else(unknown)?;
         let length_field = member.request.length_field.unwrap_or_else(|| LengthField::usual(&endpoint.base_url));
-        let listed = |lane| recipe.prices.find(&endpoint.base_url, &endpoint.model, lane).cloned();
-        let wire = |listed: Option<ListedPrice>| Wire {
-            dialect,
-            thinking: member.request.thinking,
-            is_completion_length: AtomicBool::new(length_field == LengthField::MaxCompletionTokens),
-            listed,
-            price: member.price(),
-            has_price: member.has_price(),
-            keeps_raw: recipe.keep_raw,
+        let wire = |lane| {
+            let listed = recipe.prices.find(&endpoint.base_url, &endpoint.model, lane).cloned();
+            Wire::new(dialect, member, length_field).at_price(listed, recipe.keep_raw)
         };
-        let live = Arc::new(wire(listed(Lane::Live)));
-        let batch_wire = Arc::new(wire(listed(Lane::Batch).or_else(|| listed(Lane::Live))));
+        let streams = member.request.stream.unwrap_or_else(|| endpoint.timeouts.is_long());
+        let live = Arc::new(wire(Lane::Live).in_events(streams && dialect.streams()));
+        let is_listed = recipe.prices.find(&endpoint.base_url, &endpoint.model, Lane::Batch).is_some();
+        let batch_wire = Arc::new(wire(if is_listed { Lane::Batch } else { Lane::Live }));
         Ok(Self {
             teacher: member.id.clone(),
             identity: endpoint_identity(&endpoint, dialect.name(), &ServerFacts::default()),
@@ -110,13 +89,66 @@ impl Remote {
 
     /// Whether what a call costs is read from the reply by rules.
     pub(super) fn has_price_rules(&self) -> bool {
-        self.wire.listed.is_some()
+        self.wire.has_price_rules()
+    }
+
+    /// The folder of its tokenizer, as the recipe writes it.
+    pub(super) fn tokenizer(&self) -> Option<&Path> {
+        self.manner.tokenizer.as_deref()
+    }
+
+    /// Its tokenizer, where the recipe names one.
+    pub(super) fn chat_format(&self) -> Option<&ChatFormat> {
+        self.chat_format.as_ref()
+    }
+
+    /// The JSON schema that its answers must follow.
+    pub(super) fn json_schema(&self) -> Option<&Value> {
+        self.manner.json_schema.as_ref()
+    }
+
+    /// What the length limit is called, as far as it is known.
+    pub(super) fn length_field(&self) -> LengthField {
+        self.wire.length_field()
+    }
+
+    /// Takes the length limit's name from an earlier trial.
+    pub(super) fn call_length(&self, field: LengthField) {
+        self.wire.call_length(field);
+    }
+
+    /// Whether it is to be found out if one request may ask for several answers.
+    pub(super) fn may_take_n(&self) -> bool {
+        self.manner.n == ManyAnswers::Auto && self.dialect.takes_n() && !self.sets_n()
+    }
+
+    /// Asks for several answers in one request from now on.
+    pub(super) fn take_n(&self) {
+        self.wire.take_n(true);
+    }
+
+    /// Whether several answers are asked for in one request; turns false when the server does not give them.
+    pub(super) fn takes_n(&self) -> bool {
+        self.wire.takes_n()
+    }
+
+    /// Whether the recipe merges a number of its own into every body.
+    fn sets_n(&self) -> bool {
+        self.endpoint.extra_body.as_ref().is_some_and(|extra| extra.get("n").is_some())
     }
 
     /// Returns the body of the request as the ledger names it: without seed, with the length limit under its first
     /// name.
     pub(super) fn body(&self, prompt: &Prompt, sampling: &Sampling) -> Result<Value, PipelineError> {
-        let mut messages = prompt.messages.clone();
+        self.encoded(prompt.messages.clone(), self.sampling(sampling), self.manner.json_schema.clone())
+    }
+
+    fn encoded(
+        &self,
+        mut messages: Vec<Message>,
+        sampling: RequestSampling,
+        response_schema: Option<Value>,
+    ) -> Result<Value, PipelineError> {
         if let Some(system) = &self.manner.system {
             messages.insert(0, Message { role: Role::System, content: system.clone() });
         }
@@ -124,8 +156,8 @@ impl Remote {
             rendered: self.chat_format.as_ref().map(|format| self.render(format, &messages)).transpose()?,
             messages,
             model: self.endpoint.model.clone(),
-            sampling: self.sampling(sampling),
-            response_schema: self.manner.json_schema.clone(),
+            sampling,
+            response_schema,
             chat_template_kwargs: self.manner.chat_template_kwargs.clone(),
             extra_body: self.endpoint.extra_body.clone(),
             thinking: self.manner.thinking,
@@ -135,6 +167,16 @@ impl Remote {
         let remedy = "change `endpoint.dialect` or the teacher's `request`";
         encode_body(self.dialect, &request, options)
             .map_err(|error| PipelineError::input(&self.teacher, error.to_string(), remedy))
+    }
+
+    /// Returns a small question that shows what the server does: for `n` answers of a few tokens, with a seed, as JSON
+    /// where `as_json` is set and the recipe has a schema.
+    pub(super) fn trial(&self, n: u32, seed: u32, as_json: bool) -> Result<Asked<()>, PipelineError> {
+        let usual = self.manner.sampling.clone().unwrap_or_default();
+        let sampling = RequestSampling { temperature: 1.0, max_tokens: TRIAL_TOKENS, stop: Vec::new(), ..usual };
+        let schema = self.manner.json_schema.clone().filter(|_| as_json);
+        let body = self.encoded(vec![Message::user(TRIAL_PROMPT)], sampling, schema)?;
+        Ok(Asked::new((), body, &self.wire).with_seed(seed).for_answers(n).for_trial())
     }
 
     fn render(&self, format: &ChatFormat, messages: &[Message]) -> Result<RenderedPrompt, PipelineError> {
@@ -156,142 +198,32 @@ impl Remote {
         })
     }
 
-    /// Returns the exchange that asks for answer number `sample` with the body from [`Remote::body`].
-    pub(super) fn exchange<T: Send + 'static>(&self, asked: (T, Value), seed_and_sample: (u64, u32)) -> Asked<T> {
-        self.exchange_on(Lane::Live, asked, seed_and_sample)
+    /// Returns the exchange that asks for answer number `sample` and the `n` - 1 behind it, with the body from
+    /// [`Remote::body`].
+    pub(super) fn exchange<T: Send + 'static>(
+        &self,
+        (ticket, body): (T, Value),
+        (seed, sample, n): (u64, u32, u32),
+    ) -> Asked<T> {
+        let seed = seed_for(seed, &body, sample);
+        Asked::new(ticket, body, &self.wire).with_seed(seed).for_answers(n)
     }
 
-    /// As [`Remote::exchange`], at the price of a lane.
-    pub(super) fn exchange_on<T: Send + 'static>(
+    /// As [`Remote::exchange`] for one answer, at the price of batches.
+    pub(super) fn exchange_in_batch<T: Send + 'static>(
         &self,
-        lane: Lane,
         (ticket, body): (T, Value),
         (seed, sample): (u64, u32),
     ) -> Asked<T> {
         let seed = seed_for(seed, &body, sample);
-        let wire = if lane == Lane::Batch { &self.batch_wire } else { &self.wire };
-        Asked { ticket, body, seed, wire: wire.clone() }
+        Asked::new(ticket, body, &self.batch_wire).with_seed(seed)
     }
 }
 
 /// Reads a tokenizer and a chat template from a folder.
 pub(super) fn chat_format(folder: &Path) -> Result<ChatFormat, PipelineError> {
-    let files = ModelFiles(formats::read_model_folder(folder)?);
+    let files = ModelFiles(formats::read_tokenizer_folder(folder)?);
     let name = folder.display().to_string();
     ChatFormat::from_files(&files)
         .map_err(|error| PipelineError::input(&name, error.to_string(), "give a whole folder"))
-}
-
-/// One question on its way, with whatever its sender wants back beside the answer.
-pub(super) struct Asked<T> {
-    /// What the sender wants back.
-    pub ticket: T,
-    /// The body as the ledger names it.
-    pub body: Value,
-    seed: u32,
-    wire: Arc<Wire>,
-}
-
-/// An answer, what it cost, and the raw reply where it is kept.
-pub(super) struct Answered {
-    /// The answer.
-    pub answer: TeacherAnswer,
-    /// USD; none when nobody can tell.
-    pub cost_usd: Option<f64>,
-    /// The reply, not yet compressed.
-    pub raw: Option<Vec<u8>>,
-}
-
-impl<T: Send + 'static> Exchange for Asked<T> {
-    type Answer = Answered;
-
-    fn call(&self, attempt: u32) -> HttpCall {
-        let mut body = self.body.clone();
-        // An empty answer is asked for again with another seed: the same one would come back.
-        let seed = self.seed.wrapping_add(attempt.saturating_sub(1)) & 0x7fff_ffff;
-        encode::put_seed(self.wire.dialect, &mut body, seed);
-        if self.wire.is_completion_length.load(Ordering::Relaxed)
-            && let Some(members) = body.as_object_mut()
-            && let Some(limit) = members.shift_remove(LengthField::MaxTokens.name())
-        {
-            members.insert(LengthField::MaxCompletionTokens.name().to_owned(), limit);
-        }
-        encode::call(self.wire.dialect, &body)
-    }
-
-    fn read(&mut self, reply: &HttpReply) -> Result<Answered, Failure> {
-        let answer = decode(self.wire.dialect, self.wire.thinking, reply)?;
-        Ok(Answered {
-            cost_usd: self.wire.cost_usd(&answer, reply),
-            raw: self.wire.keeps_raw.then(|| reply.body.clone()),
-            answer,
-        })
-    }
-
-    /// Takes the other name of the length limit when the server asks for it.
-    fn mend(&mut self, failure: &Failure) -> bool {
-        let is_completion = self.wire.is_completion_length.load(Ordering::Relaxed);
-        let sent = if is_completion { LengthField::MaxCompletionTokens } else { LengthField::MaxTokens };
-        let Some(wanted) = renamed_length_field(failure, sent) else { return false };
-        self.wire.is_completion_length.store(wanted == LengthField::MaxCompletionTokens, Ordering::Relaxed);
-        true
-    }
-
-    fn tokens(&self) -> TokenEstimate {
-        TokenEstimate { input: estimated_tokens(&self.body), output_max: self.max_tokens() }
-    }
-
-    fn tokens_done(&self, answered: &Answered) -> u32 {
-        answered.answer.usage.output.unwrap_or(1)
-    }
-
-    fn worst_cost_usd(&self) -> Option<f64> {
-        let TokenEstimate { input, output_max } = self.tokens();
-        if let Some(listed) = &self.wire.listed {
-            return Some(listed.worst(u64::from(input), u64::from(output_max)).usd());
-        }
-        self.wire.has_price.then(|| self.wire.price.of(Some(input), Some(output_max)))
-    }
-
-    fn cost_usd(&self, answered: &Answered) -> Option<f64> {
-        answered.cost_usd
-    }
-}
-
-impl<T> Asked<T> {
-    fn max_tokens(&self) -> u32 {
-        let of = |body: &Value| {
-            let names = ["max_tokens", "max_new_tokens", "n_predict"];
-            names.iter().find_map(|name| body.get(*name)?.as_u64())
-        };
-        let inner = || ["sampling_params", "parameters"].iter().find_map(|name| of(self.body.get(*name)?));
-        u32::try_from(of(&self.body).or_else(inner).unwrap_or(0)).unwrap_or(u32::MAX)
-    }
-}
-
-impl Wire {
-    fn cost_usd(&self, answer: &TeacherAnswer, reply: &HttpReply) -> Option<f64> {
-        if let Some(listed) = &self.listed {
-            let raw: Value = serde_json::from_slice(&reply.body).ok()?;
-            return listed.cost(&raw, &answer.usage).map(|cost| cost.usd());
-        }
-        let counted = answer.usage.input.is_some() && answer.usage.output.is_some();
-        if !self.has_price {
-            return Some(0.0);
-        }
-        counted.then(|| self.price.of(answer.usage.input, answer.usage.output))
-    }
-}
-
-/// At most how many tokens a request has: a token is rarely shorter than two bytes of text, whatever the script.
-pub(super) fn estimated_tokens(body: &Value) -> u32 {
-    fn n_bytes(value: &Value) -> usize {
-        match value {
-            Value::String(text) => text.len(),
-            Value::Array(items) => items.iter().map(n_bytes).sum(),
-            Value::Object(members) => members.values().map(n_bytes).sum(),
-            _ => 2,
-        }
-    }
-    u32::try_from(n_bytes(body).div_ceil(2)).unwrap_or(u32::MAX)
 }

@@ -125,6 +125,19 @@ impl RemoteArbiter {
         score_key(candidate, &self.identity)
     }
 
+    /// How a judge is asked; none for a reward model.
+    pub(super) fn judge_dialect(&self) -> Option<TeacherDialect> {
+        match &self.wire.kind {
+            Kind::Judge { dialect, .. } => Some(*dialect),
+            Kind::Reward { .. } => None,
+        }
+    }
+
+    /// Whether it is asked whether its values are raw rewards.
+    pub(super) fn probes(&self) -> bool {
+        self.probes
+    }
+
     /// How its key is sent.
     pub(super) fn key_header(&self) -> KeyHeader {
         match &self.wire.kind {

@@ -68,6 +68,7 @@ fn perform(text: &str, folder: &Path) -> Vec<(String, Artifact)> {
         progress: &Silent,
         stop: &AtomicBool::new(false),
         calls: cambist_io::transport::StopSignal::new(),
+        capabilities: cambist_pipeline::run::Capabilities::default(),
     };
     run(&plan, &all, &folder.join("store"), &runtime).unwrap()
 }

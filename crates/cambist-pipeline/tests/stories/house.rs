@@ -68,7 +68,13 @@ impl House {
             &plan,
             &all,
             &self.store(),
-            &Runtime { threads, progress: &listener, stop: &stop, calls: cambist_io::transport::StopSignal::new() },
+            &Runtime {
+                threads,
+                progress: &listener,
+                stop: &stop,
+                calls: cambist_io::transport::StopSignal::new(),
+                capabilities: cambist_pipeline::run::Capabilities::default(),
+            },
         )?;
         let Seen { mut made, mut reused } = listener.0.into_inner().unwrap();
         made.sort();

@@ -11,13 +11,13 @@ use super::{
     show::bytes,
 };
 use crate::{
-    args::{ExportRequestsArgs, ImportResultsArgs, RecipeArgs, RuntimeArgs},
+    args::{CapabilitiesArg, ExportRequestsArgs, ImportResultsArgs, RecipeArgs, RuntimeArgs},
     failure::Failure,
     screen,
 };
 
 /// Nobody watches: files are written in seconds.
-const QUIET: RuntimeArgs = RuntimeArgs { threads: None, quiet: true };
+const QUIET: RuntimeArgs = RuntimeArgs { threads: None, quiet: true, capabilities: CapabilitiesArg::Never };
 
 /// Writes the calls that are left as batch files.
 pub(super) fn export(args: &ExportRequestsArgs) -> Result<(), Failure> {

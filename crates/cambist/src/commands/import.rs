@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::run::{load, with_runtime};
 use crate::{
-    args::{ImportArgs, RecipeArgs, RuntimeArgs},
+    args::{CapabilitiesArg, ImportArgs, RecipeArgs, RuntimeArgs},
     failure::Failure,
     screen,
 };
@@ -24,7 +24,7 @@ pub(super) fn perform(args: &ImportArgs) -> Result<(), Failure> {
         teacher: args.teacher.clone(),
         is_trusted: args.trust,
     };
-    let quiet = RuntimeArgs { threads: None, quiet: true };
+    let quiet = RuntimeArgs { threads: None, quiet: true, capabilities: CapabilitiesArg::Never };
     let imported = with_runtime(&quiet, |runtime| Ok(import_answers(&plan, &options, &given.store.store, runtime)?))?;
     if given.store.json {
         return screen::print(&json!(imported).to_string());

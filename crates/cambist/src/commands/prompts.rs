@@ -7,7 +7,7 @@ use cambist_core::{
 
 use super::run;
 use crate::{
-    args::{PromptsArgs, RecipeArgs, RunArgs, RuntimeArgs, StoreArgs, VerbArgs},
+    args::{PromptsArgs, RecipeArgs, RunArgs, StoreArgs, VerbArgs},
     failure::Failure,
     screen,
 };
@@ -19,7 +19,7 @@ pub(super) fn perform(args: &PromptsArgs) -> Result<(), Failure> {
     let run = RunArgs {
         recipe: RecipeArgs { recipe: recipe.clone(), overrides: args.overrides.clone(), limit: args.limit },
         store: StoreArgs { store: store.store.clone(), json: store.json },
-        runtime: RuntimeArgs { threads: runtime.threads, quiet: runtime.quiet },
+        runtime: *runtime,
         dry_run: args.dry_run,
     };
     run::verb("prompts", &VerbArgs { run, step: args.step.clone() })

@@ -123,7 +123,7 @@ pub(super) fn with_runtime<T>(
     let progress: &dyn Progress = if runtime.quiet { &Silent } else { &teller };
     let threads =
         runtime.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
-    work(&Runtime { threads, progress, stop: &stop, calls })
+    work(&Runtime { threads, progress, stop: &stop, calls, capabilities: runtime.capabilities.into() })
 }
 
 fn close(plan: &Plan, finished: &Finished, args: &RunArgs) -> Result<(), Failure> {

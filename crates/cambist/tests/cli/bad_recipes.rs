@@ -47,6 +47,16 @@ const CASES: &[Case] = &[
     ("from: answers, ", "from: prompts, ", "`…` of `…` reads `…`, which makes …; expected …"),
     ("local: start", "local: arbitrage", "teacher `…` is `local: …`, which is no `train` step"),
     ("local: start", "local: students.reward.seed-1", "`…` asks `…`, which `…` trains later"),
+    (
+        "local: start, price",
+        "endpoint: {dialect: cohere, base_url: \"http://gpu\"}, request: {n: native}, price",
+        "teacher `…`: the dialect `…` gives one answer to a request",
+    ),
+    (
+        "local: start, price",
+        "endpoint: {dialect: cohere, base_url: \"http://gpu\"}, request: {stream: true}, price",
+        "teacher `…`: replies of the dialect `…` are not read in events",
+    ),
     ("id: alike", "id: answers", "the id `…` stands twice in `steps`"),
     ("id: seikai", "id: exacto", "the id `…` stands twice in `pool`"),
     ("id: alike", "id: a/b", "`…` cannot be an id"),

@@ -1,9 +1,12 @@
-//! The binary against servers on loopback: killed at random, refused, and rehearsed.
+//! The binary against servers on loopback: asked what they can do, killed at random, refused, and rehearsed.
 
 #![cfg(test)]
 
+mod capabilities;
 mod killed;
 mod panel;
 mod pool;
 mod refused;
+mod samples;
 mod spent;
+mod streams;

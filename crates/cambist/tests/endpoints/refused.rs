@@ -37,10 +37,17 @@ fn a_key_variable_that_is_not_set_is_told_before_anything_is_sent() {
 }
 
 #[test]
-fn a_model_that_is_not_there_stops_the_endpoint() {
-    let (code, told) = outcome(json!({ "models": ["beta"] }), "");
-    assert_eq!(code, 3, "{told}");
-    assert!(told.contains("not_found"), "{told}");
+fn a_model_that_is_not_there_is_told_before_anything_is_paid() {
+    let server = mock(json!({ "models": ["beta", "gamma"] }));
+    let pool = Pool::new(&recipe(&server.base_url(), ""));
+    let output = pool.run("store");
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("has no model `alpha`; it has `beta`, `gamma`"), "{}", said(&output));
+    assert_eq!(server.stats().attempts, 0);
+    // Whoever knows better is told by the first call.
+    let output = pool.cambist(&["run", "recipe.yaml", "--quiet", "--store", "store", "--capabilities", "never"]);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(said(&output).contains("not_found"), "{}", said(&output));
 }
 
 #[test]

@@ -31,5 +31,5 @@ pub(super) fn reply(turn: &Turn<'_>) -> Reply {
         "usage": {"input_tokens": n_in, "output_tokens": n_out,
                   "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0},
     });
-    Reply::json(body).with_tokens(n_out)
+    Reply::json(body).with_tokens(n_out).streamed_as(asked)
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::mock::{
     answer::{Answer, Question},
-    reply::{Content, Reply},
+    reply::Reply,
     reward, tokens,
     turn::{CREATED, Turn, said, text_of, usage},
 };
@@ -34,18 +34,7 @@ pub(super) fn reply(turn: &Turn<'_>) -> Reply {
     let n_in = tokens::count(&question.context) + tokens::count(&question.prompt);
     let choices: Vec<Value> =
         answers.into_iter().enumerate().map(|(index, answer)| choice(turn, (index, answer), &question)).collect();
-    let mut reply = Reply::json(completion(turn, choices, usage(n_in, n_out))).with_tokens(n_out);
-    if asked.flag("stream") {
-        stream(&mut reply, asked.body["stream_options"]["include_usage"].as_bool().unwrap_or(false));
-    }
-    reply
-}
-
-fn stream(reply: &mut Reply, with_usage: bool) {
-    if let Content::Json(whole) = &mut reply.content {
-        reply.content = Content::Events { whole: whole.take(), with_usage };
-        reply.content_type = "text/event-stream; charset=utf-8";
-    }
+    Reply::json(completion(turn, choices, usage(n_in, n_out))).with_tokens(n_out).streamed_as(asked)
 }
 
 fn schema(body: &Value) -> Option<&Value> {

@@ -42,7 +42,7 @@ pub(super) fn reply(turn: &Turn<'_>) -> Reply {
         "id": turn.id("cmpl"), "object": "text_completion", "created": CREATED, "model": turn.asked.model(),
         "choices": choices, "usage": usage(n_in, n_out),
     });
-    Reply::json(body).with_tokens(n_out)
+    Reply::json(body).with_tokens(n_out).streamed_as(turn.asked)
 }
 
 fn prompts(prompt: &Value) -> Vec<Prompt> {

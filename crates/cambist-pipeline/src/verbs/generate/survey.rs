@@ -14,7 +14,10 @@ use rayon::prelude::*;
 use super::{CHUNK, Generating};
 use crate::{
     error::PipelineError,
-    verbs::voices::{Question, Speaker},
+    verbs::{
+        asking::wants_several,
+        voices::{Question, Speaker},
+    },
 };
 
 /// Cells by place: small, so that millions can be held.
@@ -46,6 +49,11 @@ impl Cells {
     pub(super) fn unanswered_of(&self, voice: usize) -> impl Iterator<Item = (u32, u32)> {
         let of_voice = move |cell: &&Cell| usize::from(cell.voice) == voice;
         self.unanswered.iter().filter(of_voice).map(|cell| (cell.prompt, u32::from(cell.sample)))
+    }
+
+    /// Whether several answers of a voice to one prompt are wanted.
+    pub(super) fn wants_several(&self, voice: usize) -> bool {
+        wants_several(self.unanswered_of(voice).map(|(prompt, _)| prompt))
     }
 }
 

@@ -5,7 +5,6 @@ use cambist_core::{completion::FinishReason, digest::Digest, prompt::Prompt};
 use cambist_io::{
     exchange::{Exchange, Failure, FailureClass, HttpCall, HttpReply, Settled},
     ledger::{CallRecord, CallStatus},
-    money::table::Lane,
 };
 use serde_json::Value;
 
@@ -16,7 +15,7 @@ use crate::{
     recipe::params::GenerateParams,
     run::Workshop,
     verbs::{
-        asking::{Ticket, record},
+        asking::{Ticket, records},
         remote::{Asked, Remote},
         voices::{Question, Speaker},
     },
@@ -115,7 +114,7 @@ impl WantedCell<'_> {
         let outcome = reply.and_then(|reply| asked.read(&reply));
         let class = outcome.as_ref().err().map(|failure| failure.class);
         let settled = Settled { exchange: asked, outcome, attempts: 1, seconds: 0.0, n_maybe_charged: 0 };
-        let kept = record(self.remote, self.teacher, settled);
+        let kept = records(self.remote, self.teacher, settled).calls.pop();
         (kept.map(|(_, record)| CallRecord { origin, ..record }), class)
     }
 
@@ -124,7 +123,7 @@ impl WantedCell<'_> {
         let unseen = Err(Failure::new(FailureClass::Empty, String::new()));
         let settled =
             Settled { exchange: self.asked(), outcome: unseen, attempts: 1, seconds: 0.0, n_maybe_charged: 0 };
-        let (_, blank) = record(self.remote, self.teacher, settled)?;
+        let (_, blank) = records(self.remote, self.teacher, settled).calls.pop()?;
         Some(CallRecord {
             status: CallStatus::Answered,
             text: answer.text,
@@ -140,8 +139,8 @@ impl WantedCell<'_> {
         })
     }
 
-    fn asked(&self) -> Asked<Ticket> {
-        let ticket = Ticket { prompt: self.prompt.clone(), sample: self.sample, key: self.key.clone() };
-        self.remote.exchange_on(Lane::Batch, (ticket, self.body.clone()), (self.seed, self.sample))
+    fn asked(&self) -> Asked<Vec<Ticket>> {
+        let ticket = Ticket::new(self.prompt.clone(), self.sample, self.key.clone());
+        self.remote.exchange_in_batch((vec![ticket], self.body.clone()), (self.seed, self.sample))
     }
 }
