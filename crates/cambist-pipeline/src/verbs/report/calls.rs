@@ -77,7 +77,7 @@ fn latency(material: &Material<'_>, served: &BTreeSet<&str>) -> Option<Block> {
     };
     let artifacts = material.answers.iter().map(|answers| answers.artifact.clone()).collect();
     let origin = Origin { n: format!("{n_calls} answered calls"), artifacts, ..Origin::default() };
-    (!table.rows.is_empty()).then(|| Block::Table { table, origin })
+    (!table.rows.is_empty()).then_some(Block::Table { table, origin })
 }
 
 /// What one teacher's calls in one language came to.
