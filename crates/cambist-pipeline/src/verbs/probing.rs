@@ -3,6 +3,7 @@
 //! A run makes the trials whose outcome decides how it asks, and keeps what they showed for a day; it is told by the
 //! server's own pages, every time, what the server is and which models it has.
 
+mod everybody;
 mod look;
 mod trials;
 
@@ -24,7 +25,8 @@ use cambist_io::{
     transport::Client,
 };
 
-pub(super) use self::look::look;
+pub(crate) use self::everybody::probe_recipe;
+use self::look::look;
 use super::{remote::Remote, remote_arbiter::RemoteArbiter};
 use crate::{
     error::PipelineError,
@@ -47,7 +49,8 @@ pub(crate) struct Probes<'a> {
     store: Option<&'a Store>,
     mode: Capabilities,
     seats: Mutex<BTreeMap<String, Arc<Mutex<Seat>>>>,
-    record: Mutex<BTreeSet<String>>,
+    /// Who was told of; held while files are read and written anew.
+    told: Mutex<BTreeSet<String>>,
 }
 
 /// What was found of an endpoint, and why it cannot be asked all the same, if so.
@@ -71,7 +74,7 @@ impl<'a> Probes<'a> {
 
     /// Asks nobody.
     pub(crate) fn none() -> Self {
-        Self { store: None, mode: Capabilities::Never, seats: Mutex::default(), record: Mutex::default() }
+        Self { store: None, mode: Capabilities::Never, seats: Mutex::default(), told: Mutex::default() }
     }
 
     /// Finds out what a teacher's server can do, as far as it decides how it is asked, and lets the teacher know.
@@ -92,14 +95,12 @@ impl<'a> Probes<'a> {
         let facts = self.facts(workshop, (name, endpoint), (&client, Some(dialect)), &mut seat)?;
         let server = server_name(endpoint, &facts);
         let now = clock::now_unix_ms();
-        if self.mode == Capabilities::Force && seat.trials == Trials::default() {
-            store.forget_trials(&server)?;
-        }
-        adopt(&mut seat.trials, store.known_trials(&server, now));
+        self.recall(store, (&server, now), &mut seat.trials)?;
         let before = seat.trials.clone();
         let trying = trials::Trying { workshop, name, remote, client: &client, facts: &facts };
         let tried = trying.make(&mut seat.trials, wish)?;
         if seat.trials != before {
+            let _writing = hold(&self.told);
             store.keep_trials(&server, &of_server(&seat.trials), now)?;
         }
         heed(workshop, remote, (&facts, &seat.trials))?;
@@ -140,6 +141,16 @@ impl<'a> Probes<'a> {
         Ok(Some(Met { probe, failure: None }))
     }
 
+    /// Takes over what the server showed today; with force it is forgotten, once.
+    fn recall(&self, store: &Store, (server, now): (&str, u64), trials: &mut Trials) -> Result<(), PipelineError> {
+        let _writing = hold(&self.told);
+        if self.mode == Capabilities::Force && *trials == Trials::default() {
+            store.forget_trials(server)?;
+        }
+        adopt(trials, store.known_trials(server, now));
+        Ok(())
+    }
+
     /// What the server says of itself, asked once in a run.
     fn facts(
         &self,
@@ -171,7 +182,7 @@ impl<'a> Probes<'a> {
 
     /// Writes down what was found and tells whoever listens, once in a run for each name.
     fn tell(&self, workshop: &Workshop<'_>, store: &Store, probe: &EndpointProbe) -> Result<(), PipelineError> {
-        let mut told = hold(&self.record);
+        let mut told = hold(&self.told);
         let recipe = &workshop.plan.recipe;
         // A record that cannot be read is written anew: it only says what was found last.
         let before = store.probe_record(&recipe.name).ok().flatten().map(|record| record.endpoints);
@@ -268,12 +279,6 @@ fn blank((name, endpoint): (&str, &Endpoint), facts: ServerFacts, now: u64) -> E
     }
 }
 
-/// An endpoint whose failure says why it was not found out what it can do.
-pub(super) fn failed((name, role): (&str, &str), endpoint: &Endpoint, failure: &PipelineError) -> EndpointProbe {
-    let blank = blank((name, endpoint), ServerFacts::default(), clock::now_unix_ms());
-    EndpointProbe { role: role.to_owned(), failure: Some(failure.to_string()), ..blank }
-}
-
 fn not_there(workshop: &Workshop<'_>, name: &str, failure: Failure) -> PipelineError {
     if failure.class == FailureClass::Stopped && workshop.runtime.calls.is_given() {
         return PipelineError::Interrupted;
@@ -287,53 +292,4 @@ fn some_of(models: &[String]) -> String {
     let shown: Vec<String> = models.iter().take(MOST).map(|model| format!("`{model}`")).collect();
     let more = models.len().saturating_sub(MOST);
     if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
-}
-
-/// Asks every endpoint of the recipe what it is and what it can do, one after the other, and nothing else; each comes
-/// with what is wrong with it, if something is.
-///
-/// # Errors
-/// When the recipe's own files cannot be read, or the user asked to stop.
-pub(crate) fn probe_recipe(
-    workshop: &Workshop<'_>,
-) -> Result<Vec<(EndpointProbe, Option<PipelineError>)>, PipelineError> {
-    let plan = workshop.plan;
-    let mut found = Vec::new();
-    for member in &plan.recipe.pool {
-        let Some(endpoint) = &member.endpoint else { continue };
-        let remote = Remote::open(&plan.recipe, &plan.folder, member)?;
-        let wish = Wish { several: true, everything: true };
-        let met = workshop.probes.meet(workshop, (&member.id, &remote), wish);
-        found.extend(told((&member.id, "teacher"), endpoint, met)?);
-    }
-    for arbiter in &plan.recipe.arbiters {
-        let (Some(endpoint), Some(remote)) = (&arbiter.endpoint, RemoteArbiter::open(arbiter, &plan.folder)?) else {
-            continue;
-        };
-        let role = if arbiter.judge.is_some() { "judge" } else { "reward model" };
-        found.extend(told((&arbiter.id, role), endpoint, workshop.probes.meet_arbiter(workshop, &remote))?);
-    }
-    Ok(found)
-}
-
-/// A server that has no such model or path is the recipe's to mend.
-fn refused(name: &str, failure: Failure) -> PipelineError {
-    if failure.class == FailureClass::NotFound {
-        return PipelineError::input(name, failure.to_string(), "mend `endpoint.model`, `base_url` or `dialect`");
-    }
-    PipelineError::Endpoint { teacher: name.to_owned(), failure: Box::new(failure) }
-}
-
-/// Makes a row of what was found, or of why nothing was.
-fn told(
-    (name, role): (&str, &str),
-    endpoint: &Endpoint,
-    met: Result<Option<Met>, PipelineError>,
-) -> Result<Option<(EndpointProbe, Option<PipelineError>)>, PipelineError> {
-    match met {
-        Ok(None) => Ok(None),
-        Ok(Some(Met { probe, failure })) => Ok(Some((probe, failure.map(|failure| refused(name, failure))))),
-        Err(PipelineError::Interrupted) => Err(PipelineError::Interrupted),
-        Err(error) => Ok(Some((failed((name, role), endpoint, &error), Some(error)))),
-    }
 }

@@ -19,7 +19,7 @@ use cambist_io::{
 ///
 /// # Errors
 /// When nobody answers at all.
-pub(in crate::verbs) fn look(
+pub(super) fn look(
     (workshop, client): (&Workshop<'_>, &Client),
     dialect: Option<TeacherDialect>,
     model: &str,
