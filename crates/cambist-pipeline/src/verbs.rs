@@ -4,6 +4,7 @@ mod answering;
 mod answers;
 mod arbiters;
 mod asking;
+mod contest;
 mod evaluate;
 mod generate;
 mod licenses;

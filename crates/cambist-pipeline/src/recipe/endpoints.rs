@@ -1,12 +1,12 @@
 //! Whether endpoints are asked in words that their dialects have.
 
 use cambist_io::{
-    dialect::{reward::RewardDialect, teacher::TeacherDialect},
+    dialect::{judge::JudgeMode, reward::RewardDialect, teacher::TeacherDialect},
     endpoint::Endpoint,
 };
 
 use super::{
-    Arbiter, ManyAnswers, PoolMember,
+    Arbiter, Compare, JudgeManner, ManyAnswers, PoolMember,
     decode::unknown,
     fault::{Fault, Place},
 };
@@ -61,11 +61,7 @@ pub(super) fn arbiter_faults(place: Place, arbiter: &Arbiter, is_limited: bool) 
         if !names.contains(&endpoint.dialect.as_str()) {
             faults.push(unknown(place, ("dialect of a judge", &endpoint.dialect), &names));
         }
-        if judge.mode.is_pair() || judge.mode.name() == "pick-n" {
-            let what = format!("judge `{}` compares answers (`{}`)", arbiter.id, judge.mode.name());
-            let remedy = "an arbiter grades one answer at a time: use `abs-10` or `abs-5`";
-            faults.push(Fault::new(place, what, remedy));
-        }
+        faults.extend(judge_faults(place, (&arbiter.id, judge), &endpoint.dialect));
     } else {
         match RewardDialect::parse(&endpoint.dialect) {
             Err(error) => {
@@ -85,6 +81,25 @@ pub(super) fn arbiter_faults(place: Place, arbiter: &Arbiter, is_limited: bool) 
         faults.push(Fault::new(place, what, "add `price: {input: ..., output: ...}`; 0 for a server of your own"));
     }
     faults
+}
+
+fn judge_faults(place: Place, (id, judge): (&str, &JudgeManner), dialect: &str) -> Vec<Fault> {
+    let mode = judge.mode.name();
+    let is_mute = [TeacherDialect::Anthropic, TeacherDialect::Cohere].iter().any(|mute| mute.name() == dialect);
+    if judge.mode == JudgeMode::PairLogprob && is_mute {
+        let what = format!("judge `{id}` is read from log-probabilities (`{mode}`), which `{dialect}` does not give");
+        return vec![Fault::new(place, what, "use `pair-abt`, or a server that speaks `openai-chat`")];
+    }
+    if judge.mode == JudgeMode::PickN {
+        let what = format!("judge `{id}` picks one of all answers (`{mode}`)");
+        let remedy = "an arbiter grades answers or compares two: use `abs-10`, or `pair-abt`";
+        return vec![Fault::new(place, what, remedy)];
+    }
+    if judge.compare != Compare::All && !judge.mode.is_pair() {
+        let what = format!("judge `{id}` grades one answer at a time (`{mode}`) and has `compare`");
+        return vec![Fault::new(place, what, "remove `compare`, or use a mode that compares, such as `pair-abt`")];
+    }
+    Vec::new()
 }
 
 fn address_faults(place: Place, id: &str, endpoint: &Endpoint) -> Vec<Fault> {

@@ -195,7 +195,7 @@ pub struct Arbiter {
     /// How a reward model at the endpoint is asked and read.
     #[serde(default)]
     pub reward: RewardManner,
-    /// Asks the endpoint as a judge of one answer at a time, in place of a reward model.
+    /// Asks the endpoint as a judge, in place of a reward model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<JudgeManner>,
     /// List prices in USD per million tokens; free by default.
@@ -270,11 +270,40 @@ impl Default for RewardManner {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JudgeManner {
-    /// `abs-10` (a grade from 1 to 10) or `abs-5` (1 to 5, beside a reference where there is one).
+    /// One answer at a time: `abs-10` (a grade from 1 to 10) or `abs-5` (1 to 5, beside a reference where there is
+    /// one). Two at a time, in both orders: `pair-abt`, `pair-five`, `pair-three` or `pair-logprob`.
     pub mode: JudgeMode,
     /// How verdicts are drawn.
     #[serde(default)]
     pub sampling: RequestSampling,
+    /// Which answers to a prompt are compared, where two are shown at a time: `all` with all others, the default, or
+    /// each with that of one teacher, `{baseline: TEACHER}`.
+    #[serde(default, skip_serializing_if = "Compare::is_all")]
+    pub compare: Compare,
+}
+
+/// Which answers to a prompt a judge compares.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compare {
+    /// Each with each: k answers are k(k - 1) calls. The default.
+    #[default]
+    All,
+    /// Each with the first answer of this teacher: k answers are 2(k - 1) calls.
+    Baseline(String),
+}
+
+impl Compare {
+    fn is_all(&self) -> bool {
+        *self == Self::All
+    }
+}
+
+impl Arbiter {
+    /// Whether it is a judge that compares answers, whose values mean something inside one prompt only.
+    pub(crate) fn is_pairwise(&self) -> bool {
+        self.judge.as_ref().is_some_and(|judge| judge.mode.is_pair())
+    }
 }
 
 /// No settings.

@@ -11,6 +11,7 @@ use super::{
     endpoints::{arbiter_faults, teacher_faults},
     fault::{Fault, Place},
     node::{Content, Node},
+    pairwise::{evaluate_fault, pairwise_faults, safety_faults},
     panel::panel_faults,
     params::{EvaluateParams, PromptsParams, RouterParams, SelectParams, TranslateParams},
     reference::Reference,
@@ -161,6 +162,7 @@ impl Checker<'_> {
             Action::Evaluate(p) => {
                 self.arbiter(step, Some(&p.arbiter));
                 self.against(step, p);
+                self.faults.extend(evaluate_fault(step, p, self.recipe));
             }
             Action::Report(_) => {}
         }
@@ -227,6 +229,7 @@ impl Checker<'_> {
             }
         }
         self.safety(step, params);
+        self.faults.extend(safety_faults(step, params, self.recipe));
     }
 
     /// Whether the router takes the answers of a `translate` step by their name.
@@ -405,6 +408,7 @@ impl Checker<'_> {
                 ],
             );
             self.faults.extend(panel_faults(place, arbiter, recipe));
+            self.faults.extend(pairwise_faults(place, arbiter, recipe));
             self.remote_arbiter(place, arbiter);
         }
     }

@@ -5,6 +5,7 @@
 //! more after it has seen answers is surveyed by the collecting pass itself, and another round begins.
 
 mod collect;
+mod compare;
 mod marks;
 mod survey;
 mod wanted;
@@ -126,7 +127,8 @@ impl Generating<'_> {
                 several: (0..self.voices.len()).map(|voice| cells.wants_several(voice)).collect(),
             };
             asking.ask(&|voice| Ok(self.cells_of(cells, voice)), &tally)?;
-            scoring.map_or(Ok(()), |scoring| self.score_known(cells, scoring))
+            scoring
+                .map_or(Ok(()), |scoring| self.score_known(cells, scoring).and_then(|()| self.compare(cells, scoring)))
         })
     }
 

@@ -4,6 +4,7 @@
 
 mod capabilities;
 mod killed;
+mod pairwise;
 mod panel;
 mod pool;
 mod refused;

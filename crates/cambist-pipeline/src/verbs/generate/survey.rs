@@ -27,6 +27,8 @@ pub(super) struct Cells {
     pub unanswered: Vec<Cell>,
     /// Cells whose answer was there before and has no score yet.
     pub unscored: Vec<Cell>,
+    /// Every cell of the prompts whose answers are all there and not compared yet.
+    pub uncompared: Vec<Cell>,
 }
 
 /// One answer of one voice to one prompt.
@@ -42,7 +44,7 @@ pub(super) struct Cell {
 
 impl Cells {
     pub(super) fn is_empty(&self) -> bool {
-        self.unanswered.is_empty() && self.unscored.is_empty()
+        self.unanswered.is_empty() && self.unscored.is_empty() && self.uncompared.is_empty()
     }
 
     /// The prompts' places and samples of one voice's unanswered cells.
@@ -129,7 +131,7 @@ impl Generating<'_> {
         let mut unanswered: Vec<Cell> = drawn.into_values().flatten().map(|(_, cell)| cell).collect();
         unanswered.retain(|cell| cell.sample != u16::MAX);
         unanswered.sort();
-        Ok(Cells { unanswered, unscored: Vec::new() })
+        Ok(Cells { unanswered, ..Cells::default() })
     }
 
     /// Goes through all prompts and shows what the router wants of each.
