@@ -86,6 +86,7 @@ impl Plan {
             ledger => ledger?,
         };
         let history = ledger.call_history()?;
+        let network = Network::new(&self.recipe.budget, &ledger)?;
         let (ledger, stop) = (Mutex::new(ledger), AtomicBool::new(false));
         let runtime = Runtime {
             threads: 1,
@@ -94,7 +95,6 @@ impl Plan {
             calls: StopSignal::new(),
             capabilities: Capabilities::Never,
         };
-        let network = Network::new(&self.recipe.budget);
         let probes = verbs::Probes::none();
         let workshop = Workshop { plan: self, store, ledger: &ledger, runtime: &runtime, network, probes };
         let mut estimates = BTreeMap::new();
@@ -116,8 +116,9 @@ impl Plan {
         runtime: &Runtime<'_>,
     ) -> Result<(), PipelineError> {
         let store = Store::open(store_folder)?;
-        let ledger = Mutex::new(Ledger::open(&store.ledger_path())?);
-        let network = Network::new(&self.recipe.budget);
+        let ledger = Ledger::open(&store.ledger_path())?;
+        let network = Network::new(&self.recipe.budget, &ledger)?;
+        let ledger = Mutex::new(ledger);
         let probes = verbs::Probes::new(&store, runtime.capabilities);
         let workshop = Workshop { plan: self, store: &store, ledger: &ledger, runtime, network, probes };
         for (index, params) in self.asking(wanted, &store)? {

@@ -1,6 +1,6 @@
 //! Teachers and arbiters as a recipe declares them.
 
-use std::path::PathBuf;
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use cambist_core::{
     arbiter::{NumericAnswer, Rouge},
@@ -14,6 +14,7 @@ use cambist_io::{
         request::{LengthField, RequestSampling, Thinking},
         reward::RewardOptions,
         teacher::ServerKind,
+        translation::TranslationDialect,
     },
     endpoint::Endpoint,
     formats::RecordedColumns,
@@ -44,7 +45,8 @@ pub struct PoolMember {
     /// The family of models that it belongs to; arbiters of the same family are warned of.
     #[serde(default, skip_serializing)]
     pub family: Option<String>,
-    /// List prices in USD per million tokens; free by default.
+    /// List prices in USD per million tokens (`input`, `output`), or of a translation engine per million characters
+    /// (`per_million_characters`); free by default.
     #[serde(default, deserialize_with = "price", skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
     /// A checkpoint that an earlier step trained.
@@ -99,6 +101,9 @@ pub struct Manner {
     /// prompt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<PathBuf>,
+    /// Texts in one request at most, for translation engines, 1 by default; changes no result.
+    #[serde(skip_serializing)]
+    pub batch: Option<NonZeroUsize>,
 }
 
 impl Manner {
@@ -144,6 +149,11 @@ impl PoolMember {
     /// Whether the recipe says what it costs.
     pub fn has_price(&self) -> bool {
         self.price.is_some()
+    }
+
+    /// The translation engine that it is; none for teachers.
+    pub(crate) fn translation_dialect(&self) -> Option<TranslationDialect> {
+        self.endpoint.as_ref().and_then(|endpoint| TranslationDialect::parse(&endpoint.dialect))
     }
 
     /// What routers know of the teacher.
@@ -379,10 +389,15 @@ fn price<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Price>, D:
         input: f64,
         #[serde(default)]
         output: f64,
+        #[serde(default)]
+        per_million_characters: f64,
     }
-    let Listed { input, output } = Listed::deserialize(deserializer)?;
+    let Listed { input, output, per_million_characters: characters } = Listed::deserialize(deserializer)?;
     if input < 0.0 || output < 0.0 {
         return Err(D::Error::custom("a price below 0 USD per million tokens"));
     }
-    Ok(Some(Price { input, output }))
+    if characters < 0.0 {
+        return Err(D::Error::custom("a price below 0 USD per million characters"));
+    }
+    Ok(Some(Price { input, output, characters }))
 }

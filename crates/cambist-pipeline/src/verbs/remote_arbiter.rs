@@ -390,6 +390,8 @@ pub(super) struct ScoredBatch {
     pub values: Vec<Result<f64, String>>,
     /// The same as the dialect read it, for the probe.
     pub raw: Vec<Result<f64, NoReward>>,
+    /// Tokens read and written for all, as the server counts them.
+    pub tokens: (Option<u32>, Option<u32>),
     /// USD for all; none when nobody can tell.
     pub cost_usd: Option<f64>,
 }
@@ -414,7 +416,8 @@ impl Exchange for ScoreBatch {
             Kind::Reward { dialect, options } => {
                 let raw = decode_rewards(*dialect, options, self.candidates.len(), reply)?;
                 let values = raw.iter().map(|reward| reward.clone().map_err(|error| error.to_string())).collect();
-                Ok(ScoredBatch { values, raw, cost_usd: Some(self.cost(reply)) })
+                let counted = counted_tokens(reply);
+                Ok(ScoredBatch { values, raw, tokens: (counted, None), cost_usd: Some(self.cost(counted)) })
             }
             Kind::Judge { dialect, mode, .. } => {
                 let answer = decode(*dialect, Thinking::Strip, reply)?;
@@ -423,6 +426,7 @@ impl Exchange for ScoreBatch {
                 Ok(ScoredBatch {
                     values: vec![Ok(verdict.value())],
                     raw: vec![Ok(verdict.value())],
+                    tokens: (answer.usage.input, answer.usage.output),
                     cost_usd: self.wire.price.map_or(Some(0.0), |price| {
                         let usage = answer.usage;
                         usage.input.zip(usage.output).map(|(input, output)| price.of(Some(input), Some(output)))
@@ -456,6 +460,13 @@ impl Exchange for ScoreBatch {
     }
 }
 
+/// Reward models say how many tokens they read, in one of two places, or nothing.
+fn counted_tokens(reply: &HttpReply) -> Option<u32> {
+    let body: Value = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
+    let counted = body.pointer("/usage/prompt_tokens").or_else(|| body.pointer("/usage/total_tokens"));
+    counted.and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok())
+}
+
 fn unread(mode: JudgeMode, text: &str) -> Failure {
     let shown: String = text.chars().rev().take(80).collect::<Vec<_>>().into_iter().rev().collect();
     let wanted = if mode.is_pair() { "verdict" } else { "grade" };
@@ -464,12 +475,8 @@ fn unread(mode: JudgeMode, text: &str) -> Failure {
 }
 
 impl ScoreBatch {
-    /// Reward models say how many tokens they read, in one of two places, or nothing.
-    fn cost(&self, reply: &HttpReply) -> f64 {
+    fn cost(&self, counted: Option<u32>) -> f64 {
         let Some(price) = self.wire.price else { return 0.0 };
-        let body: Value = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
-        let counted = body.pointer("/usage/prompt_tokens").or_else(|| body.pointer("/usage/total_tokens"));
-        let counted = counted.and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
         price.of(Some(counted.unwrap_or_else(|| self.tokens().input)), None)
     }
 }

@@ -252,9 +252,13 @@ fn records(arbiter: &RemoteArbiter, settled: Settled<ScoreBatch>) -> Vec<ScoreRe
         }
         Ok(scored) => {
             let cost = scored.cost_usd.map(|cost| cost / n);
+            let share = |tokens: Option<u32>| tokens.map(|tokens| (f64::from(tokens) / n).round() as u32);
+            let (tokens_in, tokens_out) = (share(scored.tokens.0), share(scored.tokens.1));
             let record = |(candidate, value): (&Candidate, Result<f64, String>)| ScoreRecord {
                 value: value.as_ref().ok().copied(),
                 missing: value.err(),
+                tokens_in,
+                tokens_out,
                 cost_usd: cost.unwrap_or(0.0),
                 costs_unknown: u32::from(cost.is_none()),
                 ..of(candidate)
@@ -275,6 +279,8 @@ fn missing(arbiter: &RemoteArbiter, candidate: &Candidate, reason: String) -> Sc
         value: None,
         missing: Some(reason).filter(|reason| !reason.is_empty()),
         failure_class: None,
+        tokens_in: None,
+        tokens_out: None,
         cost_usd: 0.0,
         costs_unknown: 0,
         seconds: 0.0,

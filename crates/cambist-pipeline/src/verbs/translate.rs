@@ -1,10 +1,12 @@
-//! `translate`: lets a teacher translate prompts, or the answers to other members of their sources.
+//! `translate`: lets a teacher or a translation engine translate prompts, or the answers to other members of their
+//! sources.
 //!
 //! Every text goes through the ledger like any other question, with code, formulas and addresses behind marks; what
 //! does not come back as a translation is counted by reason and never kept.
 
 mod answers;
 mod failed;
+mod machine;
 mod prompts;
 mod wording;
 
@@ -18,7 +20,7 @@ use cambist_core::{
 };
 use cambist_io::store::Artifact;
 
-use self::failed::Failed;
+use self::{failed::Failed, machine::Machine};
 use super::{
     Work,
     answering::{self, Cell},
@@ -33,8 +35,12 @@ const CHUNK: usize = 4096;
 pub(super) fn make((workshop, job, scratch): Work<'_>, params: &TranslateParams) -> Result<Artifact, PipelineError> {
     let member = workshop.plan.recipe.pool.iter().find(|member| member.id == params.teacher);
     let unknown = || PipelineError::Internal(format!("`{}` passed the check and is no teacher", params.teacher));
-    let voice = Voice::open(workshop, job, member.ok_or_else(unknown)?)?;
-    let translator = Translator { workshop, job, params, voices: vec![voice] };
+    let member = member.ok_or_else(unknown)?;
+    let engine = match Machine::open(member) {
+        Some(machine) => Engine::Machine(Box::new(machine)),
+        None => Engine::Teacher(vec![Voice::open(workshop, job, member)?]),
+    };
+    let translator = Translator { workshop, job, params, engine };
     if params.answers.is_some() { answers::make(&translator, scratch) } else { prompts::make(&translator, scratch) }
 }
 
@@ -43,7 +49,15 @@ struct Translator<'a> {
     workshop: &'a Workshop<'a>,
     job: &'a Job,
     params: &'a TranslateParams,
-    voices: Vec<Voice>,
+    engine: Engine,
+}
+
+/// What translates.
+enum Engine {
+    /// A teacher, alone in the list, that is told what to do in words.
+    Teacher(Vec<Voice>),
+    /// A translation engine.
+    Machine(Box<Machine>),
 }
 
 /// A text to translate.
@@ -77,33 +91,38 @@ impl Translator<'_> {
     /// Translates texts, in their order.
     fn translate(&self, pieces: &[Piece<'_>]) -> Result<Vec<Translation>, PipelineError> {
         let shielded: Vec<Shielded> = pieces.iter().map(|piece| shield(piece.text)).collect();
-        let question =
-            |(piece, shielded): (&Piece<'_>, &Shielded)| shielded.has_words().then(|| self.question(piece, shielded));
-        let questions: Vec<Option<Prompt>> = pieces.iter().zip(&shielded).map(question).collect();
-        let answers = self.ask(&questions)?;
-        let lost = || PipelineError::Internal(format!("`{}`: a translation is lost", self.job.label));
-        let became = |((piece, shielded), question): ((&Piece<'_>, &Shielded), &Option<Prompt>)| match question {
-            Some(question) => {
-                let answer = answers.get(question.instruction()).ok_or_else(lost)?;
-                Ok(translation(shielded, answer.clone()))
-            }
-            None => Ok(Translation::copied(piece.text)),
+        let worded: Vec<(&Piece<'_>, &str)> = pieces
+            .iter()
+            .zip(&shielded)
+            .filter(|(_, shielded)| shielded.has_words())
+            .map(|(piece, shielded)| (piece, shielded.text.as_str()))
+            .collect();
+        let answers = match &self.engine {
+            Engine::Teacher(voices) => self.ask(voices, &worded)?,
+            Engine::Machine(machine) => machine.translate((self.workshop, self.job), &worded)?,
         };
-        pieces.iter().zip(&shielded).zip(&questions).map(became).collect()
+        let mut answers = answers.into_iter();
+        let lost = || PipelineError::Internal(format!("`{}`: a translation is lost", self.job.label));
+        let became = |(piece, shielded): (&Piece<'_>, &Shielded)| match shielded.has_words() {
+            true => Ok(translation(shielded, answers.next().ok_or_else(lost)?)),
+            false => Ok(Translation::copied(piece.text)),
+        };
+        pieces.iter().zip(&shielded).map(became).collect()
     }
 
-    /// Asks each question once: many prompts share a system turn.
-    fn ask<'q>(&self, questions: &'q [Option<Prompt>]) -> Result<HashMap<&'q str, Completion>, PipelineError> {
+    /// Asks a teacher each question once: many prompts share a system turn.
+    fn ask(&self, voices: &[Voice], texts: &[(&Piece<'_>, &str)]) -> Result<Vec<Completion>, PipelineError> {
+        let questions: Vec<Prompt> = texts.iter().map(|(piece, text)| self.question(piece, text)).collect();
         let mut seen = HashSet::new();
-        let different: Vec<&Prompt> =
-            questions.iter().flatten().filter(|question| seen.insert(question.instruction())).collect();
+        let different: Vec<&Prompt> = questions.iter().filter(|question| seen.insert(question.instruction())).collect();
         let cells: Vec<Cell<'_>> = different.iter().map(|prompt| Cell { prompt, voice: 0, sample: 0 }).collect();
-        let answers = answering::ask(self.workshop, self.job, &self.voices, (&cells, &self.params.sampling))?;
-        Ok(different.into_iter().map(Prompt::instruction).zip(answers).collect())
+        let answers = answering::ask(self.workshop, self.job, voices, (&cells, &self.params.sampling))?;
+        let answers: HashMap<&str, Completion> = different.into_iter().map(Prompt::instruction).zip(answers).collect();
+        Ok(questions.iter().filter_map(|question| answers.get(question.instruction()).cloned()).collect())
     }
 
-    fn question(&self, piece: &Piece<'_>, shielded: &Shielded) -> Prompt {
-        let asked = wording::fill(self.params.template.as_deref(), (piece.from, piece.to), &shielded.text);
+    fn question(&self, piece: &Piece<'_>, text: &str) -> Prompt {
+        let asked = wording::fill(self.params.template.as_deref(), (piece.from, piece.to), text);
         Prompt {
             id: piece.id.clone(),
             source_id: piece.source_id.to_owned(),

@@ -11,3 +11,4 @@ mod refused;
 mod samples;
 mod spent;
 mod streams;
+mod translated;

@@ -40,6 +40,28 @@ fn a_cap_drains_and_a_higher_one_goes_on() {
 }
 
 #[test]
+fn a_cap_on_the_day_counts_what_earlier_runs_spent() {
+    let server = mock(json!({}));
+    let pool = Pool::new(&recipe(&server.base_url(), "budget: {per_day_usd: 1.0}\n"));
+    assert_eq!(pool.run("store").status.code(), Some(3));
+    let (paid, asked) = (spent(&pool), server.stats().attempts);
+    assert!(paid <= 1.0 && paid > 0.5, "{paid}");
+    let output = pool.run("store");
+    assert_eq!(output.status.code(), Some(3));
+    assert!(said(&output).contains("the budget is spent"), "{}", said(&output));
+    assert!(spent(&pool) <= 1.0, "{}", spent(&pool));
+    // A day later there is a dollar again; what is left of the day before is not added to it.
+    let ledger = rusqlite::Connection::open(pool.path("store/ledger.sqlite")).unwrap();
+    ledger.execute("UPDATE calls SET created_at_unix_ms = created_at_unix_ms - 90000000", []).unwrap();
+    let before = spent(&pool);
+    assert_eq!(pool.run("store").status.code(), Some(3));
+    let today = spent(&pool) - before;
+    assert!(today <= 1.0 && today > 0.5, "{today}");
+    assert!(server.stats().attempts > asked);
+    assert_eq!(server.stats().cells_answered_again, 0);
+}
+
+#[test]
 fn a_cap_without_prices_is_a_fault_of_the_recipe() {
     let recipe =
         recipe("http://127.0.0.1:9", "budget: {total_usd: 1.0}\n").replace("  price: {input: 50, output: 100}\n", "");
