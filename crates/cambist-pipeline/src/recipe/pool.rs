@@ -292,6 +292,13 @@ pub struct JudgeManner {
     pub compare: Compare,
 }
 
+impl JudgeManner {
+    /// The longest verdict in tokens.
+    pub(crate) fn max_tokens(&self) -> u32 {
+        if self.mode == JudgeMode::PairLogprob { 1 } else { self.sampling.max_tokens }
+    }
+}
+
 /// Which answers to a prompt a judge compares.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -343,7 +343,8 @@ fn judge_sampling(judge: &JudgeManner) -> RequestSampling {
     let asked = judge.sampling.clone();
     match judge.mode {
         JudgeMode::PairLogprob => {
-            RequestSampling { max_tokens: 1, logprobs: asked.logprobs.or(Some(N_LOGPROBS)), ..asked }
+            let logprobs = asked.logprobs.or(Some(N_LOGPROBS));
+            RequestSampling { max_tokens: judge.max_tokens(), logprobs, ..asked }
         }
         _ => asked,
     }

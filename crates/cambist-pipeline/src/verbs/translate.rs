@@ -10,23 +10,31 @@ mod machine;
 mod prompts;
 mod wording;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use cambist_core::{
     completion::{Completion, FinishReason},
+    digest::Digest,
     language::Language,
     prompt::{Message, Prompt},
     shield::{Shielded, shield},
 };
-use cambist_io::store::Artifact;
+use cambist_io::{ledger::KeySet, store::Artifact};
 
 use self::{failed::Failed, machine::Machine};
 use super::{
     Work,
     answering::{self, Cell},
+    forecast::Forecast,
+    generate::Count,
     voices::Voice,
 };
-use crate::{error::PipelineError, plan::Job, recipe::params::TranslateParams, run::Workshop};
+use crate::{
+    error::PipelineError,
+    plan::Job,
+    recipe::{Action, PoolMember, params::TranslateParams},
+    run::Workshop,
+};
 
 /// Texts that are translated together.
 const CHUNK: usize = 4096;
@@ -35,13 +43,65 @@ const CHUNK: usize = 4096;
 pub(super) fn make((workshop, job, scratch): Work<'_>, params: &TranslateParams) -> Result<Artifact, PipelineError> {
     let member = workshop.plan.recipe.pool.iter().find(|member| member.id == params.teacher);
     let unknown = || PipelineError::Internal(format!("`{}` passed the check and is no teacher", params.teacher));
-    let member = member.ok_or_else(unknown)?;
-    let engine = match Machine::open(member) {
-        Some(machine) => Engine::Machine(Box::new(machine)),
-        None => Engine::Teacher(vec![Voice::open(workshop, job, member)?]),
-    };
+    let engine = Engine::open(workshop, job, member.ok_or_else(unknown)?)?;
     let translator = Translator { workshop, job, params, engine };
     if params.answers.is_some() { answers::make(&translator, scratch) } else { prompts::make(&translator, scratch) }
+}
+
+/// Counts the calls that the step will make to its translator, where that is a server and all that is translated is
+/// there; with what it translates measured in characters where it is an engine.
+pub(crate) fn count_translations(workshop: &Workshop<'_>, job: &Job) -> Result<Option<Forecast>, PipelineError> {
+    let Action::Translate(params) = &workshop.plan.step_of(job).action else { return Ok(None) };
+    let member = workshop.plan.recipe.pool.iter().find(|member| member.id == params.teacher);
+    let Some(member) = member.filter(|member| member.endpoint.is_some()) else { return Ok(None) };
+    for input in &job.inputs {
+        if workshop.store.find(&input.id)?.is_none() {
+            return Ok(None);
+        }
+    }
+    let translator = Translator { workshop, job, params, engine: Engine::open(workshop, job, member)? };
+    let mut counting =
+        Counting { settled: workshop.ledger().settled_keys()?, seen: HashSet::new(), counts: BTreeMap::new() };
+    let mut count = |piece: &Piece<'_>| counting.add(&translator, piece);
+    match params.answers {
+        Some(_) => answers::each_piece(&translator, &mut count)?,
+        None => prompts::each_piece(&translator, &mut count)?,
+    }
+    let (name, counts) = (member.id.clone(), counting.counts);
+    Ok(Some(Forecast { name, identity: String::new(), counts, is_at_most: false }))
+}
+
+/// What is counted of a step's texts.
+struct Counting {
+    settled: KeySet,
+    seen: HashSet<Digest>,
+    counts: BTreeMap<Language, Count>,
+}
+
+impl Counting {
+    fn add(&mut self, translator: &Translator<'_>, piece: &Piece<'_>) -> Result<(), PipelineError> {
+        let shielded = shield(piece.text);
+        if !shielded.has_words() {
+            return Ok(());
+        }
+        let text = shielded.text.as_str();
+        let (key, size) = match &translator.engine {
+            Engine::Machine(machine) => (Some(machine.question(text, (piece.from, piece.to)).0), text.chars().count()),
+            Engine::Teacher(voices) => {
+                let prompt = translator.question(piece, text);
+                let asked = |voice: &Voice| voice.question(&prompt, (&translator.params.sampling, 0));
+                let question = voices.first().map(asked).transpose()?.flatten();
+                (question.map(|question| question.key), prompt.instruction().len())
+            }
+        };
+        let Some(key) = key.filter(|key| self.seen.insert(key.clone())) else { return Ok(()) };
+        let count = self.counts.entry(piece.to.clone()).or_default();
+        let is_left = !self.settled.contains(&key);
+        count.total += 1;
+        count.left += u64::from(is_left);
+        count.bytes_left += if is_left { size as u64 } else { 0 };
+        Ok(())
+    }
 }
 
 /// Whoever translates, for one step.
@@ -58,6 +118,15 @@ enum Engine {
     Teacher(Vec<Voice>),
     /// A translation engine.
     Machine(Box<Machine>),
+}
+
+impl Engine {
+    fn open(workshop: &Workshop<'_>, job: &Job, member: &PoolMember) -> Result<Self, PipelineError> {
+        Ok(match Machine::open(member) {
+            Some(machine) => Self::Machine(Box::new(machine)),
+            None => Self::Teacher(vec![Voice::open(workshop, job, member)?]),
+        })
+    }
 }
 
 /// A text to translate.

@@ -80,6 +80,18 @@ fn agreement(pool: &Pool, step: &str) -> Agreement {
     all
 }
 
+/// The calls to an arbiter that the plan names for a step: in all, left, and whether there may be fewer.
+fn planned(pool: &Pool, step: &str, arbiter: &str) -> (u64, u64, bool) {
+    let output = pool.cambist(&["plan", "recipe.yaml", "--store", "store", "--json"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let job = plan["jobs"].as_array().unwrap().iter().find(|job| job["step"] == step).unwrap();
+    let estimates = job["estimates"].as_array().unwrap();
+    let found = estimates.iter().find(|estimate| estimate["teacher"] == arbiter).unwrap();
+    let number = |name: &str| found[name].as_u64().unwrap();
+    (number("calls"), number("calls_left"), found["is_at_most"].as_bool().unwrap())
+}
+
 fn chats(server: &MockServer) -> u64 {
     server.stats().calls.get(CHAT).copied().unwrap_or(0)
 }
@@ -157,6 +169,7 @@ fn another_teacher_pays_for_its_own_comparisons_and_a_baseline_for_none() {
     let delta = format!("- {{id: delta, license: MIT, endpoint: {{base_url: \"{url}\", model: delta}}}}\narbiters:");
     let more = text.replacen("arbiters:", &delta, 1);
     std::fs::write(pool.path("recipe.yaml"), &more).unwrap();
+    assert_eq!(planned(&pool, "answers", "judge"), (12 * N_PROMPTS, 6 * N_PROMPTS, true));
     run(&pool);
     let found = agreement(&pool, "answers");
     assert_eq!(found.n_comparisons + found.n_equal, 6 * N_PROMPTS);
@@ -290,6 +303,9 @@ fn students_are_compared_with_the_baseline_seed_by_seed() {
         )
         .replacen("prompts: prompts, router", "prompts: prompts.answer, router", 1);
     let pool = Pool::new(&text);
+    assert!(pool.cambist(&["prompts", "recipe.yaml", "--quiet", "--store", "store"]).status.success());
+    // Twelve prompts, two seeds, one variant against the other in both orders.
+    assert_eq!(planned(&pool, "results", "judge"), (48, 48, true));
     run(&pool);
     let results = std::fs::read(artifact(&pool, "results").join("results.json")).unwrap();
     let results: Value = serde_json::from_slice(&results).unwrap();

@@ -102,6 +102,44 @@ fn the_plan_says_what_is_left_and_a_probe_makes_it_exact() {
 }
 
 #[test]
+fn the_plan_counts_scores_at_most_until_the_answers_are_there() {
+    let server = mock(json!({}));
+    let pool = Pool::new(&recipe(&server.base_url(), ""));
+    assert!(pool.cambist(&["prompts", "recipe.yaml", "--quiet", "--store", "store"]).status.success());
+    let scores = |plan: &Value| plan["jobs"][2]["estimates"][0].clone();
+    let before = scores(&plan(&pool, &[]));
+    assert_eq!((&before["teacher"], &before["asked_for"]), (&json!("rm"), &json!("scores")));
+    assert_eq!(
+        (&before["calls"], &before["calls_left"], &before["is_at_most"]),
+        (&json!(120), &json!(120), &json!(true))
+    );
+    assert_eq!(before["n_history"], 0);
+    assert!(pool.run("store").status.success());
+    // Half of the scores are lost, and the step with them.
+    let ledger = rusqlite::Connection::open(pool.path("store/ledger.sqlite")).unwrap();
+    let half = "FROM scores WHERE prompt_id <> 'probe' AND substr(key, 1, 1) < '8'";
+    let lost: (i64, f64) = ledger
+        .query_row(&format!("SELECT COUNT(*), TOTAL(cost_usd) {half}"), [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap();
+    ledger.execute(&format!("DELETE {half}"), []).unwrap();
+    for entry in std::fs::read_dir(pool.path("store/artifacts")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_str().unwrap().starts_with("score") {
+            std::fs::remove_dir_all(path).unwrap();
+        }
+    }
+    let after = scores(&plan(&pool, &[]));
+    assert_eq!(
+        (&after["calls"], &after["calls_left"], &after["is_at_most"]),
+        (&json!(120), &json!(lost.0), &json!(false))
+    );
+    assert!(after["n_history"].as_u64().unwrap() >= 5, "{after}");
+    let usd = |part: &str| after["cost_usd"][part].as_f64().unwrap();
+    assert!(usd("low") * 0.9 < lost.1 && lost.1 < usd("high") * 1.1, "{after}, and it was {lost:?}");
+    assert!((usd("mean") - lost.1).abs() < 0.1 * lost.1, "{after}, and it was {lost:?}");
+}
+
+#[test]
 fn another_arbiter_asks_no_teacher_and_another_teacher_only_itself() {
     let server = mock(json!({}));
     let pool = Pool::new(&recipe(&server.base_url(), ""));

@@ -71,6 +71,11 @@ fn an_engine_translates_and_is_paid_by_the_character_once() {
         let server = mock(json!({}));
         let priced = format!(", price: {{per_million_characters: 20}}{manner}");
         let pool = pool(&recipe(&server, &priced, "de, fr"));
+        assert!(pool.cambist(&["prompts", "recipe.yaml", "--quiet", "--store", "store"]).status.success());
+        let planned = pool.cambist(&["plan", "recipe.yaml", "--store", "store", "--json"]);
+        let planned: Value = serde_json::from_slice(&planned.stdout).unwrap();
+        let planned = &planned["jobs"][1]["estimates"][0];
+        assert_eq!((&planned["asked_for"], &planned["calls_left"]), (&json!("translations"), &json!(8)));
         run(&pool);
         let prompts = translated(&pool);
         assert_eq!(prompts.len(), 8);
@@ -90,6 +95,8 @@ fn an_engine_translates_and_is_paid_by_the_character_once() {
         };
         let n_characters: usize = TEXTS.iter().map(|text| 2 * sent(text)).sum();
         assert!((spent(&pool) - 20e-6 * n_characters as f64).abs() < 1e-12, "{}", spent(&pool));
+        assert_eq!(planned["characters"], n_characters);
+        assert!((planned["cost_usd"]["mean"].as_f64().unwrap() - spent(&pool)).abs() < 1e-12, "{planned}");
         let n_requests = if manner.is_empty() { 8 } else { 4 };
         assert_eq!(server.stats().attempts, n_requests);
         // More languages are asked for themselves alone, in whatever batches.

@@ -16,6 +16,7 @@ use crate::{
     error::PipelineError,
     verbs::{
         asking::wants_several,
+        forecast::Field,
         voices::{Question, Speaker},
     },
 };
@@ -108,6 +109,25 @@ impl Generating<'_> {
             Ok(())
         })?;
         Ok(counts)
+    }
+
+    /// Shows what is known and what is not of the answers to each prompt.
+    pub(super) fn fields(
+        &self,
+        show: &mut dyn FnMut(Field<'_>) -> Result<(), PipelineError>,
+    ) -> Result<(), PipelineError> {
+        self.look(|prompt, seen| {
+            let (known, unknown): (Vec<Seen>, Vec<Seen>) = seen.into_iter().partition(|seen| seen.is_answered);
+            let keys: Vec<Digest> = known.iter().filter_map(|seen| Some(seen.question.as_ref()?.key.clone())).collect();
+            let mut records = self.workshop.ledger().find_outcomes(&keys)?.into_iter();
+            let completion = |Seen { cell, question, .. }: Seen| {
+                let record = if question.is_some() { records.next().flatten() } else { None };
+                self.voices[usize::from(cell.voice)].completion(prompt, u32::from(cell.sample), record)
+            };
+            let known = known.into_iter().filter_map(completion).collect();
+            let max_new_tokens = self.params.sampling.max_new_tokens;
+            show(Field { prompt, known, n_unknown: unknown.len(), max_new_tokens })
+        })
     }
 
     /// Names at most `n` unanswered cells of each server and language, the same ones every time.
