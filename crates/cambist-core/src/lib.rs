@@ -30,6 +30,7 @@ pub mod check;
 
 pub mod arbiter;
 pub mod candidate;
+pub mod comparison;
 pub mod ensemble;
 pub mod fault;
 pub mod gates;

@@ -212,7 +212,7 @@ mod tests {
 
     fn teacher(license: &str) -> Teacher {
         let languages = Coverage::Only([Language::parse("tr").unwrap()].into());
-        let price = Price { input: 1.0, output: 3.0 };
+        let price = Price { input: 1.0, output: 3.0, ..Price::default() };
         Teacher {
             id: "t".into(),
             kind: TeacherKind::Monolingual,

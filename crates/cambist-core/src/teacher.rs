@@ -41,17 +41,29 @@ impl Coverage {
     }
 }
 
-/// List prices in USD per million tokens.
+/// List prices in USD; they add up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Price {
     /// Per million tokens of prompt.
     pub input: f64,
     /// Per million tokens of answer.
     pub output: f64,
+    /// Per million characters of text, for translation engines.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub characters: f64,
+}
+
+fn is_zero(price: &f64) -> bool {
+    *price == 0.0
 }
 
 impl Price {
-    /// Returns the price in USD of a call; tokens that the teacher did not count cost nothing.
+    /// Returns the price in USD of a text of so many characters.
+    pub fn of_characters(&self, n_characters: usize) -> f64 {
+        self.characters * n_characters as f64 / 1e6
+    }
+
+    /// Returns the price in USD of a call by its tokens; tokens that the teacher did not count cost nothing.
     pub fn of(&self, tokens_in: Option<u32>, tokens_out: Option<u32>) -> f64 {
         let part = |price: f64, tokens: Option<u32>| price * f64::from(tokens.unwrap_or(0));
         (part(self.input, tokens_in) + part(self.output, tokens_out)) / 1e6

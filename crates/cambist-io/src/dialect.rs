@@ -17,4 +17,5 @@ pub mod reward;
 pub mod schema;
 pub mod stream;
 pub mod teacher;
+pub mod translation;
 pub mod waits;

@@ -4,6 +4,7 @@
 //! an unknown amount, which is counted as unknown and never as 0.
 
 pub mod amount;
+pub mod day;
 pub mod price;
 pub mod purse;
 pub mod table;

@@ -93,7 +93,7 @@ pub fn import_answers(
     let store = Store::open(store_folder)?;
     target.check_inputs(&store)?;
     let ledger = Mutex::new(Ledger::open(&store.ledger_path())?);
-    let network = Network::new(&plan.recipe.budget);
+    let network = Network::idle();
     let workshop = Workshop { plan, store: &store, ledger: &ledger, runtime, network, probes: Probes::none() };
     let imported = ImportedAnswers {
         n_answers: sayings.n_answers,

@@ -6,11 +6,14 @@ use std::{
 };
 
 use cambist_io::{
+    clock,
     dialect::teacher::KeyHeader,
     endpoint::{Endpoint, Limits, Timeouts},
+    ledger::{HourlySpending, Ledger},
     money::{
         amount::PicoUsd,
-        purse::{Purse, TeacherPurse},
+        day::Day,
+        purse::{Listener, Purse, Reservation, TeacherPurse},
     },
     transport::{AuthHeaders, Client, SpendingCap, Tempo, Transport, TransportOptions},
 };
@@ -43,14 +46,24 @@ impl Open {
 }
 
 impl Network {
-    /// Opens nothing yet.
-    pub(crate) fn new(budget: &Budget) -> Self {
-        let purse = budget.is_limited().then(|| {
+    /// For work that asks nobody.
+    pub(crate) fn idle() -> Self {
+        Self { open: Mutex::default(), purse: None }
+    }
+
+    /// Opens nothing yet; what a day may cost counts what the ledger says of the last 24 hours.
+    pub(crate) fn new(budget: &Budget, ledger: &Ledger) -> Result<Self, PipelineError> {
+        let mut network = Self::idle();
+        if budget.is_limited() {
             let of_teacher = |(name, usd): (&String, &f64)| (name.clone(), PicoUsd::from_usd(*usd));
             let per_teacher = budget.per_teacher_usd.iter().map(of_teacher).collect();
-            Arc::new(Purse::new(budget.total_usd.map(PicoUsd::from_usd), per_teacher))
-        });
-        Self { open: Mutex::default(), purse }
+            let purse = Purse::new(budget.total_usd.map(PicoUsd::from_usd), per_teacher);
+            network.purse = Some(Arc::new(match budget.per_day_usd {
+                Some(cap) => purse.with_day(day(PicoUsd::from_usd(cap), ledger)?),
+                None => purse,
+            }));
+        }
+        Ok(network)
     }
 
     /// The connection to an endpoint, one for everybody who asks it as the same model.
@@ -88,6 +101,13 @@ impl Network {
     }
 }
 
+/// A day with what all runs of the store have spent in it.
+fn day(cap: PicoUsd, ledger: &Ledger) -> Result<Day, PipelineError> {
+    let spent = ledger.spent_since(Day::begin_unix_ms(clock::now_unix_ms()))?;
+    let add = |day: Day, hour: &HourlySpending| day.with(hour.begin_unix_ms, PicoUsd::from_usd(hour.usd));
+    Ok(spent.iter().fold(Day::new(cap, clock::now_unix_ms), add))
+}
+
 /// A server that was never there is told soon; one that goes down in the night is waited for.
 fn options() -> TransportOptions {
     TransportOptions { tempo: Tempo { first_patience: 20.0, ..Tempo::default() }, ..TransportOptions::default() }
@@ -97,11 +117,15 @@ fn options() -> TransportOptions {
 struct Pocket(TeacherPurse);
 
 impl SpendingCap for Pocket {
-    fn reserve(&self, usd: f64) -> bool {
+    fn reserve(&self, usd: f64) -> Reservation {
         self.0.reserve(usd)
     }
 
     fn settle(&self, reserved_usd: f64, spent_usd: f64) {
         self.0.settle(reserved_usd, spent_usd);
+    }
+
+    fn follow(&self, listener: Listener) {
+        self.0.follow(listener);
     }
 }

@@ -31,8 +31,9 @@ pub struct ProbedEndpoint {
 /// is told with it.
 pub fn probe(plan: &Plan, store_folder: &Path, runtime: &Runtime<'_>) -> Result<Vec<ProbedEndpoint>, PipelineError> {
     let store = Store::open(store_folder)?;
-    let ledger = Mutex::new(Ledger::open(&store.ledger_path())?);
-    let network = Network::new(&plan.recipe.budget);
+    let ledger = Ledger::open(&store.ledger_path())?;
+    let network = Network::new(&plan.recipe.budget, &ledger)?;
+    let ledger = Mutex::new(ledger);
     let probes = Probes::new(&store, Capabilities::Force);
     let workshop = Workshop { plan, store: &store, ledger: &ledger, runtime, network, probes };
     let found = probe_recipe(&workshop)?;

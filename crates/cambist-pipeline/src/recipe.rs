@@ -6,6 +6,7 @@ mod endpoints;
 mod fault;
 mod node;
 mod overrides;
+mod pairwise;
 mod panel;
 pub mod params;
 mod parts;
@@ -25,8 +26,8 @@ pub use self::{
     panel::{CombineWord, PanelManner},
     parts::TrainRun,
     pool::{
-        Arbiter, Chrf, Empty, JudgeManner, Manner, ManyAnswers, PoolMember, Recorded, Replay, RewardManner, RougeKind,
-        RougeManner,
+        Arbiter, Chrf, Compare, Empty, JudgeManner, Manner, ManyAnswers, PoolMember, Recorded, Replay, RewardManner,
+        RougeKind, RougeManner,
     },
     reference::Reference,
 };

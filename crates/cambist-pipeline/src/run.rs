@@ -110,8 +110,9 @@ pub fn run(
     runtime: &Runtime<'_>,
 ) -> Result<Finished, PipelineError> {
     let store = Store::open(store_folder)?;
-    let ledger = Mutex::new(Ledger::open(&store.ledger_path())?);
-    let network = Network::new(&plan.recipe.budget);
+    let ledger = Ledger::open(&store.ledger_path())?;
+    let network = Network::new(&plan.recipe.budget, &ledger)?;
+    let ledger = Mutex::new(ledger);
     let probes = Probes::new(&store, runtime.capabilities);
     let workshop = Workshop { plan, store: &store, ledger: &ledger, runtime, network, probes };
     let diary = Diary::open(plan, &store)?;

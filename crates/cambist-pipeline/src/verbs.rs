@@ -4,7 +4,9 @@ mod answering;
 mod answers;
 mod arbiters;
 mod asking;
+mod contest;
 mod evaluate;
+mod forecast;
 mod generate;
 mod licenses;
 mod local;
@@ -26,10 +28,12 @@ mod translate;
 mod voices;
 
 pub(crate) use evaluate::{Results, VariantResult};
-pub(crate) use generate::{ImportedText, WantedCell, count_calls, each_wanted, probe};
+pub(crate) use forecast::{Forecast, count_scores};
+pub(crate) use generate::{Count, ImportedText, WantedCell, count_calls, each_wanted, probe};
 pub(crate) use probing::{Probes, probe_recipe};
 pub(crate) use prompts::file_of;
 pub(crate) use tables::{COMPLETIONS, DECISIONS, DecisionRow, SCORES};
+pub(crate) use translate::count_translations;
 
 use cambist_io::store::{Artifact, Scratch};
 

@@ -34,7 +34,7 @@ pub(crate) fn prompt(id: &str, tag: &str) -> Prompt {
 }
 
 pub(crate) fn teacher(id: &str, languages: Coverage) -> Teacher {
-    let price = Price { input: 1.0, output: 2.0 };
+    let price = Price { input: 1.0, output: 2.0, ..Price::default() };
     Teacher {
         id: id.into(),
         kind: TeacherKind::Multilingual,

@@ -107,6 +107,8 @@ pub enum KeyHeader {
     Bearer,
     /// `x-api-key: KEY`.
     XApiKey,
+    /// The member `api_key` of every JSON body.
+    BodyMember,
 }
 
 /// What program answers behind a dialect, and so which members beyond the dialect it reads.

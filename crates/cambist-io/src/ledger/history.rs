@@ -1,4 +1,4 @@
-//! What calls and scores cost so far, per teacher and language.
+//! What calls and scores cost so far: per teacher or arbiter and language, and by the hour.
 
 use cambist_core::statistics::quantile_of_sorted;
 use rusqlite::Row;
@@ -34,6 +34,30 @@ pub struct CallHistory {
     pub costs_unknown: u64,
     /// Failed attempts that may have been charged.
     pub n_maybe_charged: u64,
+}
+
+/// What one arbiter's scores of answers in one language came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoreHistory {
+    /// The arbiter's identity.
+    pub arbiter: String,
+    /// The prompts' language; empty where it was not kept.
+    pub language: String,
+    /// Scores with a value.
+    pub n_scored: u64,
+    /// Tokens that it read for one score.
+    pub tokens_in: Moments,
+    /// Tokens that it wrote for one score.
+    pub tokens_out: Moments,
+}
+
+/// What was spent in one hour.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HourlySpending {
+    /// When the hour began, in milliseconds since 1970 (UTC).
+    pub begin_unix_ms: u64,
+    /// USD on calls and scores, as far as it is known.
+    pub usd: f64,
 }
 
 /// Count, sum and sum of squares of a measured quantity.
@@ -83,7 +107,44 @@ const CALLS: &str =
     SUM(costs_unknown), SUM(n_maybe_charged)
     FROM calls INDEXED BY call_costs GROUP BY teacher, language, endpoint ORDER BY teacher, language, endpoint";
 
+// Answered from the index `score_costs` alone.
+const SCORES: &str = "SELECT arbiter, language, SUM(value IS NOT NULL),
+    COUNT(tokens_in), TOTAL(tokens_in), TOTAL(tokens_in * tokens_in),
+    COUNT(tokens_out), TOTAL(tokens_out), TOTAL(tokens_out * tokens_out)
+    FROM scores INDEXED BY score_costs GROUP BY arbiter, language ORDER BY arbiter, language";
+
+// A call that failed and was asked again counts whole at its last attempt: rather too much than too little.
+const SPENT: &str = "SELECT created_at_unix_ms / 3600000 * 3600000 AS hour, TOTAL(cost_usd) FROM (
+    SELECT created_at_unix_ms, cost_usd FROM calls WHERE created_at_unix_ms >= ?1
+    UNION ALL SELECT created_at_unix_ms, cost_usd FROM scores WHERE created_at_unix_ms >= ?1
+    ) GROUP BY hour ORDER BY hour";
+
 impl Ledger {
+    /// Returns what each arbiter's scores came to in each language, in the order of their names.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn score_history(&self) -> Result<Vec<ScoreHistory>> {
+        self.all(SCORES, read_scores)
+    }
+
+    /// Returns what all runs spent since a moment, hour by hour.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn spent_since(&self, unix_ms: u64) -> Result<Vec<HourlySpending>> {
+        let read = |row: &Row<'_>| {
+            Ok(HourlySpending { begin_unix_ms: row.get::<_, i64>(0)?.unsigned_abs(), usd: row.get(1)? })
+        };
+        let since = i64::try_from(unix_ms).unwrap_or(i64::MAX);
+        let read_all = || {
+            let mut select = self.connection.prepare_cached(SPENT)?;
+            let hours = select.query_map([since], read)?;
+            hours.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read_all().map_err(|source| LedgerError::of(&self.path, source))
+    }
+
     /// Returns what each teacher's calls came to in each language, in the order of their names.
     ///
     /// # Errors
@@ -151,15 +212,25 @@ fn latency((teacher, language): (String, String), seconds: &mut Vec<f64>) -> Opt
     Some(Latency { teacher, language, n, p50, p95 })
 }
 
+fn read_scores(row: &Row<'_>) -> rusqlite::Result<ScoreHistory> {
+    Ok(ScoreHistory {
+        arbiter: row.get(0)?,
+        language: row.get(1)?,
+        n_scored: row.get::<_, i64>(2)?.unsigned_abs(),
+        tokens_in: moments(row, 3)?,
+        tokens_out: moments(row, 6)?,
+    })
+}
+
+/// Three columns from this one on.
+fn moments(row: &Row<'_>, column: usize) -> rusqlite::Result<Moments> {
+    let n = row.get::<_, i64>(column)?.unsigned_abs();
+    Ok(Moments { n, sum: row.get(column + 1)?, sum_of_squares: row.get(column + 2)? })
+}
+
 fn read_history(row: &Row<'_>) -> rusqlite::Result<CallHistory> {
     let count = |column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.unsigned_abs());
-    let moments = |column| {
-        Ok::<_, rusqlite::Error>(Moments {
-            n: count(column)?,
-            sum: row.get(column + 1)?,
-            sum_of_squares: row.get(column + 2)?,
-        })
-    };
+    let moments = |column| moments(row, column);
     Ok(CallHistory {
         teacher: row.get(0)?,
         endpoint: row.get(1)?,

@@ -21,7 +21,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Statement};
 
 pub use call::{CallRecord, CallStatus, TeacherTotals, call_key};
 pub use error::{LedgerError, Result};
-pub use history::{CallHistory, Latency, Moments};
+pub use history::{CallHistory, HourlySpending, Latency, Moments, ScoreHistory};
 pub use keys::KeySet;
 pub use outcome::CallOutcome;
 pub use schema::LEDGER_SCHEMA;

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::{LedgerError, Result};
 
 /// The version of the tables that is written.
-pub const LEDGER_SCHEMA: u32 = 2;
+pub const LEDGER_SCHEMA: u32 = 3;
 
 /// `CAMB` in ASCII: tells a ledger from any other SQLite file.
 const APPLICATION_ID: i32 = 0x4341_4d42;
@@ -78,6 +78,13 @@ pub(super) const MIGRATIONS: [&str; LEDGER_SCHEMA as usize] = [
         state      TEXT NOT NULL,
         n_requests INTEGER NOT NULL
     ) STRICT;
+",
+    "
+    ALTER TABLE scores ADD COLUMN tokens_in INTEGER;
+    ALTER TABLE scores ADD COLUMN tokens_out INTEGER;
+    CREATE INDEX score_costs ON scores (arbiter, language, value, tokens_in, tokens_out, cost_usd, costs_unknown);
+    CREATE INDEX score_times ON scores (created_at_unix_ms, cost_usd);
+    CREATE INDEX call_times ON calls (created_at_unix_ms, cost_usd);
 ",
 ];
 

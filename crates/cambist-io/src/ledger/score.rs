@@ -27,6 +27,10 @@ pub struct ScoreRecord {
     pub missing: Option<String>,
     /// What kind of failure it was, where an endpoint failed.
     pub failure_class: Option<FailureClass>,
+    /// Tokens that the arbiter read, as the endpoint counts them; its share of a request for several answers.
+    pub tokens_in: Option<u32>,
+    /// Tokens that it wrote, where it writes any.
+    pub tokens_out: Option<u32>,
     /// USD paid, all attempts together, as far as it is known.
     pub cost_usd: f64,
     /// Attempts whose cost nobody can tell.
@@ -60,17 +64,18 @@ pub fn score_key(candidate: &Digest, arbiter: &str) -> Digest {
 }
 
 const SELECT: &str = "SELECT candidate, arbiter, value, missing, cost_usd, seconds, attempts, created_at_unix_ms,
-    prompt_id, teacher, language, failure_class, costs_unknown FROM scores WHERE key = ?1";
+    prompt_id, teacher, language, failure_class, costs_unknown, tokens_in, tokens_out FROM scores WHERE key = ?1";
 
 // A value is never replaced. A missing one is, and what asking cost stays.
 const UPSERT: &str = "INSERT INTO scores
     (key, candidate, arbiter, value, missing, cost_usd, seconds, attempts, created_at_unix_ms, prompt_id, teacher,
-    language, failure_class, costs_unknown)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+    language, failure_class, costs_unknown, tokens_in, tokens_out)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
     ON CONFLICT (key) DO UPDATE SET value = excluded.value, missing = excluded.missing,
     cost_usd = scores.cost_usd + excluded.cost_usd, seconds = scores.seconds + excluded.seconds,
     attempts = scores.attempts + excluded.attempts, created_at_unix_ms = excluded.created_at_unix_ms,
-    failure_class = excluded.failure_class, costs_unknown = scores.costs_unknown + excluded.costs_unknown
+    failure_class = excluded.failure_class, costs_unknown = scores.costs_unknown + excluded.costs_unknown,
+    tokens_in = excluded.tokens_in, tokens_out = excluded.tokens_out
     WHERE scores.value IS NULL";
 
 const TOTALS: &str = "SELECT arbiter, SUM(value IS NOT NULL), SUM(value IS NULL), SUM(cost_usd), SUM(seconds)
@@ -125,6 +130,8 @@ fn put_score(upsert: &mut Statement<'_>, score: &ScoreRecord) -> rusqlite::Resul
         score.language,
         score.failure_class.map(FailureClass::name),
         score.costs_unknown,
+        score.tokens_in,
+        score.tokens_out,
     ])
 }
 
@@ -145,6 +152,8 @@ fn read_score(key: &Digest, row: &Row<'_>) -> rusqlite::Result<ScoreRecord> {
         language: row.get(10)?,
         failure_class: row.get::<_, Option<String>>(11)?.as_deref().and_then(FailureClass::parse),
         costs_unknown: row.get(12)?,
+        tokens_in: row.get(13)?,
+        tokens_out: row.get(14)?,
     })
 }
 

@@ -52,6 +52,8 @@ fn failed(prompt_id: &str) -> CallRecord {
 fn score(value: Option<f64>) -> ScoreRecord {
     let candidate = Digest::of_bytes(b"candidate");
     ScoreRecord {
+        tokens_in: Some(40),
+        tokens_out: None,
         key: score_key(&candidate, "chrf-2"),
         prompt_id: "p1".into(),
         teacher: "tiny-tr".into(),
@@ -281,4 +283,36 @@ fn many_answers_are_kept_and_found_in_batches() {
     }
     let find_rate = 20_000.0 / began.elapsed().as_secs_f64();
     eprintln!("ledger: {put_rate:.0} rows written per second, {find_rate:.0} looked up per second");
+}
+
+#[test]
+fn the_history_of_scores_tells_arbiters_and_languages_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
+    let other = |name: &str| Digest::of_bytes(name.as_bytes());
+    let long = ScoreRecord { key: other("1"), tokens_in: Some(60), tokens_out: Some(7), ..score(Some(1.0)) };
+    let none = ScoreRecord { key: other("2"), tokens_in: None, ..score(None) };
+    let foreign = ScoreRecord { key: other("3"), arbiter: "rm".into(), language: "ja".into(), ..score(Some(2.0)) };
+    ledger.put_scores(&[score(Some(0.5)), long, none, foreign]).unwrap();
+    let history = ledger.score_history().unwrap();
+    let [chrf, rm] = history.as_slice() else { panic!("{history:?}") };
+    assert_eq!((chrf.arbiter.as_str(), chrf.language.as_str(), chrf.n_scored), ("chrf-2", "tr", 2));
+    assert_eq!((chrf.tokens_in.mean(), chrf.tokens_out.mean()), (Some(50.0), Some(7.0)));
+    assert_eq!((rm.arbiter.as_str(), rm.language.as_str(), rm.n_scored), ("rm", "ja", 1));
+}
+
+#[test]
+fn spending_is_told_hour_by_hour() {
+    const HOUR: u64 = 3_600_000;
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
+    let paid = |prompt: &str, at: u64| CallRecord { created_at_unix_ms: at, ..call(prompt, 0) };
+    let calls = [paid("a", 10 * HOUR + 1), paid("b", 11 * HOUR - 1), paid("c", 12 * HOUR), paid("d", 9 * HOUR)];
+    ledger.put_calls(&calls).unwrap();
+    let scored = ScoreRecord { cost_usd: 0.5, created_at_unix_ms: 12 * HOUR + 7, ..score(Some(1.0)) };
+    ledger.put_scores(&[scored]).unwrap();
+    let spent: Vec<(u64, f64)> =
+        ledger.spent_since(10 * HOUR).unwrap().iter().map(|hour| (hour.begin_unix_ms / HOUR, hour.usd)).collect();
+    assert_eq!(spent, [(10, 0.2), (12, 0.6)]);
+    assert!(ledger.spent_since(13 * HOUR).unwrap().is_empty());
 }

@@ -122,6 +122,8 @@ pub enum Fault {
     NanScore,
     /// Another model's name in the reply.
     ModelSwap,
+    /// Marks such as `⟦0⟧` in translations turned into something else.
+    MangleMarks,
     /// No echo though it was asked for.
     IgnoreEcho,
     /// Log-probabilities that stand one token too early.
@@ -136,7 +138,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault but `status:N`, with its name.
-    pub const NAMED: [(Self, &'static str); 37] = [
+    pub const NAMED: [(Self, &'static str); 38] = [
         (Self::Burst429, "burst_429"),
         (Self::Quota429, "quota_429"),
         (Self::Queue, "queue"),
@@ -169,6 +171,7 @@ impl Fault {
         (Self::ShortBatch, "short_batch"),
         (Self::NanScore, "nan_score"),
         (Self::ModelSwap, "model_swap"),
+        (Self::MangleMarks, "mangle_marks"),
         (Self::IgnoreEcho, "ignore_echo"),
         (Self::EchoShift, "echo_shift"),
         (Self::BatchExpire, "batch_expire"),

@@ -28,7 +28,7 @@ use super::{
     reply_body::ReplyBody,
     socket::Line,
     stats::Counter,
-    teacher, trouble,
+    teacher, translate, trouble,
     turn::Turn,
 };
 use crate::dialect::probe::PROBE_HEADER;
@@ -91,10 +91,11 @@ pub(crate) async fn serve(
     if path.starts_with("/__mock/") {
         return Ok(plain(own(&mock, path)));
     }
-    if !is_let_in(&mock.options, &head.headers) {
+    let body = parse(&raw, content_type);
+    if !is_let_in(&mock.options, &head.headers, body.as_ref()) {
         return Ok(plain(closed(path)));
     }
-    let Some(body) = parse(&raw, content_type) else {
+    let Some(body) = body else {
         return Ok(plain(Reply::error(400, NO_JSON, ErrorShape::Openai)));
     };
     let asked = Asked::new(path, query, raw, body).about_server(is_probe);
@@ -143,10 +144,11 @@ fn nowhere(path: &str) -> Reply {
     Reply::error(404, Problem::new("not_found_error", &message), ErrorShape::Openai)
 }
 
-fn is_let_in(options: &MockOptions, headers: &HeaderMap) -> bool {
+fn is_let_in(options: &MockOptions, headers: &HeaderMap, body: Option<&Value>) -> bool {
     options.auth.as_ref().is_none_or(|key| {
         let bearer = text_header(headers, "authorization").strip_prefix("Bearer ").unwrap_or_default();
-        key.opens(bearer) || key.opens(text_header(headers, "x-api-key"))
+        let member = body.and_then(|body| body["api_key"].as_str()).unwrap_or_default();
+        key.opens(bearer) || key.opens(text_header(headers, "x-api-key")) || key.opens(member)
     })
 }
 
@@ -245,6 +247,7 @@ fn spoils(fault: Fault) -> bool {
             | F::ThinkUnclosed
             | F::ShuffleIndex
             | F::ModelSwap
+            | F::MangleMarks
             | F::IgnoreEcho
             | F::EchoShift
             | F::DupIndex
@@ -259,7 +262,8 @@ fn answer(turn: &Turn<'_>) -> Reply {
         let message = format!("the model `{model}` does not exist");
         return Reply::error(404, Problem::new("model_not_found", &message), ErrorShape::Openai);
     }
-    teacher::reply(turn).or_else(|| arbiter::reply(turn)).unwrap_or_else(|| nowhere(&turn.asked.path))
+    let engine = || translate::reply(turn);
+    teacher::reply(turn).or_else(|| arbiter::reply(turn)).or_else(engine).unwrap_or_else(|| nowhere(&turn.asked.path))
 }
 
 /// Sends an informative reply; only rules that name its path are about it.

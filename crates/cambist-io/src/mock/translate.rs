@@ -1,8 +1,13 @@
 //! Requests for a translation and the answers to them.
 
+use serde_json::{Value, json};
+
 use super::{
     draw::Draw,
     prose::{self, PHRASES, Phrases, Theme},
+    reply::Reply,
+    tokens,
+    turn::Turn,
 };
 
 /// A text to translate.
@@ -66,6 +71,35 @@ pub(crate) fn translate(task: &Task<'_>, quality: f64, draw: Draw) -> String {
     };
     let sentences: Vec<String> = prose::sentences(theme, n, draw).into_iter().map(with_kept).collect();
     sentences.join(task.target.gap)
+}
+
+/// Returns the reply of LibreTranslate's route; none for other paths.
+pub(crate) fn reply(turn: &Turn<'_>) -> Option<Reply> {
+    if turn.asked.path != "/translate" {
+        return None;
+    }
+    let asked = turn.asked;
+    let refuse = |error: String| Some(Reply { status: 400, ..Reply::json(json!({ "error": error })) });
+    let to = asked.text("target");
+    let primary = to.split('-').next().unwrap_or(to);
+    let Some(target) = PHRASES.iter().find(|phrases| phrases.tag == primary) else {
+        return refuse(format!("{to} is not supported"));
+    };
+    if asked.text("source").is_empty() {
+        return refuse("Invalid request: missing source parameter".to_owned());
+    }
+    // A text has one translation, in whatever request it comes.
+    let translated = |source: &str| {
+        let draw = Draw::new(turn.options.seed).with_text(to).with_text(source);
+        translate(&Task { target, source }, 0.6, draw)
+    };
+    let texts: Value = match &asked.body["q"] {
+        Value::String(text) => json!(translated(text)),
+        Value::Array(texts) => texts.iter().map(|text| translated(text.as_str().unwrap_or_default())).collect(),
+        _ => return refuse("Invalid request: missing q parameter".to_owned()),
+    };
+    let n_tokens = tokens::count(&texts.to_string());
+    Some(Reply::json(json!({ "translatedText": texts })).with_tokens(n_tokens))
 }
 
 fn placeholders(text: &str) -> Vec<&str> {

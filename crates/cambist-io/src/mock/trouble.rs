@@ -98,6 +98,7 @@ pub(crate) fn change(fault: Fault, turn: &Turn<'_>, reply: &mut Reply) {
         Fault::ThinkInline => prefix(value, "<think>\nThis asks for care.\n</think>\n\n"),
         Fault::ThinkUnclosed => prefix(value, "<think>\nThis asks for care, and so on, and so on. "),
         Fault::ThinkField => rows::thinking(value, "This asks for care."),
+        Fault::MangleMarks => rows::mangle_marks(value),
         Fault::ShuffleIndex => rows::shuffle(value, turn.draw()),
         Fault::ShortBatch => rows::drop_last(value, "data"),
         Fault::NanScore => rows::nan_score(value),

@@ -2,24 +2,43 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::amount::PicoUsd;
+use super::{amount::PicoUsd, day::Day};
 
-/// A cap on what a run spends, for all teachers and for each.
+/// What became of a reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reservation {
+    /// The money is there.
+    Made,
+    /// It is not, and it may be when calls in flight turn out to cost less than was reserved for them.
+    Later,
+    /// It never will be.
+    Never,
+}
+
+/// Called when a reservation was given back; says whether anybody still listens.
+pub type Listener = Box<dyn Fn() -> bool + Send + Sync>;
+
+/// A cap on what a run spends, for all teachers, for each, and for a day.
 ///
 /// Before a call its worst cost is reserved, and after it what it cost takes the place of the reservation. So the sum
 /// spent never passes a cap as long as no call costs more than was reserved for it, whatever the threads do.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Purse {
     pockets: Mutex<Pockets>,
+    listeners: Mutex<Vec<Listener>>,
 }
 
 #[derive(Debug, Default)]
 struct Pockets {
     all: Pocket,
+    day: Option<Day>,
     by_teacher: BTreeMap<String, Pocket>,
+    /// Whether somebody was told to come back later.
+    is_awaited: bool,
 }
 
 /// What is spent, what is reserved, and the cap.
@@ -35,8 +54,13 @@ pub struct Pocket {
 
 impl Pocket {
     /// Whether `worst` more can be reserved.
-    fn has_room(&self, worst: PicoUsd) -> bool {
-        self.cap.is_none_or(|cap| self.spent.plus(self.reserved).plus(worst) <= cap)
+    pub(super) fn room(&self, worst: PicoUsd) -> Reservation {
+        let Some(cap) = self.cap else { return Reservation::Made };
+        match self.spent.plus(worst) {
+            least if least > cap => Reservation::Never,
+            least if least.plus(self.reserved) > cap => Reservation::Later,
+            _ => Reservation::Made,
+        }
     }
 
     fn settle(&mut self, reserved: PicoUsd, actual: PicoUsd) {
@@ -50,27 +74,60 @@ impl Purse {
     pub fn new(cap: Option<PicoUsd>, teacher_caps: BTreeMap<String, PicoUsd>) -> Self {
         let pocket = |cap| Pocket { cap, ..Pocket::default() };
         let by_teacher = teacher_caps.into_iter().map(|(teacher, cap)| (teacher, pocket(Some(cap)))).collect();
-        Self { pockets: Mutex::new(Pockets { all: pocket(cap), by_teacher }) }
-    }
-
-    /// Reserves what a call of `teacher` may cost at most; false, and nothing reserved, when a cap has no room for it.
-    pub fn reserve(&self, teacher: &str, worst: PicoUsd) -> bool {
-        let mut pockets = self.lock();
-        let Pockets { all, by_teacher } = &mut *pockets;
-        let own = by_teacher.entry(teacher.to_owned()).or_default();
-        let has_room = all.has_room(worst) && own.has_room(worst);
-        if has_room {
-            all.reserved = all.reserved.plus(worst);
-            own.reserved = own.reserved.plus(worst);
+        Self {
+            pockets: Mutex::new(Pockets { all: pocket(cap), by_teacher, ..Pockets::default() }),
+            listeners: Mutex::default(),
         }
-        has_room
     }
 
-    /// Gives a reservation back and books what the call cost.
+    /// Adds a cap on what is spent in a day, by this run and by those before it.
+    #[must_use]
+    pub fn with_day(self, day: Day) -> Self {
+        self.lock().day = Some(day);
+        self
+    }
+
+    /// Reserves what a call of `teacher` may cost at most; nothing is reserved when a cap has no room for it.
+    pub fn reserve(&self, teacher: &str, worst: PicoUsd) -> Reservation {
+        let mut pockets = self.lock();
+        let Pockets { all, day, by_teacher, is_awaited } = &mut *pockets;
+        let own = by_teacher.entry(teacher.to_owned()).or_default();
+        let of_day = day.as_mut().map_or(Reservation::Made, |day| day.room(worst));
+        let rooms = [all.room(worst), own.room(worst), of_day];
+        if rooms.contains(&Reservation::Never) {
+            return Reservation::Never;
+        }
+        if rooms.contains(&Reservation::Later) {
+            *is_awaited = true;
+            return Reservation::Later;
+        }
+        all.reserved = all.reserved.plus(worst);
+        own.reserved = own.reserved.plus(worst);
+        if let Some(day) = day {
+            day.reserve(worst);
+        }
+        Reservation::Made
+    }
+
+    /// Gives a reservation back and books what the call cost; whoever waits for room is called.
     pub fn settle(&self, teacher: &str, reserved: PicoUsd, actual: PicoUsd) {
         let mut pockets = self.lock();
         pockets.all.settle(reserved, actual);
         pockets.by_teacher.entry(teacher.to_owned()).or_default().settle(reserved, actual);
+        if let Some(day) = &mut pockets.day {
+            day.settle(reserved, actual);
+        }
+        let is_awaited = std::mem::take(&mut pockets.is_awaited);
+        drop(pockets);
+        if is_awaited {
+            // Every listener is called: a flag a listener would make the same noise with more state.
+            self.listeners.lock().unwrap_or_else(PoisonError::into_inner).retain(|listener| listener());
+        }
+    }
+
+    /// Calls `listener` whenever money is given back that somebody waits for.
+    pub fn follow(&self, listener: Listener) {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(listener);
     }
 
     /// Books what was spent before, in an earlier part of the run.
@@ -99,6 +156,12 @@ impl Purse {
     }
 }
 
+impl fmt::Debug for Purse {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Purse").field("pockets", &self.pockets).finish_non_exhaustive()
+    }
+}
+
 /// A purse as one teacher sees it, in USD.
 #[derive(Clone, Debug)]
 pub struct TeacherPurse {
@@ -107,8 +170,8 @@ pub struct TeacherPurse {
 }
 
 impl TeacherPurse {
-    /// Reserves what a call may cost at most, in USD; false when a cap has no room for it.
-    pub fn reserve(&self, worst_usd: f64) -> bool {
+    /// Reserves what a call may cost at most, in USD.
+    pub fn reserve(&self, worst_usd: f64) -> Reservation {
         self.purse.reserve(&self.teacher, PicoUsd::from_usd(worst_usd))
     }
 
@@ -116,15 +179,26 @@ impl TeacherPurse {
     pub fn settle(&self, reserved_usd: f64, actual_usd: f64) {
         self.purse.settle(&self.teacher, PicoUsd::from_usd(reserved_usd), PicoUsd::from_usd(actual_usd));
     }
+
+    /// As [`Purse::follow`].
+    pub fn follow(&self, listener: Listener) {
+        self.purse.follow(listener);
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::{
+        sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+        thread,
+    };
 
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{
+        Reservation::{Later, Made, Never},
+        *,
+    };
 
     #[test]
     fn threads_never_spend_more_than_the_caps() {
@@ -136,7 +210,7 @@ mod tests {
                 scope.spawn(move || {
                     for step in 0..500_i64 {
                         let (worst, actual) = (PicoUsd(1 + step % 7), PicoUsd(step % 2));
-                        if purse.reserve(teacher, worst) {
+                        if purse.reserve(teacher, worst) == Reservation::Made {
                             purse.settle(teacher, worst, actual);
                         }
                         assert!(purse.total().spent <= PicoUsd(1000));
@@ -153,10 +227,46 @@ mod tests {
     fn a_full_purse_refuses_and_a_reservation_given_back_makes_room() {
         let purse = Arc::new(Purse::new(Some(PicoUsd::from_usd(1.0)), BTreeMap::new()));
         let teacher = purse.for_teacher("a");
-        assert!(teacher.reserve(0.75) && !teacher.reserve(0.5));
+        assert_eq!([0.75, 0.5, 1.5].map(|usd| teacher.reserve(usd)), [Made, Later, Never]);
         teacher.settle(0.75, 0.25);
-        assert!(teacher.reserve(0.75) && !teacher.reserve(0.000001));
+        assert_eq!([0.75, 0.000001, 0.7500001].map(|usd| teacher.reserve(usd)), [Made, Later, Never]);
         assert_eq!(purse.total().spent, PicoUsd::from_usd(0.25));
+    }
+
+    #[test]
+    fn whoever_waits_is_called_and_nobody_else() {
+        let purse = Arc::new(Purse::new(Some(PicoUsd(10)), BTreeMap::new()));
+        let calls = Arc::new(AtomicUsize::new(0));
+        let (counted, gone) = (calls.clone(), calls.clone());
+        purse.follow(Box::new(move || counted.fetch_add(1, Ordering::Relaxed) < 100));
+        // This one hangs up at its first call.
+        purse.follow(Box::new(move || gone.fetch_add(10, Ordering::Relaxed) > 100));
+        assert_eq!(purse.reserve("a", PicoUsd(8)), Made);
+        purse.settle("a", PicoUsd(2), PicoUsd(0));
+        assert_eq!(calls.load(Ordering::Relaxed), 0, "nobody waited");
+        assert_eq!(purse.reserve("b", PicoUsd(6)), Later);
+        purse.settle("a", PicoUsd(3), PicoUsd(1));
+        assert_eq!(calls.load(Ordering::Relaxed), 11);
+        assert_eq!(purse.reserve("b", PicoUsd(6)), Made);
+        assert_eq!((purse.reserve("b", PicoUsd(3)), purse.reserve("b", PicoUsd(10))), (Later, Never));
+        purse.settle("b", PicoUsd(6), PicoUsd(6));
+        assert_eq!(calls.load(Ordering::Relaxed), 12);
+    }
+
+    #[test]
+    fn a_day_holds_what_earlier_runs_spent() {
+        const HOUR: u64 = 3_600_000;
+        static NOW: AtomicU64 = AtomicU64::new(100 * HOUR);
+        let day = Day::new(PicoUsd(10), || NOW.load(Ordering::Relaxed));
+        let purse =
+            Purse::new(None, BTreeMap::new()).with_day(day.with(80 * HOUR, PicoUsd(4)).with(99 * HOUR, PicoUsd(3)));
+        assert_eq!([3, 1, 4].map(|worst| purse.reserve("a", PicoUsd(worst))), [Made, Later, Never]);
+        purse.settle("a", PicoUsd(3), PicoUsd(2));
+        assert_eq!([1, 1, 2].map(|worst| purse.reserve("a", PicoUsd(worst))), [Made, Later, Never]);
+        purse.settle("a", PicoUsd(1), PicoUsd(0));
+        // The hour of the first is over for a day.
+        NOW.store(105 * HOUR, Ordering::Relaxed);
+        assert_eq!([5, 6].map(|worst| purse.reserve("a", PicoUsd(worst))), [Made, Never]);
     }
 
     proptest! {
@@ -165,7 +275,7 @@ mod tests {
             let purse = Purse::new(Some(PicoUsd(cap)), BTreeMap::new());
             let mut in_flight = Vec::new();
             for (worst, share, settles) in calls {
-                if purse.reserve("t", PicoUsd(worst)) {
+                if purse.reserve("t", PicoUsd(worst)) == Made {
                     in_flight.push((worst, (worst as f64 * share) as i64));
                 }
                 if settles && let Some((reserved, actual)) = in_flight.pop() {

@@ -9,6 +9,8 @@ use crate::{dialect::teacher::KeyHeader, endpoint::Endpoint, exchange::Failure};
 #[derive(Clone, Default)]
 pub struct AuthHeaders {
     headers: Vec<(String, String)>,
+    /// A key that goes into every JSON body, for services that read it there.
+    member: Option<String>,
     variable: Option<String>,
     others: Vec<(String, String)>,
 }
@@ -27,7 +29,7 @@ impl AuthHeaders {
     /// Returns the key that the endpoint wants, from the environment.
     ///
     /// The variable is the one that the endpoint names, else the usual one of a known host: the key of one service is
-    /// never sent to another. Servers without a key get `Bearer none`, which they all take.
+    /// never sent to another. Servers without a key get `Bearer none`, which they all take, and no member at all.
     ///
     /// # Errors
     /// When the endpoint names a variable that is not set.
@@ -35,11 +37,17 @@ impl AuthHeaders {
         let name = match header {
             KeyHeader::Bearer => "authorization",
             KeyHeader::XApiKey => "x-api-key",
+            KeyHeader::BodyMember => KEY_MEMBER,
         };
         let variable = endpoint.api_key_env.as_deref().or_else(|| usual_variable(&endpoint.base_url));
-        let Some(variable) = variable else { return Ok(Self::bearer("none")) };
+        let Some(variable) = variable else {
+            return Ok(if header == KeyHeader::BodyMember { Self::none() } else { Self::bearer("none") });
+        };
         match std::env::var(variable).ok().filter(|key| !key.trim().is_empty()) {
             Some(key) if header == KeyHeader::XApiKey => Ok(Self::none().with(name, key.trim()).looked_up(variable)),
+            Some(key) if header == KeyHeader::BodyMember => {
+                Ok(Self { member: Some(key.trim().to_owned()), ..Self::none() }.looked_up(variable))
+            }
             Some(key) => Ok(Self::bearer(key.trim()).looked_up(variable)),
             None if endpoint.api_key_env.is_some() => {
                 Err(TransportError::Variable { name: name.to_owned(), variable: variable.to_owned() })
@@ -73,9 +81,18 @@ impl AuthHeaders {
         self.others.iter().chain(&self.headers)
     }
 
+    /// Adds the key to a JSON body, where it belongs there.
+    pub(super) fn put_into(&self, body: Vec<u8>) -> Vec<u8> {
+        let Some(rest) = self.member.as_ref().and_then(|_| body.strip_prefix(b"{")) else { return body };
+        let is_empty = rest.trim_ascii_start().starts_with(b"}");
+        let member = serde_json::json!(self.member);
+        let gap = if is_empty { "" } else { "," };
+        [format!("{{\"{KEY_MEMBER}\":{member}{gap}").as_bytes(), rest].concat()
+    }
+
     /// Adds to a refusal where the key came from, or that there was none.
     pub(super) fn explain(&self, failure: &mut Failure) {
-        let hint = match (&self.variable, self.headers.is_empty()) {
+        let hint = match (&self.variable, self.headers.is_empty() && self.member.is_none()) {
             (Some(variable), false) => format!("; the key is that of the environment variable `{variable}`"),
             (Some(variable), true) => format!("; no key was sent: set the environment variable `{variable}`"),
             (None, true) => "; no key was sent".to_owned(),
@@ -86,7 +103,7 @@ impl AuthHeaders {
 
     /// Replaces key material that a server repeats.
     pub(super) fn scrub(&self, text: &mut String) {
-        for (_, value) in self.headers() {
+        for value in self.headers().map(|(_, value)| value).chain(&self.member) {
             let key = value.rsplit(' ').next().unwrap_or(value);
             // What is this short is a word such as `none`, and no key.
             if key.len() >= 8 && text.contains(key) {
@@ -95,6 +112,9 @@ impl AuthHeaders {
         }
     }
 }
+
+/// What a key in a body is called.
+const KEY_MEMBER: &str = "api_key";
 
 impl fmt::Debug for AuthHeaders {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -166,6 +186,20 @@ mod tests {
         let mut text = "Incorrect API key provided: canary-0123456789.".to_owned();
         keys.scrub(&mut text);
         assert_eq!(text, "Incorrect API key provided: [key].");
+    }
+
+    #[test]
+    fn a_key_in_the_body_is_a_member_of_it_and_scrubbed_like_others() {
+        let keys = AuthHeaders { member: Some("canary-\"0123".to_owned()), ..AuthHeaders::none() };
+        let put = |body: &str| String::from_utf8(keys.put_into(body.as_bytes().to_vec())).unwrap();
+        assert_eq!(put("{\"q\":1}"), "{\"api_key\":\"canary-\\\"0123\",\"q\":1}");
+        assert_eq!(put("{}"), "{\"api_key\":\"canary-\\\"0123\"}");
+        assert_eq!(put("[1]"), "[1]");
+        assert_eq!(AuthHeaders::bearer("canary-0123").put_into(b"{}".to_vec()), b"{}");
+        let mut text = "no such key: canary-\"0123".to_owned();
+        keys.scrub(&mut text);
+        assert_eq!(text, "no such key: [key]");
+        assert!(!format!("{keys:?}").contains("canary"));
     }
 
     #[test]

@@ -14,18 +14,25 @@ use tokio::sync::Notify;
 
 use self::{desk::Desk, outbox::Outbox};
 use super::{StopSignal, client::Shared, engine::Engine, lock::hold};
-use crate::exchange::{Exchange, Failure, Settled};
+use crate::{
+    exchange::{Exchange, Failure, Settled},
+    money::purse::{Listener, Reservation},
+};
 
 /// Settled exchanges that may lie unread at least before sending pauses.
 const N_UNREAD: usize = 1024;
 
 /// Money that is reserved while requests are in flight.
 pub trait SpendingCap: Send + Sync {
-    /// Reserves `usd`; false when spent and reserved together would exceed the cap.
-    fn reserve(&self, usd: f64) -> bool;
+    /// Reserves `usd`, unless spent and reserved together would exceed the cap.
+    fn reserve(&self, usd: f64) -> Reservation;
 
     /// Gives a reservation back and notes what was spent of it.
     fn settle(&self, reserved_usd: f64, spent_usd: f64);
+
+    /// Calls `listener` when money is given back that somebody waits for, whoever held it: other lanes spend under the
+    /// same cap.
+    fn follow(&self, listener: Listener);
 }
 
 /// How a lane runs.
@@ -99,6 +106,10 @@ pub(super) fn open<E: Exchange>(
 ) -> (Submit<E>, Outcomes<E>) {
     let wake = Arc::new(Notify::new());
     shared.enrol(&wake);
+    if let Some(cap) = &options.cap {
+        let waiting = Arc::downgrade(&wake);
+        cap.follow(Box::new(move || waiting.upgrade().map(|wake| wake.notify_one()).is_some()));
+    }
     let lane = Arc::new(Lane {
         desk: Mutex::new(Desk::new()),
         room: Condvar::new(),

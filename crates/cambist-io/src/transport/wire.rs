@@ -34,6 +34,7 @@ pub(super) struct Wire {
     address: Address,
     urls: Mutex<HashMap<String, Url>>,
     timeouts: Timeouts,
+    keys: AuthHeaders,
 }
 
 impl Wire {
@@ -56,7 +57,7 @@ impl Wire {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|error| TransportError::Setup { reason: words(error) })?;
-        Ok(Self { http, address, urls: Mutex::default(), timeouts: endpoint.timeouts })
+        Ok(Self { http, address, urls: Mutex::default(), timeouts: endpoint.timeouts, keys: keys.clone() })
     }
 
     /// Sends a request and reads its reply to the end.
@@ -118,7 +119,7 @@ impl Wire {
         }
         if call.method == Method::Post {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(call.content_type));
-            *request.body_mut() = Some(call.body.into());
+            *request.body_mut() = Some(self.keys.put_into(call.body).into());
         }
         Ok(request)
     }

@@ -8,6 +8,7 @@ mod laws;
 mod probes;
 mod requests;
 mod rewards;
+mod translations;
 
 use cambist_io::exchange::HttpReply;
 use serde_json::Value;

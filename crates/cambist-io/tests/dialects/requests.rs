@@ -17,7 +17,7 @@ use cambist_io::{
 };
 use serde_json::{Value, json};
 
-fn assert_golden(name: &str, call: &HttpCall) {
+pub(super) fn assert_golden(name: &str, call: &HttpCall) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialects/fixtures").join(format!("{name}.http"));
     let headers: String = call.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
     let body = std::str::from_utf8(&call.body).unwrap();

@@ -184,6 +184,21 @@ fn attempts_count_across_seeds_where_asked() {
 }
 
 #[test]
+fn careless_engines_lose_marks_and_refuse_what_they_do_not_speak() {
+    let body = json!({"q": ["See ⟦0⟧ here.", "And ⟦0⟧."], "source": "en", "target": "de", "format": "text"});
+    let texts = |got: Got| got.json()["translatedText"].as_array().unwrap().clone();
+    let mangled = texts(with_fault("\"mangle_marks\"", "/translate", &body));
+    assert!(mangled.iter().all(|text| text.as_str().unwrap().contains("[0]")), "{mangled:?}");
+    let server = start("{}");
+    let kept = texts(post(&server, "/translate", &body));
+    assert!(kept.len() == 2 && kept.iter().all(|text| text.as_str().unwrap().contains("⟦0⟧")), "{kept:?}");
+    let one = post(&server, "/translate", &json!({"q": "And ⟦0⟧.", "source": "en", "target": "de"}));
+    assert_eq!(one.json()["translatedText"], kept[1], "a text has one translation in every request");
+    let unknown = post(&server, "/translate", &json!({"q": "x", "source": "en", "target": "tlh"}));
+    assert_eq!((unknown.status, &unknown.json()["error"]), (400, &json!("tlh is not supported")));
+}
+
+#[test]
 fn every_fault_has_a_test() {
     let tests = [include_str!("faults.rs"), include_str!("connections.rs"), include_str!("batches.rs")].concat();
     for (_, name) in Fault::NAMED {

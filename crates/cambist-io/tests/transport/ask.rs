@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cambist_io::{
     endpoint::{Endpoint, Limits, Retries},
     exchange::{Exchange, Failure, FailureClass, HttpCall, HttpReply, Settled, TokenEstimate},
+    money::purse::{Listener, Reservation},
     transport::{AuthHeaders, Client, LaneClosed, LaneOptions, Tempo, Transport, TransportOptions},
 };
 use serde_json::{Value, json};
@@ -153,15 +154,16 @@ pub(crate) fn run(client: &Client, options: LaneOptions, asks: Vec<Ask>) -> Run 
 }
 
 /// A cap that keeps books.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Books {
     pub(crate) cap: f64,
     pub(crate) state: std::sync::Mutex<(f64, f64)>,
+    listeners: std::sync::Mutex<Vec<Listener>>,
 }
 
 impl Books {
     pub(crate) fn new(cap: f64) -> Arc<Self> {
-        Arc::new(Self { cap, state: Default::default() })
+        Arc::new(Self { cap, ..Self::default() })
     }
 
     /// What was spent, and what is still reserved.
@@ -171,16 +173,28 @@ impl Books {
 }
 
 impl cambist_io::transport::SpendingCap for Books {
-    fn reserve(&self, usd: f64) -> bool {
+    fn reserve(&self, usd: f64) -> Reservation {
         let (spent, reserved) = &mut *self.state.lock().unwrap();
-        let fits = *spent + *reserved + usd <= self.cap + 1e-9;
-        *reserved += if fits { usd } else { 0.0 };
-        fits
+        if *spent + usd > self.cap + 1e-9 {
+            return Reservation::Never;
+        }
+        if *spent + *reserved + usd > self.cap + 1e-9 {
+            return Reservation::Later;
+        }
+        *reserved += usd;
+        Reservation::Made
     }
 
     fn settle(&self, reserved_usd: f64, spent_usd: f64) {
-        let (spent, reserved) = &mut *self.state.lock().unwrap();
-        *reserved -= reserved_usd;
-        *spent += spent_usd;
+        {
+            let (spent, reserved) = &mut *self.state.lock().unwrap();
+            *reserved -= reserved_usd;
+            *spent += spent_usd;
+        }
+        self.listeners.lock().unwrap().retain(|listener| listener());
+    }
+
+    fn follow(&self, listener: Listener) {
+        self.listeners.lock().unwrap().push(listener);
     }
 }

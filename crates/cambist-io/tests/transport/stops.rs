@@ -9,6 +9,10 @@ use std::{
 use cambist_io::{
     endpoint::{Endpoint, Limits, Retries},
     exchange::FailureClass,
+    money::{
+        amount::PicoUsd,
+        purse::{Listener, Purse, Reservation, TeacherPurse},
+    },
     transport::{AuthHeaders, LaneOptions, SpendingCap, StopSignal, Tempo},
 };
 
@@ -179,6 +183,62 @@ fn a_cap_is_never_exceeded_and_used_as_far_as_it_goes() {
     assert!(reserved.abs() < 1e-9);
     assert_eq!(run.n_answered(), 19, "the twentieth would need 1 USD where 0.5 are left");
     assert!(run.settled.iter().any(|settled| settled.outcome.as_ref().is_err_and(|f| f.reason.contains("cap"))));
+}
+
+#[test]
+fn a_lane_without_room_waits_for_what_another_holds_under_the_same_cap() {
+    // The first question is held until the second lane was refused a reservation, which it was when it asked for more.
+    let (refused, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    let server = Server::start(move |asked| {
+        if asked.question.contains("first") {
+            held.lock().unwrap().recv().unwrap();
+        }
+        Play::Answer
+    });
+    let purse = Arc::new(Purse::new(Some(PicoUsd::from_usd(1.0)), Default::default()));
+    let cap = |name: &str, refused: Option<std::sync::mpsc::Sender<()>>| -> Option<Arc<dyn SpendingCap>> {
+        Some(Arc::new(Told { purse: purse.for_teacher(name), refused: refused.map(std::sync::Mutex::new) }))
+    };
+    // Of one dollar the first lane reserves 0.9 and spends half of it; the second needs 0.5.
+    let one = client(&endpoint(&server.url()), quick());
+    let other = client(&endpoint(&server.url()), quick());
+    let (submit, outcomes) = one.lane(LaneOptions { cap: cap("one", None), ..LaneOptions::default() });
+    submit.send(Ask { usd: Some(0.9), ..Ask::new("first") }).unwrap();
+    while purse.total().reserved == PicoUsd::ZERO {
+        thread::yield_now();
+    }
+    let options = LaneOptions { cap: cap("other", Some(refused)), ..LaneOptions::default() };
+    let run = run(&other, options, vec![Ask { usd: Some(0.5), ..Ask::new("second") }]);
+    assert_eq!((n_all(&run), run.n_answered()), (1, 1), "{:?}", run.classes());
+    drop(submit);
+    assert_eq!(outcomes.filter(|settled| settled.outcome.is_ok()).count(), 1);
+    assert_eq!(purse.total().reserved, PicoUsd::ZERO);
+    assert_eq!(purse.total().spent, PicoUsd::from_usd(0.7));
+}
+
+/// A purse that tells when it has no room yet.
+struct Told {
+    purse: TeacherPurse,
+    refused: Option<std::sync::Mutex<std::sync::mpsc::Sender<()>>>,
+}
+
+impl SpendingCap for Told {
+    fn reserve(&self, usd: f64) -> Reservation {
+        let made = self.purse.reserve(usd);
+        if let (Reservation::Later, Some(refused)) = (made, &self.refused) {
+            refused.lock().unwrap().send(()).unwrap();
+        }
+        made
+    }
+
+    fn settle(&self, reserved_usd: f64, spent_usd: f64) {
+        self.purse.settle(reserved_usd, spent_usd);
+    }
+
+    fn follow(&self, listener: Listener) {
+        self.purse.follow(listener);
+    }
 }
 
 #[test]

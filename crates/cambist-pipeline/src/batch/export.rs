@@ -82,7 +82,7 @@ pub fn export_requests(
         ledger => ledger?,
     };
     let ledger = Mutex::new(ledger);
-    let network = Network::new(&plan.recipe.budget);
+    let network = Network::idle();
     let workshop = Workshop { plan, store: &store, ledger: &ledger, runtime, network, probes: Probes::none() };
     let mut writing = Writing::new(&target, options)?;
     each_wanted(&workshop, target.job, target.params, &mut |cell| writing.take(&cell))?;

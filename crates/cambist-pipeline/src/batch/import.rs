@@ -70,7 +70,7 @@ pub fn import_results(
     let store = Store::open(store_folder)?;
     target.check_inputs(&store)?;
     let ledger = Mutex::new(Ledger::open(&store.ledger_path())?);
-    let network = Network::new(&plan.recipe.budget);
+    let network = Network::idle();
     let workshop = Workshop { plan, store: &store, ledger: &ledger, runtime, network, probes: Probes::none() };
     let (n_broken, broken) = results.broken();
     let imported = Imported {

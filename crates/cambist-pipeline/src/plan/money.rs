@@ -14,6 +14,8 @@ use cambist_io::{
 };
 use serde::Serialize;
 
+mod others;
+
 use super::{Job, Plan};
 use crate::{
     error::PipelineError,
@@ -24,11 +26,15 @@ use crate::{
     verbs,
 };
 
-/// What one step's calls to one teacher will come to.
+/// What one step's calls to one teacher, arbiter or translation engine will come to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Estimate {
-    /// The teacher's name in the pool.
+    /// Its name in the recipe.
     pub teacher: String,
+    /// What it is asked for: `answers`, `scores` or `translations`.
+    pub asked_for: &'static str,
+    /// Whether there may be fewer calls, because they are about answers that are not there yet.
+    pub is_at_most: bool,
     /// Calls in all.
     pub calls: u64,
     /// Calls that the ledger has no answer to.
@@ -37,6 +43,8 @@ pub struct Estimate {
     pub tokens_in: f64,
     /// Tokens of the answers that are left.
     pub tokens_out: f64,
+    /// Characters that are left, for translation engines, which count no tokens.
+    pub characters: u64,
     /// USD that are left; none where the recipe names no price.
     pub cost_usd: Option<Range>,
     /// On how many calls of the ledger it rests; 0 for a guess from the lengths of the prompts and the longest answer
@@ -85,7 +93,8 @@ impl Plan {
             Err(LedgerError::Schema { found, supported, .. }) if found < supported => return Ok(BTreeMap::new()),
             ledger => ledger?,
         };
-        let history = ledger.call_history()?;
+        let (history, scores) = (ledger.call_history()?, ledger.score_history()?);
+        let network = Network::new(&self.recipe.budget, &ledger)?;
         let (ledger, stop) = (Mutex::new(ledger), AtomicBool::new(false));
         let runtime = Runtime {
             threads: 1,
@@ -94,14 +103,41 @@ impl Plan {
             calls: StopSignal::new(),
             capabilities: Capabilities::Never,
         };
-        let network = Network::new(&self.recipe.budget);
         let probes = verbs::Probes::none();
         let workshop = Workshop { plan: self, store, ledger: &ledger, runtime: &runtime, network, probes };
-        let mut estimates = BTreeMap::new();
+        let mut estimates: BTreeMap<usize, Vec<Estimate>> = BTreeMap::new();
         for (index, params) in self.asking(wanted, store)? {
             estimates.insert(index, self.estimate(&workshop, &self.jobs[index], (params, &history))?);
         }
+        for &index in wanted {
+            let job = &self.jobs[index];
+            if store.find(&job.id)?.is_some() {
+                continue;
+            }
+            let scored = verbs::count_scores(&workshop, job)?;
+            let mut more: Vec<Estimate> = scored.iter().map(|forecast| self.of_scores(forecast, &scores)).collect();
+            let translated = verbs::count_translations(&workshop, job)?;
+            more.extend(translated.iter().filter_map(|forecast| self.of_translations(job, forecast, &history)));
+            if !more.is_empty() {
+                estimates.entry(index).or_default().extend(more);
+            }
+        }
         Ok(estimates)
+    }
+
+    /// Whether a job asks teachers, or servers for scores or translations.
+    pub fn asks(&self, job: &Job) -> bool {
+        let scores = |arbiter: &str| self.recipe.members_of(arbiter).iter().any(|member| member.endpoint.is_some());
+        match &self.step_of(job).action {
+            Action::Generate(_) => true,
+            Action::Score(params) => scores(&params.arbiter),
+            Action::Evaluate(params) => scores(&params.arbiter),
+            Action::Translate(params) => {
+                let translates = |member: &&PoolMember| member.id == params.teacher;
+                self.recipe.pool.iter().find(translates).is_some_and(|member| member.endpoint.is_some())
+            }
+            _ => false,
+        }
     }
 
     /// Asks each server about at most `n` prompts of each language, so that estimates rest on answers; they stay in
@@ -116,8 +152,9 @@ impl Plan {
         runtime: &Runtime<'_>,
     ) -> Result<(), PipelineError> {
         let store = Store::open(store_folder)?;
-        let ledger = Mutex::new(Ledger::open(&store.ledger_path())?);
-        let network = Network::new(&self.recipe.budget);
+        let ledger = Ledger::open(&store.ledger_path())?;
+        let network = Network::new(&self.recipe.budget, &ledger)?;
+        let ledger = Mutex::new(ledger);
         let probes = verbs::Probes::new(&store, runtime.capabilities);
         let workshop = Workshop { plan: self, store: &store, ledger: &ledger, runtime, network, probes };
         for (index, params) in self.asking(wanted, &store)? {
@@ -167,24 +204,41 @@ impl Plan {
                 .as_ref()
                 .map_or(params.sampling.max_new_tokens as f64, |s| f64::from(s.max_tokens));
             let stratum = Stratum::of(history, (&member.id, &language), (count.bytes_left, count.left, max_out));
-            let (n, price) = (count.left as f64, member.price.unwrap_or_default());
-            let estimate = estimates.entry(voice).or_insert_with(|| Estimate {
-                teacher: member.id.clone(),
-                calls: 0,
-                calls_left: 0,
-                tokens_in: 0.0,
-                tokens_out: 0.0,
-                cost_usd: member.has_price().then(Range::default),
-                n_history: 0,
-            });
-            estimate.calls += count.total;
-            estimate.calls_left += count.left;
-            estimate.tokens_in += n * stratum.input.mean;
-            estimate.tokens_out += n * stratum.output.mean;
-            estimate.n_history += stratum.n_history;
-            estimate.cost_usd = estimate.cost_usd.map(|cost| cost.plus(stratum.cost_usd(n, price)));
+            let price = member.price.unwrap_or_default();
+            let estimate =
+                estimates.entry(voice).or_insert_with(|| Estimate::of(&member.id, "answers", member.has_price()));
+            estimate.add(&count, &stratum, price);
         }
         Ok(estimates.into_values().collect())
+    }
+}
+
+impl Estimate {
+    /// Of nothing yet.
+    fn of(name: &str, asked_for: &'static str, has_price: bool) -> Self {
+        Self {
+            teacher: name.to_owned(),
+            asked_for,
+            is_at_most: false,
+            calls: 0,
+            calls_left: 0,
+            tokens_in: 0.0,
+            tokens_out: 0.0,
+            characters: 0,
+            cost_usd: has_price.then(Range::default),
+            n_history: 0,
+        }
+    }
+
+    /// Adds the calls of one language.
+    fn add(&mut self, count: &verbs::Count, stratum: &Stratum, price: Price) {
+        let n = count.left as f64;
+        self.calls += count.total;
+        self.calls_left += count.left;
+        self.tokens_in += n * stratum.input.mean;
+        self.tokens_out += n * stratum.output.mean;
+        self.n_history += stratum.n_history;
+        self.cost_usd = self.cost_usd.map(|cost| cost.plus(stratum.cost_usd(n, price)));
     }
 }
 
@@ -211,14 +265,19 @@ impl Stratum {
         };
         let spoken = sum(of_teacher().filter(|seen| seen.language == language.as_str()).collect());
         let (input, output) = if spoken.1.n >= 5 { spoken } else { sum(of_teacher().collect()) };
-        let per_prompt = bytes as f64 / BYTES_PER_TOKEN / left.max(1) as f64;
         match (range(input), range(output)) {
             (Some(input), Some(found)) if output.n >= 5 => Self { input, output: found, n_history: output.n },
-            _ => Self {
-                input: Range { mean: per_prompt, low: per_prompt / 2.0, high: per_prompt * 2.0 },
-                output: Range { mean: max_out / 2.0, low: max_out / 10.0, high: max_out },
-                n_history: 0,
-            },
+            _ => Self::of_lengths((bytes, left, max_out)),
+        }
+    }
+
+    /// From lengths alone.
+    fn of_lengths((bytes, left, max_out): (u64, u64, f64)) -> Self {
+        let per_call = bytes as f64 / BYTES_PER_TOKEN / left.max(1) as f64;
+        Self {
+            input: Range { mean: per_call, low: per_call / 2.0, high: per_call * 2.0 },
+            output: Range { mean: max_out / 2.0, low: max_out / 10.0, high: max_out },
+            n_history: 0,
         }
     }
 

@@ -21,29 +21,20 @@ pub(super) fn warnings(recipe: &Recipe) -> Vec<String> {
     for step in &recipe.steps {
         match &step.action {
             Action::Generate(params) => {
-                let judges = params.arbiter.as_deref().map(|id| arbiters(recipe, id)).unwrap_or_default();
+                let judges = params.arbiter.as_deref().map(|id| recipe.members_of(id)).unwrap_or_default();
                 told.extend(self_preference(&judges, &teachers(recipe, &params.teachers)));
             }
             Action::Score(params) => {
                 let asked = asked_by(recipe, &params.from);
-                told.extend(self_preference(&arbiters(recipe, &params.arbiter), &teachers(recipe, asked)));
+                told.extend(self_preference(&recipe.members_of(&params.arbiter), &teachers(recipe, asked)));
             }
-            Action::Evaluate(params) => told.extend(same_eyes(recipe, &arbiters(recipe, &params.arbiter))),
+            Action::Evaluate(params) => told.extend(same_eyes(recipe, &recipe.members_of(&params.arbiter))),
             _ => {}
         }
     }
     let mut seen = BTreeSet::new();
     told.retain(|warning| seen.insert(warning.clone()));
     told
-}
-
-/// The arbiter called `id`, or the members of that panel.
-fn arbiters<'a>(recipe: &'a Recipe, id: &str) -> Vec<&'a Arbiter> {
-    let find = |id: &str| recipe.arbiters.iter().find(|arbiter| arbiter.id == id);
-    match find(id).and_then(|arbiter| arbiter.ensemble.as_ref()) {
-        Some(panel) => panel.of.iter().filter_map(|member| find(member)).collect(),
-        None => find(id).into_iter().collect(),
-    }
 }
 
 fn teachers<'a>(recipe: &'a Recipe, asked: &[String]) -> Vec<&'a PoolMember> {
@@ -73,8 +64,8 @@ fn self_preference(judges: &[&Arbiter], asked: &[&PoolMember]) -> Vec<String> {
 
 fn same_eyes(recipe: &Recipe, evaluators: &[&Arbiter]) -> Vec<String> {
     let chosen_by = recipe.steps.iter().flat_map(|step| match &step.action {
-        Action::Generate(params) => params.arbiter.as_deref().map(|id| arbiters(recipe, id)).unwrap_or_default(),
-        Action::Score(params) => arbiters(recipe, &params.arbiter),
+        Action::Generate(params) => params.arbiter.as_deref().map(|id| recipe.members_of(id)).unwrap_or_default(),
+        Action::Score(params) => recipe.members_of(&params.arbiter),
         _ => Vec::new(),
     });
     let mut told = Vec::new();

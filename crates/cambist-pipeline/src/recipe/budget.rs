@@ -12,6 +12,10 @@ pub struct Budget {
     /// USD in one run, all teachers and arbiters together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total_usd: Option<f64>,
+    /// USD in the last 24 hours, this run and all others of the store together; an hour counts until it has been over
+    /// for a day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_day_usd: Option<f64>,
     /// USD in one run, by teacher or arbiter.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub per_teacher_usd: BTreeMap<String, f64>,
@@ -20,6 +24,6 @@ pub struct Budget {
 impl Budget {
     /// Whether anything is limited.
     pub fn is_limited(&self) -> bool {
-        self.total_usd.is_some() || !self.per_teacher_usd.is_empty()
+        self.total_usd.is_some() || self.per_day_usd.is_some() || !self.per_teacher_usd.is_empty()
     }
 }

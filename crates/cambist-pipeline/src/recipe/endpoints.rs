@@ -1,12 +1,12 @@
 //! Whether endpoints are asked in words that their dialects have.
 
 use cambist_io::{
-    dialect::{reward::RewardDialect, teacher::TeacherDialect},
+    dialect::{judge::JudgeMode, reward::RewardDialect, teacher::TeacherDialect, translation::TranslationDialect},
     endpoint::Endpoint,
 };
 
 use super::{
-    Arbiter, ManyAnswers, PoolMember,
+    Arbiter, Compare, JudgeManner, Manner, ManyAnswers, PoolMember,
     decode::unknown,
     fault::{Fault, Place},
 };
@@ -19,8 +19,14 @@ pub(super) fn teacher_faults(place: Place, member: &PoolMember, is_limited: bool
         return if member.request.is_plain() { Vec::new() } else { vec![stray] };
     };
     let mut faults = address_faults(place, &member.id, endpoint);
-    let names = TeacherDialect::ALL.map(TeacherDialect::name);
+    faults.extend(engine_faults(place, member));
+    let names: Vec<&str> = TeacherDialect::ALL
+        .map(TeacherDialect::name)
+        .into_iter()
+        .chain(TranslationDialect::ALL.map(TranslationDialect::name))
+        .collect();
     match TeacherDialect::ALL.into_iter().find(|dialect| dialect.name() == endpoint.dialect) {
+        None if member.translation_dialect().is_some() => {}
         None => faults.push(unknown(place, ("dialect", &endpoint.dialect), &names)),
         Some(dialect) if dialect.needs_rendered() && member.request.tokenizer.is_none() => {
             let what = format!("teacher `{}`: the dialect `{}` takes rendered prompts", member.id, dialect.name());
@@ -52,6 +58,31 @@ fn manner_faults(place: Place, member: &PoolMember, dialect: TeacherDialect) -> 
     faults
 }
 
+/// What teachers and translation engines have that the others have not.
+fn engine_faults(place: Place, member: &PoolMember) -> Vec<Fault> {
+    let id = &member.id;
+    let price = member.price();
+    let is_engine = member.translation_dialect().is_some();
+    let by_tokens = price.input > 0.0 || price.output > 0.0;
+    let with_manner = !(Manner { batch: None, ..member.request.clone() }).is_plain();
+    let told = [
+        (is_engine && by_tokens, "is a translation engine and priced by tokens", "use `per_million_characters`"),
+        (
+            !is_engine && price.characters > 0.0,
+            "is no translation engine and priced by characters",
+            "use `input` and `output`",
+        ),
+        (
+            is_engine && with_manner,
+            "is a translation engine, which takes no `request` but `batch`",
+            "remove the other keys",
+        ),
+        (!is_engine && member.request.batch.is_some(), "is no translation engine and has `request.batch`", "remove it"),
+    ];
+    let told = told.into_iter().filter(|(is_wrong, ..)| *is_wrong);
+    told.map(|(_, what, remedy)| Fault::new(place, format!("teacher `{id}` {what}"), remedy)).collect()
+}
+
 /// Returns the faults of an arbiter behind a server.
 pub(super) fn arbiter_faults(place: Place, arbiter: &Arbiter, is_limited: bool) -> Vec<Fault> {
     let Some(endpoint) = &arbiter.endpoint else { return Vec::new() };
@@ -61,11 +92,7 @@ pub(super) fn arbiter_faults(place: Place, arbiter: &Arbiter, is_limited: bool) 
         if !names.contains(&endpoint.dialect.as_str()) {
             faults.push(unknown(place, ("dialect of a judge", &endpoint.dialect), &names));
         }
-        if judge.mode.is_pair() || judge.mode.name() == "pick-n" {
-            let what = format!("judge `{}` compares answers (`{}`)", arbiter.id, judge.mode.name());
-            let remedy = "an arbiter grades one answer at a time: use `abs-10` or `abs-5`";
-            faults.push(Fault::new(place, what, remedy));
-        }
+        faults.extend(judge_faults(place, (&arbiter.id, judge), &endpoint.dialect));
     } else {
         match RewardDialect::parse(&endpoint.dialect) {
             Err(error) => {
@@ -85,6 +112,25 @@ pub(super) fn arbiter_faults(place: Place, arbiter: &Arbiter, is_limited: bool) 
         faults.push(Fault::new(place, what, "add `price: {input: ..., output: ...}`; 0 for a server of your own"));
     }
     faults
+}
+
+fn judge_faults(place: Place, (id, judge): (&str, &JudgeManner), dialect: &str) -> Vec<Fault> {
+    let mode = judge.mode.name();
+    let is_mute = [TeacherDialect::Anthropic, TeacherDialect::Cohere].iter().any(|mute| mute.name() == dialect);
+    if judge.mode == JudgeMode::PairLogprob && is_mute {
+        let what = format!("judge `{id}` is read from log-probabilities (`{mode}`), which `{dialect}` does not give");
+        return vec![Fault::new(place, what, "use `pair-abt`, or a server that speaks `openai-chat`")];
+    }
+    if judge.mode == JudgeMode::PickN {
+        let what = format!("judge `{id}` picks one of all answers (`{mode}`)");
+        let remedy = "an arbiter grades answers or compares two: use `abs-10`, or `pair-abt`";
+        return vec![Fault::new(place, what, remedy)];
+    }
+    if judge.compare != Compare::All && !judge.mode.is_pair() {
+        let what = format!("judge `{id}` grades one answer at a time (`{mode}`) and has `compare`");
+        return vec![Fault::new(place, what, "remove `compare`, or use a mode that compares, such as `pair-abt`")];
+    }
+    Vec::new()
 }
 
 fn address_faults(place: Place, id: &str, endpoint: &Endpoint) -> Vec<Fault> {

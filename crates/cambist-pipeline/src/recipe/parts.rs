@@ -1,7 +1,7 @@
 //! The names of what a step leaves behind.
 
 use super::{
-    Action, Recipe, Step,
+    Action, Arbiter, Recipe, Step,
     params::{TrainParams, TranslateParams},
 };
 
@@ -35,6 +35,15 @@ impl Recipe {
             Action::Translate(params) if params.answers.is_some() => Some((step, params)),
             _ => None,
         })
+    }
+
+    /// The arbiter called `id`, or the members of that panel.
+    pub(crate) fn members_of<'a>(&'a self, id: &str) -> Vec<&'a Arbiter> {
+        let find = |id: &str| self.arbiters.iter().find(|arbiter| arbiter.id == id);
+        match find(id).and_then(|arbiter| arbiter.ensemble.as_ref()) {
+            Some(panel) => panel.of.iter().filter_map(|member| find(member)).collect(),
+            None => find(id).into_iter().collect(),
+        }
     }
 
     /// The runs of a `train` step: every variant of its data with every seed.

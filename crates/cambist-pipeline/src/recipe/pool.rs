@@ -1,6 +1,6 @@
 //! Teachers and arbiters as a recipe declares them.
 
-use std::path::PathBuf;
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use cambist_core::{
     arbiter::{NumericAnswer, Rouge},
@@ -14,6 +14,7 @@ use cambist_io::{
         request::{LengthField, RequestSampling, Thinking},
         reward::RewardOptions,
         teacher::ServerKind,
+        translation::TranslationDialect,
     },
     endpoint::Endpoint,
     formats::RecordedColumns,
@@ -44,7 +45,8 @@ pub struct PoolMember {
     /// The family of models that it belongs to; arbiters of the same family are warned of.
     #[serde(default, skip_serializing)]
     pub family: Option<String>,
-    /// List prices in USD per million tokens; free by default.
+    /// List prices in USD per million tokens (`input`, `output`), or of a translation engine per million characters
+    /// (`per_million_characters`); free by default.
     #[serde(default, deserialize_with = "price", skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
     /// A checkpoint that an earlier step trained.
@@ -99,6 +101,9 @@ pub struct Manner {
     /// prompt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<PathBuf>,
+    /// Texts in one request at most, for translation engines, 1 by default; changes no result.
+    #[serde(skip_serializing)]
+    pub batch: Option<NonZeroUsize>,
 }
 
 impl Manner {
@@ -144,6 +149,11 @@ impl PoolMember {
     /// Whether the recipe says what it costs.
     pub fn has_price(&self) -> bool {
         self.price.is_some()
+    }
+
+    /// The translation engine that it is; none for teachers.
+    pub(crate) fn translation_dialect(&self) -> Option<TranslationDialect> {
+        self.endpoint.as_ref().and_then(|endpoint| TranslationDialect::parse(&endpoint.dialect))
     }
 
     /// What routers know of the teacher.
@@ -195,7 +205,7 @@ pub struct Arbiter {
     /// How a reward model at the endpoint is asked and read.
     #[serde(default)]
     pub reward: RewardManner,
-    /// Asks the endpoint as a judge of one answer at a time, in place of a reward model.
+    /// Asks the endpoint as a judge, in place of a reward model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<JudgeManner>,
     /// List prices in USD per million tokens; free by default.
@@ -270,11 +280,47 @@ impl Default for RewardManner {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JudgeManner {
-    /// `abs-10` (a grade from 1 to 10) or `abs-5` (1 to 5, beside a reference where there is one).
+    /// One answer at a time: `abs-10` (a grade from 1 to 10) or `abs-5` (1 to 5, beside a reference where there is
+    /// one). Two at a time, in both orders: `pair-abt`, `pair-five`, `pair-three` or `pair-logprob`.
     pub mode: JudgeMode,
     /// How verdicts are drawn.
     #[serde(default)]
     pub sampling: RequestSampling,
+    /// Which answers to a prompt are compared, where two are shown at a time: `all` with all others, the default, or
+    /// each with that of one teacher, `{baseline: TEACHER}`.
+    #[serde(default, skip_serializing_if = "Compare::is_all")]
+    pub compare: Compare,
+}
+
+impl JudgeManner {
+    /// The longest verdict in tokens.
+    pub(crate) fn max_tokens(&self) -> u32 {
+        if self.mode == JudgeMode::PairLogprob { 1 } else { self.sampling.max_tokens }
+    }
+}
+
+/// Which answers to a prompt a judge compares.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compare {
+    /// Each with each: k answers are k(k - 1) calls. The default.
+    #[default]
+    All,
+    /// Each with the first answer of this teacher: k answers are 2(k - 1) calls.
+    Baseline(String),
+}
+
+impl Compare {
+    fn is_all(&self) -> bool {
+        *self == Self::All
+    }
+}
+
+impl Arbiter {
+    /// Whether it is a judge that compares answers, whose values mean something inside one prompt only.
+    pub(crate) fn is_pairwise(&self) -> bool {
+        self.judge.as_ref().is_some_and(|judge| judge.mode.is_pair())
+    }
 }
 
 /// No settings.
@@ -350,10 +396,15 @@ fn price<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Price>, D:
         input: f64,
         #[serde(default)]
         output: f64,
+        #[serde(default)]
+        per_million_characters: f64,
     }
-    let Listed { input, output } = Listed::deserialize(deserializer)?;
+    let Listed { input, output, per_million_characters: characters } = Listed::deserialize(deserializer)?;
     if input < 0.0 || output < 0.0 {
         return Err(D::Error::custom("a price below 0 USD per million tokens"));
     }
-    Ok(Some(Price { input, output }))
+    if characters < 0.0 {
+        return Err(D::Error::custom("a price below 0 USD per million characters"));
+    }
+    Ok(Some(Price { input, output, characters }))
 }

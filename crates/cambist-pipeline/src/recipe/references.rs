@@ -11,6 +11,7 @@ use super::{
     endpoints::{arbiter_faults, teacher_faults},
     fault::{Fault, Place},
     node::{Content, Node},
+    pairwise::{evaluate_fault, pairwise_faults, safety_faults},
     panel::panel_faults,
     params::{EvaluateParams, PromptsParams, RouterParams, SelectParams, TranslateParams},
     reference::Reference,
@@ -145,6 +146,7 @@ impl Checker<'_> {
                     self.teacher(step, teacher);
                 }
                 self.trained_before(index, step, &p.teachers);
+                self.asks_no_engine(step, &p.teachers);
                 self.arbiter(step, p.arbiter.as_deref());
                 if self.recipe.pool.is_empty() {
                     let what = format!("`{}` asks teachers, and the recipe has no `pool`", step.id);
@@ -161,6 +163,7 @@ impl Checker<'_> {
             Action::Evaluate(p) => {
                 self.arbiter(step, Some(&p.arbiter));
                 self.against(step, p);
+                self.faults.extend(evaluate_fault(step, p, self.recipe));
             }
             Action::Report(_) => {}
         }
@@ -227,6 +230,7 @@ impl Checker<'_> {
             }
         }
         self.safety(step, params);
+        self.faults.extend(safety_faults(step, params, self.recipe));
     }
 
     /// Whether the router takes the answers of a `translate` step by their name.
@@ -242,6 +246,11 @@ impl Checker<'_> {
         if params.answers.is_none() && params.to.is_empty() {
             let what = format!("`{}` does not say into which languages to translate", step.id);
             self.fault(step.place, what, "add `to`, such as `to: [de, tr]`");
+        }
+        let engine = self.recipe.pool.iter().find(|member| member.id == params.teacher);
+        if params.template.is_some() && engine.is_some_and(|member| member.translation_dialect().is_some()) {
+            let what = format!("`{}` has a `template`, and `{}` is a translation engine", step.id, params.teacher);
+            self.fault(self.place_in(step, "template"), what, "engines take no instructions: remove it");
         }
         let lacks = |part: &&str| params.template.as_ref().is_some_and(|template| !template.contains(part));
         for part in ["{target_language}", "{text}"].iter().filter(|part| lacks(part)) {
@@ -304,6 +313,18 @@ impl Checker<'_> {
         if !known.contains(&id) {
             let place = self.place_in(step, id);
             self.faults.push(unknown(place, ("teacher", id), &known));
+        }
+    }
+
+    /// Translation engines answer no prompts; an empty list asks everybody.
+    fn asks_no_engine(&mut self, step: &Step, teachers: &[String]) {
+        let recipe = self.recipe;
+        let is_asked = |id: &String| teachers.is_empty() || teachers.contains(id);
+        let engines =
+            recipe.pool.iter().filter(|member| is_asked(&member.id) && member.translation_dialect().is_some());
+        for engine in engines {
+            let what = format!("`{}` asks `{}`, which is a translation engine", step.id, engine.id);
+            self.fault(step.place, what, "list under `teachers` who is to answer");
         }
     }
 
@@ -405,6 +426,7 @@ impl Checker<'_> {
                 ],
             );
             self.faults.extend(panel_faults(place, arbiter, recipe));
+            self.faults.extend(pairwise_faults(place, arbiter, recipe));
             self.remote_arbiter(place, arbiter);
         }
     }

@@ -14,13 +14,15 @@ use cambist_model::Sampling;
 use super::{
     arbiters::Member,
     asking::{Asking, Cells, wants_several},
+    contest::{Contest, JudgesAgreement, Ruling, rule},
+    evaluate::variant_of,
     panel::{Hearing, Scorer, Verdicts},
     scoring::{Scoring, candidate_digest},
     tables::{DISAGREEMENT, MEMBER_SCORES, write_table},
     tally::Tally,
     voices::Voice,
 };
-use crate::{error::PipelineError, plan::Job, run::Workshop};
+use crate::{error::PipelineError, plan::Job, recipe::Compare, run::Workshop};
 
 /// One answer to get: of which teacher, to which prompt, which of several.
 #[derive(Clone, Copy, Debug)]
@@ -71,37 +73,111 @@ pub(super) struct Marks {
     /// A score of each answer.
     pub scores: Vec<Score>,
     /// What a panel rests on; none for an arbiter by itself.
-    pub panel: Option<PanelMarks>,
+    panel: Option<PanelMarks>,
+    /// How the comparisons came out, where judges compared.
+    agreement: JudgesAgreement,
+}
+
+impl Marks {
+    /// Writes what the scores rest on beside them.
+    pub(super) fn write_grounds(&self, scratch: &Scratch, draft: &mut ManifestDraft) -> Result<(), PipelineError> {
+        self.agreement.write(scratch, draft)?;
+        self.panel.as_ref().map_or(Ok(()), |panel| panel.write(scratch, draft))
+    }
 }
 
 /// What the scores of a panel rest on.
-pub(super) struct PanelMarks {
+struct PanelMarks {
     /// What each member said of each answer.
-    pub members: Vec<Score>,
+    members: Vec<Score>,
     /// What the panel made of it.
-    pub verdicts: Verdicts,
+    verdicts: Verdicts,
+}
+
+/// Who competes with whom, where a judge compares answers.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Rivals<'a> {
+    /// The answers to one prompt, as the recipe says under `compare`.
+    OfPrompt,
+    /// The answers to one prompt with the same seed, each with that of this variant.
+    Against(&'a str),
 }
 
 /// Scores answers; what the arbiter cannot say is missing.
 pub(super) fn score(
     (workshop, job): (&Workshop<'_>, &Job),
     scorer: &Scorer,
-    answers: &[(&Prompt, &Completion)],
+    (answers, rivals): (&[(&Prompt, &Completion)], Rivals<'_>),
 ) -> Result<Marks, PipelineError> {
     let is_answered = |completion: &Completion| completion.finish_reason != FinishReason::Error;
+    let groups = rivals.groups(answers);
     Scoring::beside((workshop, job), &scorer.remotes(), |scoring| {
         let Some(scoring) = scoring else { return Ok(()) };
         for (prompt, completion) in answers.iter().filter(|(_, completion)| is_answered(completion)) {
             scoring.submit(prompt, &completion.teacher, completion.text.clone())?;
         }
+        for group in &groups {
+            scoring.compare(|compare| rivals.contest((answers, group), compare));
+        }
         Ok(())
     })?;
-    let by_member = scorer.members().iter().map(|member| of_member(workshop, member, answers));
-    let by_member = by_member.collect::<Result<Vec<_>, _>>()?;
+    let mut agreement = JudgesAgreement::default();
+    let mut by_member = Vec::new();
+    for member in scorer.members() {
+        by_member.push(match member.remote().and_then(|judge| Some((judge, judge.compare()?))) {
+            Some((judge, compare)) => {
+                let contests = groups.iter().map(|group| rivals.contest((answers, group), compare));
+                let rulings = rule(workshop, judge, &contests.collect::<Vec<_>>())?;
+                let languages = groups.iter().map(|group| &answers[group[0]].0.language);
+                languages.zip(&rulings).for_each(|(language, ruling)| agreement.add(judge, language, ruling.agreement));
+                in_place(answers.len(), &groups, rulings)
+            }
+            None => of_member(workshop, member, answers)?,
+        });
+    }
     let Some(hearing) = scorer.hearing() else {
-        return Ok(Marks { scores: by_member.into_iter().flatten().collect(), panel: None });
+        return Ok(Marks { scores: by_member.into_iter().flatten().collect(), panel: None, agreement });
     };
-    decide(hearing, answers, by_member)
+    Ok(Marks { agreement, ..decide(hearing, answers, by_member)? })
+}
+
+impl Rivals<'_> {
+    /// The places of the answers that compete with each other.
+    fn groups(self, answers: &[(&Prompt, &Completion)]) -> Vec<Vec<usize>> {
+        let mut groups: BTreeMap<(&str, Option<u64>), Vec<usize>> = BTreeMap::new();
+        for (at, (prompt, completion)) in answers.iter().enumerate() {
+            let seed = match self {
+                Self::OfPrompt => None,
+                Self::Against(_) => variant_of(&completion.teacher).1,
+            };
+            groups.entry((&prompt.id, seed)).or_default().push(at);
+        }
+        groups.into_values().collect()
+    }
+
+    fn contest<'a>(
+        self,
+        (answers, group): (&[(&'a Prompt, &'a Completion)], &[usize]),
+        compare: &Compare,
+    ) -> Contest<'a> {
+        let prompt = answers[group[0]].0;
+        let of_group = group.iter().map(|&at| answers[at].1).collect();
+        match self {
+            Self::OfPrompt => Contest::new(prompt, of_group, compare),
+            Self::Against(variant) => Contest::with(prompt, of_group, |of| variant_of(&of.teacher).0 == variant),
+        }
+    }
+}
+
+/// Brings the scores of groups into the order of the answers.
+fn in_place(n: usize, groups: &[Vec<usize>], rulings: Vec<Ruling>) -> Vec<Score> {
+    let mut scores: Vec<Option<Score>> = vec![None; n];
+    for (group, ruling) in groups.iter().zip(rulings) {
+        for (&at, score) in group.iter().zip(ruling.scores) {
+            scores[at] = Some(score);
+        }
+    }
+    scores.into_iter().flatten().collect()
 }
 
 fn of_member(
@@ -143,12 +219,13 @@ fn decide(
         }
     }
     let members = said.into_iter().flatten().collect();
-    Ok(Marks { scores: scores.into_iter().flatten().collect(), panel: Some(PanelMarks { members, verdicts }) })
+    let panel = Some(PanelMarks { members, verdicts });
+    Ok(Marks { scores: scores.into_iter().flatten().collect(), panel, agreement: JudgesAgreement::default() })
 }
 
 impl PanelMarks {
     /// Writes what the panel rests on beside its scores.
-    pub(super) fn write(&self, scratch: &Scratch, draft: &mut ManifestDraft) -> Result<(), PipelineError> {
+    fn write(&self, scratch: &Scratch, draft: &mut ManifestDraft) -> Result<(), PipelineError> {
         write_table(scratch, MEMBER_SCORES, &self.members)?;
         write_disagreement(scratch, draft, &self.verdicts)
     }

@@ -54,7 +54,7 @@ pub(super) struct Asking<'a> {
     /// How answers are drawn.
     pub sampling: &'a Sampling,
     /// Scores answers as they come, where a server scores.
-    pub scoring: Option<&'a Scoring>,
+    pub scoring: Option<&'a Scoring<'a>>,
     /// Whether several answers to one prompt are wanted of each voice, in their order.
     pub several: Vec<bool>,
 }

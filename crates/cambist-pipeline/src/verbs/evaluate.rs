@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     Work,
-    answering::{self, Cell, Marks, PanelMarks, ask},
+    answering::{self, Cell, Marks, Rivals, ask},
     panel::Scorer,
     prompts::read_prompts,
     tables::{OUTCOMES, OutcomeRow, write_table},
@@ -58,7 +58,7 @@ pub(super) fn make((workshop, job, scratch): Work<'_>, params: &EvaluateParams) 
     if prompts.is_empty() {
         return Err(PipelineError::input(&job.label, "there are no prompts to answer", "check the `prompts` step"));
     }
-    let (rows, panel) = outcomes(workshop, job, params, &prompts)?;
+    let (rows, marks) = outcomes(workshop, job, params, &prompts)?;
     let bootstrap = Bootstrap { draws: params.bootstrap, seed: workshop.plan.recipe.seed };
     let results = Results {
         schema_version: 1,
@@ -68,7 +68,7 @@ pub(super) fn make((workshop, job, scratch): Work<'_>, params: &EvaluateParams) 
         bootstrap,
         variants: compare(job, &rows, params.against.as_deref(), bootstrap)?,
     };
-    write(job, scratch, (&rows, &results, panel.as_ref()))
+    write(job, scratch, (&rows, &results, &marks))
 }
 
 /// Every model's answer to every prompt, graded.
@@ -77,7 +77,7 @@ fn outcomes(
     job: &Job,
     params: &EvaluateParams,
     prompts: &[Prompt],
-) -> Result<(Vec<OutcomeRow>, Option<PanelMarks>), PipelineError> {
+) -> Result<(Vec<OutcomeRow>, Marks), PipelineError> {
     let models: Vec<&Input> = job.inputs("models").collect();
     let opened = models.iter().map(|input| Voice::of_checkpoint(workshop, job, input, &input.part));
     let voices = opened.collect::<Result<Vec<_>, _>>()?;
@@ -87,8 +87,9 @@ fn outcomes(
     let answers = ask(workshop, job, &voices, (&cells, &params.sampling))?;
     let scorer = Scorer::open(workshop, job, &params.arbiter)?;
     let graded: Vec<_> = cells.iter().map(|cell| cell.prompt).zip(&answers).collect();
-    let Marks { scores, panel } = answering::score((workshop, job), &scorer, &graded)?;
-    let row = |((cell, answer), score): ((&Cell<'_>, &Completion), Score)| {
+    let rivals = params.against.as_deref().map_or(Rivals::OfPrompt, Rivals::Against);
+    let marks = answering::score((workshop, job), &scorer, (&graded, rivals))?;
+    let row = |((cell, answer), score): ((&Cell<'_>, &Completion), &Score)| {
         let (variant, seed) = variant_of(&models[cell.voice].part);
         OutcomeRow {
             variant,
@@ -102,7 +103,7 @@ fn outcomes(
             tokens_out: answer.tokens_out,
         }
     };
-    Ok((cells.iter().zip(&answers).zip(scores).map(row).collect(), panel))
+    Ok((cells.iter().zip(&answers).zip(&marks.scores).map(row).collect(), marks))
 }
 
 /// `reward.seed-2` is seed 2 of the variant `reward`.
@@ -183,7 +184,7 @@ fn tasks<'a>(rows: impl Iterator<Item = &'a OutcomeRow>, bootstrap: Bootstrap) -
 fn write(
     job: &Job,
     scratch: Scratch,
-    (rows, results, panel): (&[OutcomeRow], &Results, Option<&PanelMarks>),
+    (rows, results, marks): (&[OutcomeRow], &Results, &Marks),
 ) -> Result<Artifact, PipelineError> {
     let json = |value: &Results| serde_json::to_vec_pretty(value).map_err(|e| PipelineError::Internal(e.to_string()));
     write_table(&scratch, OUTCOMES, rows)?;
@@ -198,9 +199,7 @@ fn write(
     if n_missing > 0 {
         draft.failures.insert("no grade".into(), n_missing as u64);
     }
-    if let Some(panel) = panel {
-        panel.write(&scratch, &mut draft)?;
-    }
+    marks.write_grounds(&scratch, &mut draft)?;
     Ok(scratch.commit(draft)?)
 }
 

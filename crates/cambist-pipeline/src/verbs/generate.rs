@@ -5,6 +5,7 @@
 //! more after it has seen answers is surveyed by the collecting pass itself, and another round begins.
 
 mod collect;
+mod compare;
 mod marks;
 mod survey;
 mod wanted;
@@ -14,12 +15,13 @@ use cambist_io::store::{Artifact, Scratch};
 
 use self::{collect::Collected, survey::Cells};
 pub(crate) use self::{
-    survey::Counts,
+    survey::{Count, Counts},
     wanted::{ImportedText, WantedCell, each_wanted},
 };
 use super::{
     Work,
     asking::{self, Asking},
+    forecast::Field,
     panel::Scorer,
     prompt_files::PromptFiles,
     routers,
@@ -51,6 +53,16 @@ pub(crate) fn count_calls(
     with((workshop, job), params, |work| {
         Ok((work.voices.iter().map(|voice| voice.name.clone()).collect(), work.counts()?))
     })
+}
+
+/// Shows the answers to each prompt that the router wants before it has seen any: those that are there, and how many are
+/// not.
+pub(super) fn each_field(
+    (workshop, job): (&Workshop<'_>, &Job),
+    params: &GenerateParams,
+    show: &mut dyn FnMut(Field<'_>) -> Result<(), PipelineError>,
+) -> Result<(), PipelineError> {
+    with((workshop, job), params, |work| work.fields(show))
 }
 
 /// Asks every server about at most `n` prompts of each language; the answers stay in the ledger for the run.
@@ -126,7 +138,8 @@ impl Generating<'_> {
                 several: (0..self.voices.len()).map(|voice| cells.wants_several(voice)).collect(),
             };
             asking.ask(&|voice| Ok(self.cells_of(cells, voice)), &tally)?;
-            scoring.map_or(Ok(()), |scoring| self.score_known(cells, scoring))
+            scoring
+                .map_or(Ok(()), |scoring| self.score_known(cells, scoring).and_then(|()| self.compare(cells, scoring)))
         })
     }
 

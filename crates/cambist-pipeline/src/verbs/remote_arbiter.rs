@@ -1,4 +1,4 @@
-//! An arbiter behind a server: a reward model in any dialect, or a model asked as a judge of one answer at a time.
+//! An arbiter behind a server: a reward model in any dialect, or a model asked as a judge of one answer, or of two.
 
 use std::{path::Path, sync::Arc};
 
@@ -31,7 +31,7 @@ use cambist_io::{
     },
     endpoint::Endpoint,
     exchange::{Exchange, Failure, FailureClass, HttpCall, HttpReply, TokenEstimate},
-    ledger::score_key,
+    ledger::{ScoreRecord, score_key},
     transport::{Client, LaneOptions},
 };
 use cambist_model::ChatFormat;
@@ -41,7 +41,14 @@ use super::{
     remote::{chat_format, estimated_tokens},
     scoring::{Candidate, candidate_digest},
 };
-use crate::{error::PipelineError, recipe, run::Workshop};
+use crate::{
+    error::PipelineError,
+    recipe::{self, Compare, JudgeManner},
+    run::Workshop,
+};
+
+/// Likeliest tokens among which the two labels of a verdict are looked for.
+const N_LOGPROBS: u32 = 5;
 
 /// An arbiter behind a server.
 pub(super) struct RemoteArbiter {
@@ -52,6 +59,8 @@ pub(super) struct RemoteArbiter {
     max_chars: Option<usize>,
     batch: usize,
     probes: bool,
+    /// Which answers are compared; none for an arbiter of one answer at a time.
+    compare: Option<Compare>,
     wire: Arc<Wire>,
 }
 
@@ -79,14 +88,16 @@ impl RemoteArbiter {
                     .find(|dialect| dialect.name() == endpoint.dialect)
                     .ok_or_else(|| mend(format!("`{}` is no dialect of a judge", endpoint.dialect)))?,
                 mode: judge.mode,
-                sampling: judge.sampling.clone(),
+                sampling: judge_sampling(judge),
             },
             None => Kind::Reward {
                 dialect: RewardDialect::parse(&endpoint.dialect).map_err(|error| mend(error.to_string()))?,
                 options: declared.reward.options.clone(),
             },
         };
-        let settings = json!({ "judge": declared.judge, "reward": declared.reward });
+        // A verdict is the same whatever else is compared.
+        let judge = declared.judge.clone().map(|judge| JudgeManner { compare: Compare::All, ..judge });
+        let settings = json!({ "judge": judge, "reward": declared.reward });
         let identity = format!(
             "{} {}",
             endpoint_identity(&endpoint, &endpoint.dialect, &ServerFacts::default()),
@@ -100,6 +111,7 @@ impl RemoteArbiter {
             max_chars: declared.reward.max_chars,
             batch: declared.reward.batch,
             probes: declared.reward.probe && declared.judge.is_none(),
+            compare: declared.judge.as_ref().filter(|judge| judge.mode.is_pair()).map(|judge| judge.compare.clone()),
             wire: Arc::new(Wire { model: endpoint.model.clone(), kind, price: declared.price }),
             endpoint,
         }))
@@ -133,9 +145,38 @@ impl RemoteArbiter {
         }
     }
 
+    /// Which answers to a prompt it compares; none for an arbiter of one answer at a time.
+    pub(super) fn compare(&self) -> Option<&Compare> {
+        self.compare.as_ref()
+    }
+
+    /// Names a comparison by what the judge reads: the two texts in this order, and who wrote them nowhere.
+    pub(super) fn comparison_digest(&self, prompt: &Prompt, answers: [&str; 2]) -> Digest {
+        let turns = match &self.wire.kind {
+            Kind::Judge { mode, .. } => judge_turns(*mode, prompt, &answers),
+            Kind::Reward { .. } => Vec::new(),
+        };
+        let read = turns.iter().map(|turn| turn.content.as_bytes());
+        Digest::of_parts(["cambist comparison".as_bytes()].into_iter().chain(read))
+    }
+
+    /// The verdict on two answers that the ledger keeps as `value`.
+    pub(super) fn verdict(&self, value: f64) -> Option<JudgeVerdict> {
+        match &self.wire.kind {
+            Kind::Judge { mode, .. } => JudgeVerdict::of_pair(*mode, value),
+            Kind::Reward { .. } => None,
+        }
+    }
+
     /// Whether it is asked whether its values are raw rewards.
     pub(super) fn probes(&self) -> bool {
         self.probes
+    }
+
+    /// Whether nobody has to be asked again: there is a value, or a comparison that no judge could ever read.
+    pub(super) fn is_settled(&self, record: &ScoreRecord) -> bool {
+        let failed_for_good = || record.failure_class.is_some_and(|class| !class.may_pass());
+        record.value.is_some() || (self.compare.is_some() && failed_for_good())
     }
 
     /// How its key is sent.
@@ -180,8 +221,9 @@ impl RemoteArbiter {
 
     fn overlong(&self, candidate: &Candidate) -> Option<String> {
         let limit = self.max_chars?;
-        let n_chars: usize = candidate.prompt.messages.iter().map(|turn| turn.content.chars().count()).sum::<usize>()
-            + candidate.text.chars().count();
+        let turns = candidate.prompt.messages.iter().map(|turn| &turn.content);
+        let n_chars: usize =
+            turns.chain([&candidate.text]).chain(&candidate.rival).map(|text| text.chars().count()).sum();
         (n_chars > limit).then(|| format!("overlong: {n_chars} characters, the arbiter reads {limit}"))
     }
 
@@ -224,7 +266,8 @@ impl RemoteArbiter {
             for text in [pair.good, pair.awful] {
                 let prompt = probe_prompt(pair.language, pair.prompt)?;
                 let digest = candidate_digest(&prompt, text);
-                candidates.push(Candidate { prompt, teacher: "probe".into(), text: text.to_owned(), digest });
+                let (teacher, text) = ("probe".to_owned(), text.to_owned());
+                candidates.push(Candidate { prompt, teacher, text, rival: None, digest });
             }
         }
         let digests: Vec<Digest> = candidates.iter().map(|candidate| candidate.digest.clone()).collect();
@@ -295,19 +338,36 @@ fn probe_prompt(language: &str, text: &str) -> Result<Prompt, PipelineError> {
     })
 }
 
+/// One token and what else it might have been, where log-probabilities are read; as the recipe says elsewhere.
+fn judge_sampling(judge: &JudgeManner) -> RequestSampling {
+    let asked = judge.sampling.clone();
+    match judge.mode {
+        JudgeMode::PairLogprob => {
+            let logprobs = asked.logprobs.or(Some(N_LOGPROBS));
+            RequestSampling { max_tokens: judge.max_tokens(), logprobs, ..asked }
+        }
+        _ => asked,
+    }
+}
+
+fn judge_turns(mode: JudgeMode, prompt: &Prompt, answers: &[&str]) -> Vec<Message> {
+    let question = JudgeQuestion {
+        language: prompt.expected_language(),
+        instruction: prompt.instruction(),
+        answers,
+        reference: prompt.reference.as_deref(),
+        checklist: None,
+    };
+    judge_prompt(mode, &question)
+}
+
 fn judge_request(
     (candidate, mode): (&Candidate, JudgeMode),
     (model, sampling): (&str, &RequestSampling),
 ) -> TeacherRequest {
-    let question = JudgeQuestion {
-        language: candidate.prompt.expected_language(),
-        instruction: candidate.prompt.instruction(),
-        answers: &[candidate.text.as_str()],
-        reference: candidate.prompt.reference.as_deref(),
-        checklist: None,
-    };
+    let answers: Vec<&str> = [&candidate.text].into_iter().chain(&candidate.rival).map(String::as_str).collect();
     TeacherRequest {
-        messages: judge_prompt(mode, &question),
+        messages: judge_turns(mode, &candidate.prompt, &answers),
         model: model.to_owned(),
         sampling: sampling.clone(),
         ..TeacherRequest::default()
@@ -331,6 +391,8 @@ pub(super) struct ScoredBatch {
     pub values: Vec<Result<f64, String>>,
     /// The same as the dialect read it, for the probe.
     pub raw: Vec<Result<f64, NoReward>>,
+    /// Tokens read and written for all, as the server counts them.
+    pub tokens: (Option<u32>, Option<u32>),
     /// USD for all; none when nobody can tell.
     pub cost_usd: Option<f64>,
 }
@@ -355,26 +417,22 @@ impl Exchange for ScoreBatch {
             Kind::Reward { dialect, options } => {
                 let raw = decode_rewards(*dialect, options, self.candidates.len(), reply)?;
                 let values = raw.iter().map(|reward| reward.clone().map_err(|error| error.to_string())).collect();
-                Ok(ScoredBatch { values, raw, cost_usd: Some(self.cost(reply)) })
+                let counted = counted_tokens(reply);
+                Ok(ScoredBatch { values, raw, tokens: (counted, None), cost_usd: Some(self.cost(counted)) })
             }
             Kind::Judge { dialect, mode, .. } => {
                 let answer = decode(*dialect, Thinking::Strip, reply)?;
-                match read_verdict(*mode, &answer, 1) {
-                    Some(JudgeVerdict::Grade(grade)) => Ok(ScoredBatch {
-                        values: vec![Ok(grade)],
-                        raw: vec![Ok(grade)],
-                        cost_usd: self.wire.price.map_or(Some(0.0), |price| {
-                            let usage = answer.usage;
-                            usage.input.zip(usage.output).map(|(input, output)| price.of(Some(input), Some(output)))
-                        }),
+                let n_answers = 1 + usize::from(self.candidates[0].rival.is_some());
+                let verdict = read_verdict(*mode, &answer, n_answers).ok_or_else(|| unread(*mode, &answer.text))?;
+                Ok(ScoredBatch {
+                    values: vec![Ok(verdict.value())],
+                    raw: vec![Ok(verdict.value())],
+                    tokens: (answer.usage.input, answer.usage.output),
+                    cost_usd: self.wire.price.map_or(Some(0.0), |price| {
+                        let usage = answer.usage;
+                        usage.input.zip(usage.output).map(|(input, output)| price.of(Some(input), Some(output)))
                     }),
-                    _ => {
-                        let shown: String =
-                            answer.text.chars().rev().take(80).collect::<Vec<_>>().into_iter().rev().collect();
-                        let reason = format!("no grade where `{}` has one; the answer ends in `{shown}`", mode.name());
-                        Err(Failure::new(FailureClass::Content, reason))
-                    }
-                }
+                })
             }
         }
     }
@@ -403,13 +461,23 @@ impl Exchange for ScoreBatch {
     }
 }
 
+/// Reward models say how many tokens they read, in one of two places, or nothing.
+fn counted_tokens(reply: &HttpReply) -> Option<u32> {
+    let body: Value = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
+    let counted = body.pointer("/usage/prompt_tokens").or_else(|| body.pointer("/usage/total_tokens"));
+    counted.and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok())
+}
+
+fn unread(mode: JudgeMode, text: &str) -> Failure {
+    let shown: String = text.chars().rev().take(80).collect::<Vec<_>>().into_iter().rev().collect();
+    let wanted = if mode.is_pair() { "verdict" } else { "grade" };
+    let reason = format!("no {wanted} where `{}` has one; the answer ends in `{shown}`", mode.name());
+    Failure::new(FailureClass::Content, reason)
+}
+
 impl ScoreBatch {
-    /// Reward models say how many tokens they read, in one of two places, or nothing.
-    fn cost(&self, reply: &HttpReply) -> f64 {
+    fn cost(&self, counted: Option<u32>) -> f64 {
         let Some(price) = self.wire.price else { return 0.0 };
-        let body: Value = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
-        let counted = body.pointer("/usage/prompt_tokens").or_else(|| body.pointer("/usage/total_tokens"));
-        let counted = counted.and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
         price.of(Some(counted.unwrap_or_else(|| self.tokens().input)), None)
     }
 }

@@ -7,7 +7,7 @@ use cambist_io::store::{Artifact, ManifestDraft};
 
 use super::{
     Work,
-    answering::{self, Marks},
+    answering::{self, Rivals},
     panel::Scorer,
     prompts::read_prompts,
     tables::{COMPLETIONS, SCORES, read_table, write_table},
@@ -27,15 +27,14 @@ pub(super) fn make((workshop, job, scratch): Work<'_>, params: &ScoreParams) -> 
         .iter()
         .filter_map(|completion| Some((*by_id.get(completion.prompt_id.as_str())?, completion)))
         .collect();
-    let Marks { scores, panel } = answering::score((workshop, job), &scorer, &answers)?;
-    write_table(&scratch, SCORES, &scores)?;
+    let marks = answering::score((workshop, job), &scorer, (&answers, Rivals::OfPrompt))?;
+    let scores = &marks.scores;
+    write_table(&scratch, SCORES, scores)?;
     let mut draft = ManifestDraft { step: job.label.clone(), kind: "scores".into(), ..ManifestDraft::default() };
     draft.counts.insert("scores".into(), scores.iter().filter(|score| score.value.is_some()).count() as u64);
     for reason in scores.iter().filter_map(|score| score.missing.as_ref()) {
         *draft.failures.entry(format!("no score: {reason}")).or_default() += 1;
     }
-    if let Some(panel) = panel {
-        panel.write(&scratch, &mut draft)?;
-    }
+    marks.write_grounds(&scratch, &mut draft)?;
     Ok(scratch.commit(draft)?)
 }

@@ -1,7 +1,9 @@
 //! Scores of servers: each answer is scored as it arrives, in batches, through the ledger.
 
 use std::{
+    collections::HashSet,
     sync::{
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
@@ -16,9 +18,12 @@ use cambist_io::{
     transport::{Client, LaneOptions, Outcomes, Submit},
 };
 
-use super::asking::why_closed;
-use super::remote_arbiter::{RemoteArbiter, ScoreBatch};
-use crate::{error::PipelineError, plan::Job, progress::Advance, run::Workshop};
+use super::{
+    asking::why_closed,
+    contest::Contest,
+    remote_arbiter::{RemoteArbiter, ScoreBatch},
+};
+use crate::{error::PipelineError, plan::Job, progress::Advance, recipe::Compare, run::Workshop};
 
 /// Answers that wait to be scored.
 const QUEUE: usize = 4096;
@@ -41,32 +46,34 @@ fn role(turn: &cambist_core::prompt::Message) -> &'static str {
     }
 }
 
-/// An answer to be scored.
+/// An answer to be scored, or two to be compared.
 #[derive(Clone)]
 pub(super) struct Candidate {
     /// The prompt.
     pub prompt: Prompt,
-    /// Who answered.
+    /// Who answered; both, where two are compared.
     pub teacher: String,
-    /// The answer.
+    /// The answer, or the one that is shown first.
     pub text: String,
-    /// [`candidate_digest`] of it.
+    /// The answer that is shown second, where two are compared.
+    pub rival: Option<String>,
+    /// [`candidate_digest`] of it, or the digest of the comparison.
     pub digest: Digest,
 }
 
 /// Takes answers to be scored.
-pub(super) struct Scoring {
-    senders: Vec<SyncSender<Candidate>>,
+pub(super) struct Scoring<'a> {
+    senders: Vec<(&'a RemoteArbiter, SyncSender<Candidate>)>,
 }
 
-impl Scoring {
+impl<'a> Scoring<'a> {
     /// Runs `work` with arbiters at its side, and returns when everything that was submitted is scored by each of them.
     ///
     /// # Errors
     /// What `work` fails with, else what scoring fails with; one arbiter that fails stops no other.
     pub(super) fn beside(
         (workshop, job): (&Workshop<'_>, &Job),
-        arbiters: &[&RemoteArbiter],
+        arbiters: &[&'a RemoteArbiter],
         work: impl FnOnce(Option<&Self>) -> Result<(), PipelineError>,
     ) -> Result<(), PipelineError> {
         if arbiters.is_empty() {
@@ -75,9 +82,9 @@ impl Scoring {
         let n_scored = AtomicU64::new(0);
         std::thread::scope(|scope| {
             let (mut senders, mut scorers) = (Vec::new(), Vec::new());
-            for arbiter in arbiters {
+            for &arbiter in arbiters {
                 let (sender, receiver) = sync_channel(QUEUE);
-                senders.push(sender);
+                senders.push((arbiter, sender));
                 let n_scored = &n_scored;
                 scorers.push(scope.spawn(move || score_all((workshop, job, n_scored), arbiter, receiver)));
             }
@@ -90,15 +97,25 @@ impl Scoring {
         })
     }
 
-    /// Hands an answer over to every arbiter; waits while too many are waiting.
+    /// Hands an answer over to every arbiter of single answers; waits while too many are waiting.
     pub(super) fn submit(&self, prompt: &Prompt, teacher: &str, text: String) -> Result<(), PipelineError> {
         let digest = candidate_digest(prompt, &text);
-        let candidate = Candidate { prompt: prompt.clone(), teacher: teacher.to_owned(), text, digest };
-        for sender in &self.senders {
+        let candidate = Candidate { prompt: prompt.clone(), teacher: teacher.to_owned(), text, rival: None, digest };
+        for (_, sender) in self.senders.iter().filter(|(arbiter, _)| arbiter.compare().is_none()) {
             // An arbiter that takes no more has said why; answers are kept all the same.
             let _ = sender.send(candidate.clone());
         }
         Ok(())
+    }
+
+    /// Hands what is to be compared over to every judge of two answers; `contest` says what each compares.
+    pub(super) fn compare<'c>(&self, contest: impl Fn(&Compare) -> Contest<'c>) {
+        for (judge, sender) in &self.senders {
+            let Some(compare) = judge.compare() else { continue };
+            for question in contest(compare).questions(judge) {
+                let _ = sender.send(question);
+            }
+        }
     }
 }
 
@@ -115,9 +132,10 @@ fn score_all(
     let purse = workshop.purse(arbiter.name());
     let options = LaneOptions { queue: 64, cap: purse, stop: workshop.runtime.calls.clone() };
     let (submit, outcomes) = client.lane::<ScoreBatch>(options);
+    let asked = Asked { workshop, job, n_scored, arbiter, in_flight: Mutex::default() };
     let closed = std::thread::scope(|scope| {
-        let collector = scope.spawn(|| collect((workshop, job, n_scored), arbiter, outcomes));
-        let fed = feed((workshop, &client), arbiter, (receiver, submit));
+        let collector = scope.spawn(|| asked.collect(outcomes));
+        let fed = asked.feed(&client, receiver, submit);
         let collected =
             collector.join().unwrap_or_else(|_| Err(PipelineError::Internal("a collector panicked".to_owned())));
         Ok::<_, PipelineError>(fed?.or(collected?))
@@ -125,70 +143,92 @@ fn score_all(
     why_closed(workshop, arbiter.name(), closed)
 }
 
-/// Makes batches of whatever waits, leaves out what is scored already, and sends them; a server that has nothing to
-/// score is not even asked what its rewards are.
-fn feed(
-    (workshop, client): (&Workshop<'_>, &Client),
-    arbiter: &RemoteArbiter,
-    (receiver, submit): (Receiver<Candidate>, Submit<ScoreBatch>),
-) -> Result<Option<Failure>, PipelineError> {
-    let mut is_probed = false;
-    while let Ok(first) = receiver.recv() {
-        let mut waiting = vec![first];
-        waiting.extend(receiver.try_iter().take(QUEUE));
-        let keys: Vec<Digest> = waiting.iter().map(|candidate| arbiter.key(&candidate.digest)).collect();
-        let known = workshop.ledger().find_scores(&keys)?;
-        let is_scored = |record: &Option<ScoreRecord>| record.as_ref().is_some_and(|record| record.value.is_some());
-        let mut unscored: Vec<Candidate> = waiting
-            .into_iter()
-            .zip(&known)
-            .filter(|(_, record)| !is_scored(record))
-            .map(|(candidate, _)| candidate)
-            .collect();
-        unscored.sort_by(|a, b| a.digest.cmp(&b.digest));
-        unscored.dedup_by(|a, b| a.digest == b.digest);
-        if !is_probed && !unscored.is_empty() {
-            arbiter.probe(workshop, client)?;
-            is_probed = true;
-        }
-        for batch in arbiter.batches(unscored)? {
-            match batch {
-                Ok(batch) => {
-                    if let Err(closed) = submit.send(batch) {
-                        return Ok(Some(closed.failure));
+/// One arbiter that is asked.
+struct Asked<'a> {
+    workshop: &'a Workshop<'a>,
+    job: &'a Job,
+    n_scored: &'a AtomicU64,
+    arbiter: &'a RemoteArbiter,
+    /// What was sent and is not in the ledger yet: the same text by another teacher waits for no second score.
+    in_flight: Mutex<HashSet<Digest>>,
+}
+
+impl Asked<'_> {
+    /// Makes batches of whatever waits, leaves out what is scored already, and sends them; a server that has nothing to
+    /// score is not even asked what its rewards are.
+    fn feed(
+        &self,
+        client: &Client,
+        receiver: Receiver<Candidate>,
+        submit: Submit<ScoreBatch>,
+    ) -> Result<Option<Failure>, PipelineError> {
+        let Self { workshop, arbiter, .. } = self;
+        let mut is_probed = false;
+        while let Ok(first) = receiver.recv() {
+            let unscored = self.unscored([first].into_iter().chain(receiver.try_iter().take(QUEUE)).collect())?;
+            if !is_probed && !unscored.is_empty() {
+                arbiter.probe(workshop, client)?;
+                is_probed = true;
+            }
+            for batch in arbiter.batches(unscored)? {
+                match batch {
+                    Ok(batch) => {
+                        self.in_flight().extend(batch.candidates.iter().map(|candidate| candidate.digest.clone()));
+                        if let Err(closed) = submit.send(batch) {
+                            return Ok(Some(closed.failure));
+                        }
                     }
-                }
-                Err((candidate, reason)) => {
-                    let record = missing(arbiter, &candidate, reason);
-                    workshop.ledger().put_scores(&[record])?;
+                    Err((candidate, reason)) => {
+                        let record = missing(arbiter, &candidate, reason);
+                        workshop.ledger().put_scores(&[record])?;
+                    }
                 }
             }
         }
+        Ok(None)
     }
-    Ok(None)
-}
 
-fn collect(
-    (workshop, job, n_scored): (&Workshop<'_>, &Job, &AtomicU64),
-    arbiter: &RemoteArbiter,
-    mut outcomes: Outcomes<ScoreBatch>,
-) -> Result<Option<Failure>, PipelineError> {
-    let mut batch = Vec::new();
-    while let Some(settled) = outcomes.next() {
-        batch.push(settled);
-        while batch.len() < COMMIT
-            && let Some(settled) = outcomes.next_of_batch()
-        {
-            batch.push(settled);
-        }
-        let records: Vec<ScoreRecord> = batch.drain(..).flat_map(|settled| records(arbiter, settled)).collect();
-        workshop.ledger().put_scores(&records)?;
-        let n_new = records.len() as u64;
-        let at =
-            Advance { done: n_scored.fetch_add(n_new, Ordering::Relaxed) + n_new, total: 0, unit: "scores", note: "" };
-        workshop.runtime.progress.scores(&job.label, at);
+    /// Those of the waiting that are neither on their way nor in the ledger, each once.
+    fn unscored(&self, mut waiting: Vec<Candidate>) -> Result<Vec<Candidate>, PipelineError> {
+        // What is on its way is looked at first: it is in the ledger before it is off this list.
+        let in_flight = self.in_flight();
+        waiting.retain(|candidate| !in_flight.contains(&candidate.digest));
+        drop(in_flight);
+        let keys: Vec<Digest> = waiting.iter().map(|candidate| self.arbiter.key(&candidate.digest)).collect();
+        let known = self.workshop.ledger().find_scores(&keys)?;
+        let is_open = |record: &Option<ScoreRecord>| !record.as_ref().is_some_and(|r| self.arbiter.is_settled(r));
+        let open = waiting.into_iter().zip(&known).filter(|(_, record)| is_open(record));
+        let mut unscored: Vec<Candidate> = open.map(|(candidate, _)| candidate).collect();
+        unscored.sort_by(|a, b| a.digest.cmp(&b.digest));
+        unscored.dedup_by(|a, b| a.digest == b.digest);
+        Ok(unscored)
     }
-    Ok(outcomes.closed())
+
+    fn collect(&self, mut outcomes: Outcomes<ScoreBatch>) -> Result<Option<Failure>, PipelineError> {
+        let Self { workshop, job, n_scored, arbiter, .. } = self;
+        let mut batch = Vec::new();
+        while let Some(settled) = outcomes.next() {
+            batch.push(settled);
+            while batch.len() < COMMIT
+                && let Some(settled) = outcomes.next_of_batch()
+            {
+                batch.push(settled);
+            }
+            let candidates = batch.iter().flat_map(|settled| &settled.exchange.candidates);
+            let digests: HashSet<Digest> = candidates.map(|candidate| candidate.digest.clone()).collect();
+            let records: Vec<ScoreRecord> = batch.drain(..).flat_map(|settled| records(arbiter, settled)).collect();
+            workshop.ledger().put_scores(&records)?;
+            self.in_flight().retain(|digest| !digests.contains(digest));
+            let n_new = records.len() as u64;
+            let done = n_scored.fetch_add(n_new, Ordering::Relaxed) + n_new;
+            workshop.runtime.progress.scores(&job.label, Advance { done, total: 0, unit: "scores", note: "" });
+        }
+        Ok(outcomes.closed())
+    }
+
+    fn in_flight(&self) -> MutexGuard<'_, HashSet<Digest>> {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Returns the outcome of a batch as the ledger keeps it; nothing for what was never sent.
@@ -212,9 +252,13 @@ fn records(arbiter: &RemoteArbiter, settled: Settled<ScoreBatch>) -> Vec<ScoreRe
         }
         Ok(scored) => {
             let cost = scored.cost_usd.map(|cost| cost / n);
+            let share = |tokens: Option<u32>| tokens.map(|tokens| (f64::from(tokens) / n).round() as u32);
+            let (tokens_in, tokens_out) = (share(scored.tokens.0), share(scored.tokens.1));
             let record = |(candidate, value): (&Candidate, Result<f64, String>)| ScoreRecord {
                 value: value.as_ref().ok().copied(),
                 missing: value.err(),
+                tokens_in,
+                tokens_out,
                 cost_usd: cost.unwrap_or(0.0),
                 costs_unknown: u32::from(cost.is_none()),
                 ..of(candidate)
@@ -235,6 +279,8 @@ fn missing(arbiter: &RemoteArbiter, candidate: &Candidate, reason: String) -> Sc
         value: None,
         missing: Some(reason).filter(|reason| !reason.is_empty()),
         failure_class: None,
+        tokens_in: None,
+        tokens_out: None,
         cost_usd: 0.0,
         costs_unknown: 0,
         seconds: 0.0,

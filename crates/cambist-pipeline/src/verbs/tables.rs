@@ -17,6 +17,8 @@ pub(crate) const SCORES: &str = "scores.parquet";
 pub(crate) const MEMBER_SCORES: &str = "member_scores.parquet";
 /// How far the members of a panel disagree, by language.
 pub(crate) const DISAGREEMENT: &str = "disagreement.json";
+/// How the comparisons of a judge came out, by language.
+pub(crate) const COMPARISONS: &str = "comparisons.json";
 /// Candidates of a `select` artifact.
 pub(crate) const CANDIDATES: &str = "candidates.parquet";
 /// Decisions of a `select` artifact.

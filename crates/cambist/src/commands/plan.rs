@@ -76,9 +76,9 @@ pub(super) struct Progress {
 pub(super) struct Left {
     n_jobs: usize,
     n_finished: usize,
-    /// At most how many calls to teachers are left, as far as they can be counted.
+    /// At most how many calls to teachers, arbiters and translators are left, as far as they can be counted.
     calls: u64,
-    /// Whether some steps ask about prompts that nobody has counted yet.
+    /// Whether some steps ask about what nobody can count yet.
     more_calls: bool,
 }
 
@@ -109,7 +109,8 @@ pub(super) fn progress(plan: &Plan, wanted: &[usize], store: &Path) -> Result<Pr
         standings[index].calls_left = Some(of_job.iter().map(|estimate| estimate.calls_left).sum());
     }
     let is_finished = |index: &&usize| standings[**index].state.is_finished();
-    let is_uncounted = |&index: &usize| plan.jobs[index].id.verb == "generate" && standings[index].calls_left.is_none();
+    let is_open = |index: usize| !standings[index].state.is_finished() && standings[index].calls_left.is_none();
+    let is_uncounted = |&index: &usize| plan.asks(&plan.jobs[index]) && is_open(index);
     let left = Left {
         n_jobs: wanted.len(),
         n_finished: wanted.iter().filter(is_finished).count(),

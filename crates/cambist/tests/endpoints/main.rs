@@ -4,9 +4,11 @@
 
 mod capabilities;
 mod killed;
+mod pairwise;
 mod panel;
 mod pool;
 mod refused;
 mod samples;
 mod spent;
 mod streams;
+mod translated;

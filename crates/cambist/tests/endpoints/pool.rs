@@ -49,6 +49,11 @@ impl Pool {
         self.command(arguments).output().unwrap()
     }
 
+    /// Runs the binary to its end with one more environment variable.
+    pub(crate) fn cambist_with(&self, arguments: &[&str], (name, value): (&str, &str)) -> Output {
+        self.command(arguments).env(name, value).output().unwrap()
+    }
+
     /// Starts a run.
     pub(crate) fn start(&self, store: &str) -> Child {
         let mut command = self.command(&["run", "recipe.yaml", "--quiet", "--store", store]);

@@ -40,6 +40,28 @@ fn a_cap_drains_and_a_higher_one_goes_on() {
 }
 
 #[test]
+fn a_cap_on_the_day_counts_what_earlier_runs_spent() {
+    let server = mock(json!({}));
+    let pool = Pool::new(&recipe(&server.base_url(), "budget: {per_day_usd: 1.0}\n"));
+    assert_eq!(pool.run("store").status.code(), Some(3));
+    let (paid, asked) = (spent(&pool), server.stats().attempts);
+    assert!(paid <= 1.0 && paid > 0.5, "{paid}");
+    let output = pool.run("store");
+    assert_eq!(output.status.code(), Some(3));
+    assert!(said(&output).contains("the budget is spent"), "{}", said(&output));
+    assert!(spent(&pool) <= 1.0, "{}", spent(&pool));
+    // A day later there is a dollar again; what is left of the day before is not added to it.
+    let ledger = rusqlite::Connection::open(pool.path("store/ledger.sqlite")).unwrap();
+    ledger.execute("UPDATE calls SET created_at_unix_ms = created_at_unix_ms - 90000000", []).unwrap();
+    let before = spent(&pool);
+    assert_eq!(pool.run("store").status.code(), Some(3));
+    let today = spent(&pool) - before;
+    assert!(today <= 1.0 && today > 0.5, "{today}");
+    assert!(server.stats().attempts > asked);
+    assert_eq!(server.stats().cells_answered_again, 0);
+}
+
+#[test]
 fn a_cap_without_prices_is_a_fault_of_the_recipe() {
     let recipe =
         recipe("http://127.0.0.1:9", "budget: {total_usd: 1.0}\n").replace("  price: {input: 50, output: 100}\n", "");
@@ -77,6 +99,44 @@ fn the_plan_says_what_is_left_and_a_probe_makes_it_exact() {
         ledger.query_row("SELECT TOTAL(cost_usd) FROM calls WHERE teacher = 'beta'", [], |row| row.get(0)).unwrap();
     assert!(before < alpha + beta);
     assert!(low < alpha && alpha < high * 1.5, "{low} to {high}, and it was {alpha}");
+}
+
+#[test]
+fn the_plan_counts_scores_at_most_until_the_answers_are_there() {
+    let server = mock(json!({}));
+    let pool = Pool::new(&recipe(&server.base_url(), ""));
+    assert!(pool.cambist(&["prompts", "recipe.yaml", "--quiet", "--store", "store"]).status.success());
+    let scores = |plan: &Value| plan["jobs"][2]["estimates"][0].clone();
+    let before = scores(&plan(&pool, &[]));
+    assert_eq!((&before["teacher"], &before["asked_for"]), (&json!("rm"), &json!("scores")));
+    assert_eq!(
+        (&before["calls"], &before["calls_left"], &before["is_at_most"]),
+        (&json!(120), &json!(120), &json!(true))
+    );
+    assert_eq!(before["n_history"], 0);
+    assert!(pool.run("store").status.success());
+    // Half of the scores are lost, and the step with them.
+    let ledger = rusqlite::Connection::open(pool.path("store/ledger.sqlite")).unwrap();
+    let half = "FROM scores WHERE prompt_id <> 'probe' AND substr(key, 1, 1) < '8'";
+    let lost: (i64, f64) = ledger
+        .query_row(&format!("SELECT COUNT(*), TOTAL(cost_usd) {half}"), [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap();
+    ledger.execute(&format!("DELETE {half}"), []).unwrap();
+    for entry in std::fs::read_dir(pool.path("store/artifacts")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_str().unwrap().starts_with("score") {
+            std::fs::remove_dir_all(path).unwrap();
+        }
+    }
+    let after = scores(&plan(&pool, &[]));
+    assert_eq!(
+        (&after["calls"], &after["calls_left"], &after["is_at_most"]),
+        (&json!(120), &json!(lost.0), &json!(false))
+    );
+    assert!(after["n_history"].as_u64().unwrap() >= 5, "{after}");
+    let usd = |part: &str| after["cost_usd"][part].as_f64().unwrap();
+    assert!(usd("low") * 0.9 < lost.1 && lost.1 < usd("high") * 1.1, "{after}, and it was {lost:?}");
+    assert!((usd("mean") - lost.1).abs() < 0.1 * lost.1, "{after}, and it was {lost:?}");
 }
 
 #[test]

@@ -44,3 +44,14 @@ pub fn mean_probability(shown_first: Option<JudgeVerdict>, shown_second: Option<
         _ => None,
     }
 }
+
+/// Returns the points that the first answer of a pair earns, 0 to 1: the mean of both orders' probabilities where the
+/// judge gives them, else 1 for a win, 0.5 for a tie, 0 for a loss; none when a verdict is missing.
+pub fn points(shown_first: Option<JudgeVerdict>, shown_second: Option<JudgeVerdict>) -> Option<f64> {
+    mean_probability(shown_first, shown_second).or(match both_orders(shown_first, shown_second) {
+        PairOutcome::First => Some(1.0),
+        PairOutcome::Second => Some(0.0),
+        PairOutcome::Tie { .. } => Some(0.5),
+        PairOutcome::Missing => None,
+    })
+}

@@ -4,7 +4,7 @@ use cambist_core::{completion::FinishReason, language::Language};
 
 use super::{
     JudgeMode,
-    combine::{PairOutcome, both_orders, mean_probability},
+    combine::{PairOutcome, both_orders, mean_probability, points},
     prompt::{JudgeQuestion, judge_prompt},
     verdict::{JudgeVerdict, read_verdict},
 };
@@ -94,6 +94,22 @@ fn an_answer_wins_only_in_both_orders() {
     let p = |p| Some(JudgeVerdict::Probability(p));
     assert_eq!(mean_probability(p(0.75), p(0.5)), Some(0.625));
     assert_eq!(mean_probability(p(0.75), None), None);
+    let earned = [(verdict(2), verdict(-1)), (verdict(-1), verdict(1)), (verdict(1), verdict(1)), (p(0.75), p(0.5))];
+    assert_eq!(earned.map(|(one, other)| points(one, other)), [Some(1.0), Some(0.0), Some(0.5), Some(0.625)]);
+    assert_eq!(points(verdict(1), None), None);
+}
+
+#[test]
+fn verdicts_on_pairs_are_one_number_and_back() {
+    for (mode, verdict) in [
+        (JudgeMode::PairAbt, JudgeVerdict::Preference(-1)),
+        (JudgeMode::PairFive, JudgeVerdict::Preference(2)),
+        (JudgeMode::PairThree, JudgeVerdict::Preference(0)),
+        (JudgeMode::PairLogprob, JudgeVerdict::Probability(0.875)),
+    ] {
+        assert_eq!(JudgeVerdict::of_pair(mode, verdict.value()), Some(verdict));
+    }
+    assert_eq!(JudgeVerdict::of_pair(JudgeMode::Abs10, 7.0), None);
 }
 
 #[test]

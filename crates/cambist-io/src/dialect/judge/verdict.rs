@@ -120,6 +120,25 @@ fn picked(text: &str, n_answers: usize) -> Option<usize> {
 }
 
 impl JudgeVerdict {
+    /// Returns the verdict as one number, for the ledger: the preference, the probability, the grade, or the place.
+    pub fn value(self) -> f64 {
+        match self {
+            Self::Preference(sign) => f64::from(sign),
+            Self::Probability(p) => p,
+            Self::Grade(grade) => grade,
+            Self::Best(place) => place as f64,
+        }
+    }
+
+    /// Returns the verdict on a pair that [`value`](Self::value) stands for; none for modes that compare no two answers.
+    pub fn of_pair(mode: JudgeMode, value: f64) -> Option<Self> {
+        match mode {
+            JudgeMode::PairLogprob => Some(Self::Probability(value)),
+            _ if mode.is_pair() => Some(Self::Preference(value as i8)),
+            _ => None,
+        }
+    }
+
     /// Returns which of two answers is better, as they were shown: greater when the first is. None for verdicts that
     /// are not of pairs.
     pub fn preference(self) -> Option<Ordering> {

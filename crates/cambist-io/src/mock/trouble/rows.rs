@@ -49,6 +49,20 @@ pub(super) fn each_text(value: &mut Value, mut change: impl FnMut(&mut Value)) {
     }
 }
 
+/// Writes the marks in translations as a careless engine does.
+pub(super) fn mangle_marks(value: &mut Value) {
+    let careless = |text: &mut Value| {
+        if let Value::String(text) = text {
+            *text = text.replace('⟦', "[").replace('⟧', "]");
+        }
+    };
+    match value.get_mut("translatedText") {
+        Some(Value::Array(texts)) => texts.iter_mut().for_each(careless),
+        Some(text) => careless(text),
+        None => each_text(value, careless),
+    }
+}
+
 /// Drops the last of a list, or of a bare list.
 pub(super) fn drop_last(value: &mut Value, list: &str) {
     let rows = ["rewards", "scores"].into_iter().filter(|_| list == "data");

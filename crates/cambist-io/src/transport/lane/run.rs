@@ -20,6 +20,7 @@ use crate::{
     clock,
     dialect::waits::asked_wait,
     exchange::{Charged, Exchange, Failure, FailureClass, HttpCall, HttpReply, Settled},
+    money::purse::Reservation,
     transport::{
         alarm::{First, race},
         hints::Hints,
@@ -173,16 +174,18 @@ impl<E: Exchange> Lane<E> {
             }
         }
         let reserved_usd = self.options.cap.as_ref().and(worst_usd);
-        if let (Some(cap), Some(usd)) = (&self.options.cap, reserved_usd)
-            && !cap.reserve(usd)
-        {
-            // What is in flight may cost less than was reserved for it.
-            if desk.n_in_flight > 0 {
-                return Some(Step::Wait(None));
+        if let (Some(cap), Some(usd)) = (&self.options.cap, reserved_usd) {
+            match cap.reserve(usd) {
+                Reservation::Made => {}
+                // What is in flight, here or in another lane, may cost less than was reserved for it.
+                Reservation::Later => return Some(Step::Wait(None)),
+                Reservation::Never => {
+                    let why = format!("the spending cap leaves no room for the next request, {usd} USD at most");
+                    desk.close(stopped(&why));
+                    self.room.notify_all();
+                    return None;
+                }
             }
-            desk.close(stopped(&format!("the spending cap leaves no room for the next request, {usd} USD at most")));
-            self.room.notify_all();
-            return None;
         }
         let sent = pace.send(now, estimate, is_retry);
         let has_leave = pace.leave(now, false) == Leave::Given;

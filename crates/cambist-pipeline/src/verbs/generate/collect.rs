@@ -23,15 +23,11 @@ use serde_json::json;
 use super::{
     CHUNK, Generating,
     marks::Marks,
-    survey::{Cell, Cells, cell},
+    survey::{Cells, cell},
 };
 use crate::{
     error::PipelineError,
-    verbs::{
-        arbiters::Member,
-        scoring::{Scoring, candidate_digest},
-        tables::COMPLETIONS,
-    },
+    verbs::{arbiters::Member, contest::JudgesAgreement, scoring::candidate_digest, tables::COMPLETIONS},
 };
 
 /// What a collecting pass came to.
@@ -43,12 +39,12 @@ pub(super) enum Collected {
 }
 
 /// One prompt in the making.
-struct Open {
-    place: u32,
-    row: Row,
+pub(super) struct Open {
+    pub(super) place: u32,
+    pub(super) row: Row,
     /// Of each candidate, what everybody said who scores.
-    scores: Vec<Vec<Score>>,
-    is_waiting: bool,
+    pub(super) scores: Vec<Vec<Score>>,
+    pub(super) is_waiting: bool,
 }
 
 /// A cell whose answer is looked up.
@@ -63,6 +59,7 @@ struct Lookup {
 struct Tables {
     completions: TableWriter<Completion>,
     marks: Option<Marks>,
+    agreement: JudgesAgreement,
     failures: String,
     draft: ManifestDraft,
     n_prompts: u64,
@@ -89,6 +86,7 @@ impl Generating<'_> {
             }
             self.workshop.checkpoint()?;
             while self.advance(&mut chunk, (&mut wants, &mut tables))? {}
+            self.rule(&mut chunk, (&mut wants.uncompared, &mut tables.agreement))?;
             if wants.is_empty() {
                 chunk.iter().try_for_each(|open| tables.push(open))?;
             }
@@ -108,6 +106,7 @@ impl Generating<'_> {
         Ok(Tables {
             completions: TableWriter::create(&scratch.path(COMPLETIONS)?)?,
             marks: marks.transpose()?,
+            agreement: JudgesAgreement::default(),
             failures: String::new(),
             draft,
             n_prompts: 0,
@@ -220,6 +219,10 @@ impl Generating<'_> {
             member.score(prompt, completion).map(Some)
         };
         let Some(remote) = member.remote() else { return found.iter().map(here).collect() };
+        if remote.compare().is_some() {
+            // What it says of an answer rests on the others: the ruling comes when all are there.
+            return Ok(found.iter().map(|(_, completion)| Some(member.recorded(completion, None))).collect());
+        }
         let key = |(lookup, completion): &(Lookup, Completion)| {
             remote.key(&candidate_digest(&chunk[lookup.open].row.prompt, &completion.text))
         };
@@ -257,30 +260,6 @@ impl Generating<'_> {
             });
         }
         Ok(draft)
-    }
-
-    /// Scores the answers that were there before this run.
-    pub(super) fn score_known(&self, cells: &Cells, scoring: &Scoring) -> Result<(), PipelineError> {
-        let mut prompts = (0u32..).zip(self.prompts.scan());
-        let mut current: Option<(u32, Prompt)> = None;
-        for Cell { prompt: place, voice, sample } in cells.unscored.iter().copied() {
-            while current.as_ref().is_none_or(|(at, _)| *at < place) {
-                let Some((at, prompt)) = prompts.next() else { return Ok(()) };
-                current = Some((at, prompt?));
-            }
-            let Some((_, prompt)) = &current else { return Ok(()) };
-            let (voice, sample) = (&self.voices[usize::from(voice)], u32::from(sample));
-            let question = voice.question(prompt, (&self.params.sampling, sample))?;
-            let record = match &question {
-                Some(question) => {
-                    self.workshop.ledger().find_outcomes(std::slice::from_ref(&question.key))?.pop().flatten()
-                }
-                None => None,
-            };
-            let Some(completion) = voice.completion(prompt, sample, record) else { continue };
-            scoring.submit(prompt, &voice.name, completion.text)?;
-        }
-        Ok(())
     }
 }
 
@@ -336,6 +315,7 @@ impl Tables {
         if let Some(marks) = self.marks {
             marks.finish(scratch, &mut self.draft)?;
         }
+        self.agreement.write(scratch, &mut self.draft)?;
         if !self.failures.is_empty() {
             scratch.write("failures.jsonl", self.failures.as_bytes())?;
         }

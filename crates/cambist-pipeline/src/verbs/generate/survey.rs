@@ -16,6 +16,7 @@ use crate::{
     error::PipelineError,
     verbs::{
         asking::wants_several,
+        forecast::Field,
         voices::{Question, Speaker},
     },
 };
@@ -27,6 +28,8 @@ pub(super) struct Cells {
     pub unanswered: Vec<Cell>,
     /// Cells whose answer was there before and has no score yet.
     pub unscored: Vec<Cell>,
+    /// Every cell of the prompts whose answers are all there and not compared yet.
+    pub uncompared: Vec<Cell>,
 }
 
 /// One answer of one voice to one prompt.
@@ -42,7 +45,7 @@ pub(super) struct Cell {
 
 impl Cells {
     pub(super) fn is_empty(&self) -> bool {
-        self.unanswered.is_empty() && self.unscored.is_empty()
+        self.unanswered.is_empty() && self.unscored.is_empty() && self.uncompared.is_empty()
     }
 
     /// The prompts' places and samples of one voice's unanswered cells.
@@ -108,6 +111,25 @@ impl Generating<'_> {
         Ok(counts)
     }
 
+    /// Shows what is known and what is not of the answers to each prompt.
+    pub(super) fn fields(
+        &self,
+        show: &mut dyn FnMut(Field<'_>) -> Result<(), PipelineError>,
+    ) -> Result<(), PipelineError> {
+        self.look(|prompt, seen| {
+            let (known, unknown): (Vec<Seen>, Vec<Seen>) = seen.into_iter().partition(|seen| seen.is_answered);
+            let keys: Vec<Digest> = known.iter().filter_map(|seen| Some(seen.question.as_ref()?.key.clone())).collect();
+            let mut records = self.workshop.ledger().find_outcomes(&keys)?.into_iter();
+            let completion = |Seen { cell, question, .. }: Seen| {
+                let record = if question.is_some() { records.next().flatten() } else { None };
+                self.voices[usize::from(cell.voice)].completion(prompt, u32::from(cell.sample), record)
+            };
+            let known = known.into_iter().filter_map(completion).collect();
+            let max_new_tokens = self.params.sampling.max_new_tokens;
+            show(Field { prompt, known, n_unknown: unknown.len(), max_new_tokens })
+        })
+    }
+
     /// Names at most `n` unanswered cells of each server and language, the same ones every time.
     pub(super) fn probe_cells(&self, n: usize) -> Result<Cells, PipelineError> {
         let mut drawn: BTreeMap<(u16, Language), Vec<(Digest, Cell)>> = BTreeMap::new();
@@ -129,7 +151,7 @@ impl Generating<'_> {
         let mut unanswered: Vec<Cell> = drawn.into_values().flatten().map(|(_, cell)| cell).collect();
         unanswered.retain(|cell| cell.sample != u16::MAX);
         unanswered.sort();
-        Ok(Cells { unanswered, unscored: Vec::new() })
+        Ok(Cells { unanswered, ..Cells::default() })
     }
 
     /// Goes through all prompts and shows what the router wants of each.

@@ -26,7 +26,9 @@ pub(crate) fn probe_recipe(
     let plan = workshop.plan;
     let mut found = Vec::new();
     for member in &plan.recipe.pool {
-        let Some(endpoint) = &member.endpoint else { continue };
+        // Engines have nothing of what is looked for.
+        let is_engine = member.translation_dialect().is_some();
+        let Some(endpoint) = member.endpoint.as_ref().filter(|_| !is_engine) else { continue };
         let remote = Remote::open(&plan.recipe, &plan.folder, member)?;
         let wish = Wish { several: true, everything: true };
         let met = workshop.probes.meet(workshop, (&member.id, &remote), wish);

@@ -152,7 +152,7 @@ mod tests {
 
     fn whole(input: u32, output: u32, cost_usd: Option<f64>) -> Whole {
         let usage = TokenUsage { input: Some(input), output: Some(output), ..TokenUsage::default() };
-        Whole { usage, cost_usd, price: Price { input: 2.0, output: 5.0 } }
+        Whole { usage, cost_usd, price: Price { input: 2.0, output: 5.0, ..Price::default() } }
     }
 
     proptest! {
@@ -167,7 +167,7 @@ mod tests {
                 .iter()
                 .map(|text| text.as_deref().map(answer).ok_or(Failure::new(FailureClass::Empty, "nothing")))
                 .collect();
-            let paid = Price { input: 2.0, output: 5.0 }.of(Some(input), Some(output));
+            let paid = Price { input: 2.0, output: 5.0, ..Price::default() }.of(Some(input), Some(output));
             let whole = whole(input, output, has_cost.then_some(paid));
             let n = texts.len() as u32 + 1;
             let shares = share((TeacherDialect::OpenAiChat, n), came, &whole).unwrap();
@@ -184,7 +184,7 @@ mod tests {
             prop_assert!((cost.unwrap_or(paid) - paid).abs() <= 1e-12 * paid.max(1.0));
             for share in shares.iter().flatten().filter(|_| has_cost) {
                 let usage = share.answer.usage;
-                let at_list = Price { input: 2.0, output: 5.0 }.of(usage.input, usage.output);
+                let at_list = Price { input: 2.0, output: 5.0, ..Price::default() }.of(usage.input, usage.output);
                 prop_assert!((share.cost_usd.unwrap() - at_list).abs() < 1e-9);
             }
         }

@@ -65,6 +65,22 @@ pub(super) fn make(translator: &Translator<'_>, scratch: Scratch) -> Result<Arti
     Ok(scratch.commit(draft)?)
 }
 
+/// Shows every answer that the step translates.
+pub(super) fn each_piece(
+    translator: &Translator<'_>,
+    show: &mut dyn FnMut(&Piece<'_>) -> Result<(), PipelineError>,
+) -> Result<(), PipelineError> {
+    let originals = read_originals(translator)?;
+    for prompt in PromptFiles::open(translator.workshop, translator.job.inputs("prompts"))?.scan() {
+        let prompt = prompt?;
+        let Some(original) = originals.get(&prompt.source_id) else { continue };
+        if is_wanted(translator, &prompt, original) && original.is_answered() && !original.is_spoken_by(&prompt) {
+            show(&Piece::of_answer(&prompt, original))?;
+        }
+    }
+    Ok(())
+}
+
 /// An answer to translate, one for each source.
 struct Original {
     completion: Completion,

@@ -67,6 +67,26 @@ fn translate_set(
     Ok(n_prompts)
 }
 
+/// Shows every text that the step translates.
+pub(super) fn each_piece(
+    translator: &Translator<'_>,
+    show: &mut dyn FnMut(&Piece<'_>) -> Result<(), PipelineError>,
+) -> Result<(), PipelineError> {
+    for input in translator.job.inputs("prompts") {
+        let path = translator.workshop.artifact(&input.id)?.checked_path(&file_of(&input.part))?;
+        let mut claims = Claims::default();
+        for prompt in formats::scan_table::<Prompt>(&path)? {
+            claims.take_native(prompt?);
+        }
+        for prompt in formats::scan_table::<Prompt>(&path)? {
+            let prompt = prompt?;
+            let targets = targets(translator, &prompt, &mut claims);
+            pieces_of(&Source { prompt, targets }).iter().try_for_each(&mut *show)?;
+        }
+    }
+    Ok(())
+}
+
 /// A prompt and the translations of it that are wanted, by id.
 struct Source {
     prompt: Prompt,
@@ -113,26 +133,29 @@ fn is_said(role: Role) -> bool {
     role != Role::Tool
 }
 
+/// The turns of a prompt for each of its targets.
+fn pieces_of(Source { prompt, targets }: &Source) -> Vec<Piece<'_>> {
+    let turns = || prompt.messages.iter().filter(|turn| is_said(turn.role)).enumerate();
+    let mut pieces = Vec::new();
+    for (id, to) in targets {
+        pieces.extend(turns().map(|(at, turn)| Piece {
+            id: format!("{id}#{at}"),
+            source_id: &prompt.source_id,
+            text: &turn.content,
+            from: &prompt.language,
+            to,
+        }));
+    }
+    pieces
+}
+
 fn translate_all(
     translator: &Translator<'_>,
     sources: Vec<Source>,
     (table, failures): (&mut TableWriter<Prompt>, &mut Failures),
 ) -> Result<(), PipelineError> {
     translator.workshop.checkpoint()?;
-    let pieces: Vec<Piece<'_>> = sources
-        .iter()
-        .flat_map(|source| source.targets.iter().map(move |target| (&source.prompt, target)))
-        .flat_map(|(prompt, (id, to))| {
-            let turns = prompt.messages.iter().filter(|turn| is_said(turn.role)).enumerate();
-            turns.map(move |(at, turn)| Piece {
-                id: format!("{id}#{at}"),
-                source_id: &prompt.source_id,
-                text: &turn.content,
-                from: &prompt.language,
-                to,
-            })
-        })
-        .collect();
+    let pieces: Vec<Piece<'_>> = sources.iter().flat_map(pieces_of).collect();
     let mut turns = pieces.iter().zip(translator.translate(&pieces)?);
     for source in &sources {
         if translator.params.keep_sources {

@@ -1,0 +1,123 @@
+//! Answers that were there before this run go to the arbiters, and judges of two answers rule on whole prompts.
+
+use cambist_core::{completion::Completion, prompt::Prompt};
+
+use super::{
+    Generating,
+    collect::Open,
+    survey::{Cell, Cells, cell},
+};
+use crate::{
+    error::PipelineError,
+    recipe::Compare,
+    verbs::{
+        contest::{Contest, JudgesAgreement, rule},
+        scoring::Scoring,
+    },
+};
+
+impl Generating<'_> {
+    /// Scores the answers that were there before this run.
+    pub(super) fn score_known(&self, cells: &Cells, scoring: &Scoring<'_>) -> Result<(), PipelineError> {
+        let mut read = self.reader();
+        for &cell in &cells.unscored {
+            let Some(prompt) = read.prompt(cell.prompt)? else { return Ok(()) };
+            if let Some(completion) = self.known(prompt, cell)? {
+                scoring.submit(prompt, &completion.teacher, completion.text)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the answers to each prompt compared whose answers are all there.
+    pub(super) fn compare(&self, cells: &Cells, scoring: &Scoring<'_>) -> Result<(), PipelineError> {
+        let mut read = self.reader();
+        for of_prompt in cells.uncompared.chunk_by(|one, next| one.prompt == next.prompt) {
+            let Some(prompt) = read.prompt(of_prompt[0].prompt)? else { return Ok(()) };
+            let known = of_prompt.iter().map(|&cell| self.known(prompt, cell)).collect::<Result<Vec<_>, _>>()?;
+            let answers: Vec<Completion> = known.into_iter().flatten().collect();
+            scoring.compare(|compare| Contest::new(prompt, answers.iter().collect(), compare));
+        }
+        Ok(())
+    }
+
+    /// Lets every judge of two answers rule on the prompts that wait for nothing; those with answers that nobody
+    /// compared yet go into `wanted`.
+    pub(super) fn rule(
+        &self,
+        chunk: &mut [Open],
+        (wanted, agreement): (&mut Vec<Cell>, &mut JudgesAgreement),
+    ) -> Result<(), PipelineError> {
+        let members = self.scorer.iter().flat_map(|scorer| scorer.members().iter().enumerate());
+        let judges = members.filter_map(|(at, member)| {
+            let remote = member.remote()?;
+            Some((at, remote, remote.compare()?))
+        });
+        for (at, judge, compare) in judges {
+            let decided = chunk.iter().filter(|open| !open.is_waiting);
+            let contests: Vec<Contest<'_>> = decided.map(|open| open.contest(compare)).collect();
+            let rulings = rule(self.workshop, judge, &contests)?;
+            for (open, ruling) in chunk.iter_mut().filter(|open| !open.is_waiting).zip(rulings) {
+                if !ruling.is_whole {
+                    open.is_waiting = true;
+                    wanted.extend(self.cells_of_row(open)?);
+                    continue;
+                }
+                agreement.add(judge, &open.row.prompt.language, ruling.agreement);
+                for (said, score) in open.scores.iter_mut().zip(ruling.scores) {
+                    said[at] = score;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn cells_of_row(&self, open: &Open) -> Result<Vec<Cell>, PipelineError> {
+        let of_candidate = |completion: &Completion| {
+            let voice = self.voices.iter().position(|voice| voice.name == completion.teacher)?;
+            Some(cell((open.place, voice, completion.sample)))
+        };
+        open.row.candidates.iter().filter_map(|candidate| of_candidate(&candidate.completion)).collect()
+    }
+
+    /// What the ledger, or a file, has for a cell.
+    fn known(&self, prompt: &Prompt, Cell { voice, sample, .. }: Cell) -> Result<Option<Completion>, PipelineError> {
+        let (voice, sample) = (&self.voices[usize::from(voice)], u32::from(sample));
+        let question = voice.question(prompt, (&self.params.sampling, sample))?;
+        let record = match &question {
+            Some(question) => {
+                self.workshop.ledger().find_outcomes(std::slice::from_ref(&question.key))?.pop().flatten()
+            }
+            None => None,
+        };
+        Ok(voice.completion(prompt, sample, record))
+    }
+
+    fn reader(&self) -> Reader<impl Iterator<Item = (u32, Result<Prompt, PipelineError>)>> {
+        Reader { prompts: (0u32..).zip(self.prompts.scan()), current: None }
+    }
+}
+
+impl Open {
+    fn contest(&self, compare: &Compare) -> Contest<'_> {
+        let answers = self.row.candidates.iter().map(|candidate| &candidate.completion);
+        Contest::new(&self.row.prompt, answers.collect(), compare)
+    }
+}
+
+/// Reads prompts by their places, which only grow.
+struct Reader<I> {
+    prompts: I,
+    current: Option<(u32, Prompt)>,
+}
+
+impl<I: Iterator<Item = (u32, Result<Prompt, PipelineError>)>> Reader<I> {
+    /// The prompt at a place; none behind the last.
+    fn prompt(&mut self, place: u32) -> Result<Option<&Prompt>, PipelineError> {
+        while self.current.as_ref().is_none_or(|(at, _)| *at < place) {
+            let Some((at, prompt)) = self.prompts.next() else { return Ok(None) };
+            self.current = Some((at, prompt?));
+        }
+        Ok(self.current.as_ref().map(|(_, prompt)| prompt))
+    }
+}
