@@ -17,6 +17,9 @@ use super::{
     reference::Reference,
 };
 
+/// What a `select` step calls its preference pairs, beside the sets of its strategies.
+const PAIRS: &str = "pairs";
+
 /// What a step leaves behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -222,6 +225,10 @@ impl Checker<'_> {
         if params.strategies.is_empty() {
             let what = format!("`{}` has no strategies", step.id);
             self.fault(step.place, what, "add at least one, for example `strategies: {reward: {router: all}}`");
+        }
+        if params.strategies.contains_key(PAIRS) {
+            let what = format!("`{PAIRS}` cannot be a strategy of `{}`", step.id);
+            self.fault(self.place_in(step, PAIRS), what, "the preference pairs are called so: choose another name");
         }
         for strategy in params.strategies.values() {
             let from = strategy.from.as_ref().unwrap_or(&params.from);

@@ -87,6 +87,7 @@ const CASES: &[Case] = &[
         "        {}\n",
         "`…` has no strategies",
     ),
+    ("        reward: {router: all}\n", "        pairs: {router: all}\n", "`…` cannot be a strategy of `…`"),
     ("check: {}}", "check: {}}\n  - {id: p, ensemble: {of: [checker]}}", "panel `…` has … of the two arbiters or more"),
     ("check: {}}", "check: {}}\n  - {id: p, ensemble: {of: [checker, chcker]}}", "unknown arbiter `…`"),
     ("check: {}}", "check: {}}\n  - {id: p, ensemble: {of: [checker, checker]}}", "panel `…` lists `…` twice"),

@@ -57,9 +57,14 @@ fn front_matter(sets: &Sets<'_>, languages: &BTreeSet<&str>, files: &[DataFiles]
     let _ = writeln!(text, "{}", license_lines(&strictest(sets)));
     let n_rows = files.iter().map(|set| set.n_rows).sum();
     let _ = writeln!(text, "size_categories:\n- {}", size_category(n_rows));
-    let _ = writeln!(text, "task_categories:\n- text-generation\ntags:\n- synthetic\n- multilingual\nconfigs:");
-    for DataFiles { name, pattern, .. } in files {
-        let _ = writeln!(text, "- config_name: {name}\n  data_files: {pattern}");
+    let _ = writeln!(text, "task_categories:\n- text-generation\ntags:\n- synthetic\n- multilingual");
+    // A set without rows is a fault to `datasets`, so that the card names none.
+    let loadable: Vec<&DataFiles> = files.iter().filter(|set| set.n_rows > 0).collect();
+    if !loadable.is_empty() {
+        text += "configs:\n";
+    }
+    for DataFiles { name, pattern, .. } in loadable {
+        let _ = writeln!(text, "- config_name: {name:?}\n  data_files: {pattern:?}");
     }
     text + "---\n\n"
 }
