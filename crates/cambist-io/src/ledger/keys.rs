@@ -28,7 +28,8 @@ impl KeySet {
 
 impl Ledger {
     /// Returns the names of all calls that need not be made: those with an answer, and those that failed for good
-    /// ([`FailureClass::may_pass`]).
+    /// ([`FailureClass::may_pass`]). An endpoint that never answered at all has no failures for good: what is wrong is
+    /// the endpoint, and it may have been mended.
     ///
     /// # Errors
     /// When the ledger cannot be read.
@@ -36,7 +37,8 @@ impl Ledger {
         let passing = FailureClass::ALL.into_iter().filter(|class| class.may_pass());
         let names: Vec<String> = passing.map(|class| format!("'{}'", class.name())).collect();
         let failed = format!(
-            "SELECT key FROM calls WHERE status = 'failed' AND (failure_class IS NULL OR failure_class IN ({}))
+            "SELECT key FROM calls WHERE status = 'failed' AND (failure_class IS NULL OR failure_class IN ({}) OR endpoint IN
+             (SELECT endpoint FROM calls WHERE status = 'failed' EXCEPT SELECT endpoint FROM calls WHERE status = 'answered'))
              ORDER BY key",
             names.join(", ")
         );

@@ -245,6 +245,13 @@ fn the_names_of_what_is_there_leave_failures_out() {
     let settled = ledger.settled_keys().unwrap();
     let is_settled = |id: &str| settled.contains(&call(id, 0).key);
     assert_eq!(["p1", "p2", "p5", "p6"].map(is_settled), [true, false, true, false]);
+    let elsewhere =
+        |id: &str| CallRecord { endpoint: "silent".into(), failure_class: Some(FailureClass::Shape), ..failed(id) };
+    ledger.put_calls(&[elsewhere("p7"), elsewhere("p8")]).unwrap();
+    let is_settled = |ledger: &Ledger, id: &str| ledger.settled_keys().unwrap().contains(&call(id, 0).key);
+    assert!(!is_settled(&ledger, "p7"), "an endpoint without any answer may have been mended");
+    ledger.put_calls(&[CallRecord { endpoint: "silent".into(), ..call("p7", 0) }]).unwrap();
+    assert!(is_settled(&ledger, "p7") && is_settled(&ledger, "p8"), "one that answered failed for good");
     assert!(ledger.scored_keys().unwrap().is_empty());
     ledger.put_scores(&[score(Some(1.5))]).unwrap();
     assert!(ledger.scored_keys().unwrap().contains(&score(None).key));

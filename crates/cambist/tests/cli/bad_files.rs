@@ -40,6 +40,18 @@ fn files_of_prompts_that_cannot_be_used() {
 }
 
 #[test]
+fn prompts_that_are_too_long_or_named_twice_in_two_files() {
+    let world = World::new();
+    let told = world.run(&["run", "recipe.yaml", "prompts.prompts.max_chars=5"]);
+    told.is_explained(2, "the prompt has … characters: expected at most …");
+    let prompts = fs::read(world.at("prompts.jsonl")).unwrap();
+    world.write("parts/one.jsonl", &prompts);
+    world.write("parts/two.jsonl", &prompts);
+    let told = world.run(&["run", "recipe.yaml", "prompts.prompts.file=parts"]);
+    told.is_explained(2, "`…` is already the name of … of `…`");
+}
+
+#[test]
 fn columns_and_shapes_that_are_not_there() {
     let world = World::new();
     let told = world.run(&["run", "recipe.yaml", "prompts.prompts.columns.prompt=frage"]);

@@ -3,7 +3,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
     thread,
     time::Duration,
 };
@@ -156,23 +155,6 @@ fn names_that_nothing_has() {
     world.run(&["show", "other.results"]).is_explained(2, "no artifact `…` in the store `…`");
     world.run(&["why", "tiny.resluts"]).is_explained(2, "the last run of `…` made no `…`");
     world.run(&["show", "train-"]).is_explained(2, "`…` names several artifacts: …");
-}
-
-/// Needs to mount a file system of a hundred kilobytes, which only root may.
-#[test]
-fn a_full_disk_is_said_and_finished_work_kept() {
-    let world = World::new();
-    fs::create_dir(world.at("small")).unwrap();
-    let small = world.at("small");
-    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=200k", "tmpfs"]).arg(&small).output();
-    if !mount.is_ok_and(|done| done.status.success()) {
-        println!("skipped: no small disk can be mounted here");
-        return;
-    }
-    let told = world.run(&["run", "recipe.yaml", "--store", "small/store"]);
-    let free = Command::new("umount").arg("-l").arg(&small).output().unwrap();
-    assert!(free.status.success());
-    told.is_explained(3, "no space left on the disk at `…`");
 }
 
 #[test]

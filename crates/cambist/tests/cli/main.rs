@@ -5,6 +5,7 @@
 mod bad_files;
 mod bad_recipes;
 mod bad_stores;
+mod full_disks;
 mod guide;
 mod screens;
 mod stopped;

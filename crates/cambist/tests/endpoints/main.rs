@@ -4,6 +4,7 @@
 
 mod capabilities;
 mod killed;
+mod lasting;
 mod pairwise;
 mod panel;
 mod pool;

@@ -75,3 +75,19 @@ pub(crate) fn n_stored(store: &Path) -> u64 {
     let ledger = cambist_io::ledger::Ledger::open(&path).unwrap();
     ledger.answered_keys().unwrap().len() as u64
 }
+
+/// Checks the exit code and that the pieces of `pattern` between its `…` are told in order; the user guide must explain
+/// the same pattern.
+pub(crate) fn is_explained(output: &Output, code: i32, pattern: &str) {
+    let told = said(output);
+    assert_eq!(output.status.code(), Some(code), "expected {pattern}\n{told}");
+    let mut rest = told.as_str();
+    for piece in pattern.split('…') {
+        let at = rest.find(piece).unwrap_or_else(|| panic!("`{piece}` of `{pattern}` is not in:\n{told}"));
+        rest = &rest[at + piece.len()..];
+    }
+    let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guide/errors.md")).unwrap();
+    let row = guide.lines().find(|line| line.contains(&format!("| {pattern} |")));
+    let row = row.unwrap_or_else(|| panic!("docs/guide/errors.md has no row for: {pattern}"));
+    assert!(row.ends_with(&format!("| {code} |")), "the row has another exit code than {code}: {row}");
+}

@@ -1,8 +1,10 @@
 //! What servers do wrong is told in words, with the exit code of whoever is at fault, and finished work stays.
 
+use std::process::Output;
+
 use serde_json::{Value, json};
 
-use super::pool::{Pool, mock, n_stored, said};
+use super::pool::{Pool, is_explained, mock, n_stored, said};
 
 /// A recipe with one teacher at `base_url`; `more` goes into its endpoint.
 fn recipe(base_url: &str, more: &str) -> String {
@@ -13,26 +15,25 @@ fn recipe(base_url: &str, more: &str) -> String {
     )
 }
 
-/// Runs against a mock that misbehaves, and returns the exit code and what was said.
-fn outcome(behaviour: Value, more: &str) -> (i32, String) {
+/// Runs against a mock that misbehaves.
+fn outcome(behaviour: Value, more: &str) -> Output {
     let server = mock(behaviour);
-    let output = Pool::new(&recipe(&server.base_url(), more)).run("store");
-    (output.status.code().unwrap(), said(&output))
+    Pool::new(&recipe(&server.base_url(), more)).run("store")
 }
 
 #[test]
 fn a_refused_key_stops_the_endpoint_and_names_the_variable() {
-    let (code, told) = outcome(json!({ "auth": {"key": "right"} }), "");
-    assert_eq!(code, 3, "{told}");
-    assert!(told.contains("teacher `alpha` stopped answering: auth"), "{told}");
+    let output = outcome(json!({ "auth": {"key": "right"} }), "");
+    is_explained(&output, 3, "teacher `…` stopped answering: auth: …");
 }
 
 #[test]
 fn a_key_variable_that_is_not_set_is_told_before_anything_is_sent() {
     let server = mock(json!({}));
     let output = Pool::new(&recipe(&server.base_url(), ", api_key_env: CAMBIST_TEST_NO_SUCH_KEY")).run("store");
-    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
-    assert!(said(&output).contains("`CAMBIST_TEST_NO_SUCH_KEY`, which is not set"), "{}", said(&output));
+    let pattern = "the header `…` is read from the environment variable `…`, which is not set";
+    is_explained(&output, 2, pattern);
+    assert!(said(&output).contains("`CAMBIST_TEST_NO_SUCH_KEY`"), "{}", said(&output));
     assert_eq!(server.stats().attempts, 0);
 }
 
@@ -46,15 +47,30 @@ fn a_model_that_is_not_there_is_told_before_anything_is_paid() {
     assert_eq!(server.stats().attempts, 0);
     // Whoever knows better is told by the first call.
     let output = pool.cambist(&["run", "recipe.yaml", "--quiet", "--store", "store", "--capabilities", "never"]);
-    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    is_explained(&output, 3, "teacher `…` gave no answer at all; the first failure is …");
     assert!(said(&output).contains("not_found"), "{}", said(&output));
 }
 
 #[test]
 fn a_request_that_is_always_refused_is_no_data() {
-    let (code, told) = outcome(json!({ "faults": [{"fault": "status:422"}] }), "");
-    assert_eq!(code, 3, "{told}");
-    assert!(told.contains("teacher `alpha` gave no answer at all; the first failure is request"), "{told}");
+    let output = outcome(json!({ "faults": [{"fault": "status:422"}] }), "");
+    is_explained(&output, 3, "teacher `…` gave no answer at all; the first failure is …");
+    assert!(said(&output).contains("the first failure is request"), "{}", said(&output));
+}
+
+#[test]
+fn a_server_that_answered_nothing_is_asked_again_once_it_is_mended() {
+    for fault in ["status:422", "empty_choices"] {
+        let broken = mock(json!({ "faults": [{"fault": fault}] }));
+        let pool = Pool::new(&recipe(&broken.base_url(), ", retries: {max: 0}"));
+        let output = pool.run("store");
+        is_explained(&output, 3, "teacher `…` gave no answer at all; the first failure is …");
+        let mended = mock(json!({}));
+        std::fs::write(pool.path("recipe.yaml"), recipe(&mended.base_url(), "")).unwrap();
+        let output = pool.run("store");
+        assert!(output.status.success(), "{fault}: {}", said(&output));
+        assert_eq!((n_stored(&pool.path("store")), mended.stats().answered), (12, 12), "{fault}");
+    }
 }
 
 #[test]
@@ -77,9 +93,8 @@ fn too_many_failures_in_a_row_are_told_as_what_they_are() {
 
 #[test]
 fn an_empty_account_stops_the_endpoint() {
-    let (code, told) = outcome(json!({ "faults": [{"fault": "quota_429"}] }), "");
-    assert_eq!(code, 3, "{told}");
-    assert!(told.contains("quota"), "{told}");
+    let output = outcome(json!({ "faults": [{"fault": "quota_429"}] }), "");
+    is_explained(&output, 3, "teacher `…` stopped answering: quota: …");
 }
 
 #[test]
@@ -137,13 +152,11 @@ fn a_reward_server_that_gives_no_raw_rewards_is_refused() {
         let recipe = recipe(&base_url, "")
             .replace("router: all,", "router: all, arbiter: rm,")
             .replace("steps:", &format!("arbiters:\n- id: rm\n  endpoint: {{dialect: vllm-classify, base_url: \"{base_url}\", model: {model}}}\nsteps:"));
-        let output = Pool::new(&recipe).run("store");
-        assert_eq!(output.status.code(), Some(2), "{model}: {}", said(&output));
-        assert!(
-            said(&output).contains("arbiter `rm` is refused") && said(&output).contains(why),
-            "{model}: {}",
-            said(&output)
-        );
+        let pool = Pool::new(&recipe);
+        let output = pool.run("store");
+        is_explained(&output, 2, "arbiter `…` is refused: …");
+        assert!(said(&output).contains(why), "{model}: {}", said(&output));
+        assert_eq!(n_stored(&pool.path("store")), 12, "{model}: what the teacher answered is kept");
     }
 }
 
