@@ -181,7 +181,10 @@ pub(crate) fn sync_folder(path: &Path) -> Result<()> {
 }
 
 /// Makes a folder and those above it; one that is there already is fine.
-pub(crate) fn create_folder(path: &Path) -> Result<()> {
+///
+/// # Errors
+/// When the system refuses, or a file stands in its place.
+pub fn create_folder(path: &Path) -> Result<()> {
     let made = permit().and_then(|()| fs::create_dir_all(path));
     made.map_err(|source| match source.kind() {
         ErrorKind::AlreadyExists => DiskError::IsFile { action: "create", path: path.to_owned() },

@@ -3,7 +3,9 @@
 //! An answer whose request is known to the byte is as good as one that Cambist got itself, once the user says which
 //! teacher it was. A bare text is not: nobody saw what was asked, so that it counts only where the user trusts it.
 
+mod lm_eval;
 mod said;
+mod samples;
 mod shapes;
 
 use std::{
@@ -20,7 +22,10 @@ use cambist_io::{
 use serde::Serialize;
 
 use self::said::{Exact, Said, Sayings};
-pub use self::shapes::ImportFormat;
+pub use self::{
+    samples::{ImportedSamples, SamplesOptions, import_samples},
+    shapes::ImportFormat,
+};
 use crate::{
     error::PipelineError,
     network::Network,

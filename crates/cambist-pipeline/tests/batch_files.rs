@@ -238,7 +238,17 @@ fn equal_requests_count_and_bare_texts_only_where_they_are_trusted() {
     fs::write(house.at("leaf.parquet"), to_parquet(&[leaf]).unwrap()).unwrap();
     let leaf = house.import(ImportFormat::Distilabel, house.at("leaf.parquet"), ("", true));
     assert_eq!((leaf.n_stored, leaf.unknown_models), (1, [("gamma".to_owned(), 1)].into()));
-    assert_eq!(house.answered(), 6);
+    let logged =
+        json!({"doc_id": 0, "arguments": {"gen_args_0": {"arg_0": text(6)}}, "resps": [["altı", "6"]], "filter": "a"});
+    let logged =
+        house.write("samples_t_2026.jsonl", &[logged.to_string(), logged.to_string().replace("\"a\"", "\"b\"")]);
+    let logged = house.import(ImportFormat::LmEval, logged, ("alpha", true));
+    assert_eq!(
+        (logged.n_stored, logged.n_unknown_prompt),
+        (1, 1),
+        "one of two repeats is asked for, filters say it twice"
+    );
+    assert_eq!(house.answered(), 7);
 }
 
 #[derive(Serialize, Deserialize)]

@@ -73,6 +73,9 @@ pub(crate) enum Command {
         after_help = "Example:\n  cambist import recipe.yaml --step answers --format distilabel --teacher aya --trust leaf.parquet"
     )]
     Import(ImportArgs),
+    /// Turn samples of lm-evaluation-harness into prompts, answers and scores for `replay`
+    #[command(after_help = "Example:\n  cambist import-samples out/*/samples_*.jsonl -o recorded")]
+    ImportSamples(ImportSamplesArgs),
     /// Upload an artifact, such as a `select` step's sets, to the Hugging Face Hub as a data set
     #[command(after_help = "Example:\n  HF_TOKEN=... cambist push quickstart.arbitrage --repo me/arbitrage --private")]
     Push(PushArgs),
@@ -267,7 +270,7 @@ pub(crate) struct ImportArgs {
     pub results: ImportResultsArgs,
     /// What made the files
     #[arg(long, value_name = "FORMAT",
-        value_parser = ["completions", "distilabel", "curator", "open-instruct", "nemo-skills"])]
+        value_parser = ["completions", "distilabel", "curator", "open-instruct", "nemo-skills", "lm-eval"])]
     pub format: String,
     /// The teacher that answered [default: the one that the files name]
     #[arg(long, value_name = "NAME")]
@@ -275,6 +278,29 @@ pub(crate) struct ImportArgs {
     /// Let bare texts count as answers though nobody saw their requests
     #[arg(long)]
     pub trust: bool,
+}
+
+/// Arguments of `import-samples`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ImportSamplesArgs {
+    /// Files that lm_eval wrote with `--log_samples`, of any number of models and tasks
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Folder for prompts.jsonl, answers.jsonl and scores.jsonl
+    #[arg(short, long, value_name = "FOLDER")]
+    pub output: PathBuf,
+    /// The model that answered [default: the name of the folder that a file lies in]
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// The language of the prompts [default: identified when they are read]
+    #[arg(long, value_name = "LANGUAGE")]
+    pub language: Option<String>,
+    /// The filter whose metrics count [default: the first of each file]
+    #[arg(long, value_name = "NAME")]
+    pub filter: Option<String>,
+    /// Print JSON on stdout
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `push`.

@@ -10,6 +10,7 @@ mod probe;
 mod prompts;
 mod push;
 mod run;
+mod samples;
 mod show;
 mod view;
 mod why;
@@ -36,6 +37,7 @@ pub(crate) fn perform(args: &Args) -> Result<(), Failure> {
         Command::ImportResults(args) => batch::import(args),
         Command::Push(args) => push::perform(args),
         Command::Import(args) => import::perform(args),
+        Command::ImportSamples(args) => samples::perform(args),
         Command::Translate(args) => run::verb("translate", args),
         Command::Generate(args) => run::verb("generate", args),
         Command::Score(args) => run::verb("score", args),

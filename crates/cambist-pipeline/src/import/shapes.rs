@@ -3,7 +3,10 @@
 use cambist_core::completion::FinishReason;
 use serde_json::{Map, Value};
 
-use super::said::{Asked, Exact, Said};
+use super::{
+    lm_eval::Sample,
+    said::{Asked, Exact, Said},
+};
 
 /// What made the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,12 +21,14 @@ pub enum ImportFormat {
     OpenInstruct,
     /// NeMo-Skills: `output-rsSEED.jsonl` with `generation`.
     NemoSkills,
+    /// lm-evaluation-harness: `samples_TASK_DATE.jsonl`; what each model was asked is its prompt.
+    LmEval,
 }
 
 impl ImportFormat {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Completions, Self::Distilabel, Self::Curator, Self::OpenInstruct, Self::NemoSkills];
+    pub const ALL: [Self; 6] =
+        [Self::Completions, Self::Distilabel, Self::Curator, Self::OpenInstruct, Self::NemoSkills, Self::LmEval];
 
     /// The word for the command line.
     pub fn name(self) -> &'static str {
@@ -33,6 +38,7 @@ impl ImportFormat {
             Self::Curator => "curator",
             Self::OpenInstruct => "open-instruct",
             Self::NemoSkills => "nemo-skills",
+            Self::LmEval => "lm-eval",
         }
     }
 }
@@ -49,6 +55,7 @@ pub(super) fn read(format: ImportFormat, fields: &Fields, file: &str) -> Result<
         ImportFormat::OpenInstruct => several(fields, &["completions", "completion", "model_completion"], &["model"]),
         ImportFormat::Curator => Ok(vec![curator(fields)?]),
         ImportFormat::NemoSkills => Ok(vec![Said { sample: seed_of(file), ..plain(fields)? }]),
+        ImportFormat::LmEval => Ok(repeats(Sample::read(fields)?)),
     }
 }
 
@@ -81,6 +88,16 @@ fn several(fields: &Fields, texts_in: &[&str], models_in: &[&str]) -> Result<Vec
     };
     // A generation that failed is null and holds its model's place.
     Ok(answers.into_iter().enumerate().filter_map(said).collect())
+}
+
+/// The rows of a document's other filters say the same once more, under the same numbers.
+fn repeats(sample: Sample) -> Vec<Said> {
+    let prompt = match &sample.prompt {
+        Value::String(text) => Asked::text(text),
+        turns => Asked::turns(turns),
+    };
+    let said = |(at, text)| Said { prompt: prompt.clone(), sample: Some(at), text, ..Said::default() };
+    (0..).zip(sample.answers).map(said).collect()
 }
 
 fn curator(fields: &Fields) -> Result<Said, String> {

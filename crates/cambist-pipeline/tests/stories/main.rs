@@ -9,6 +9,7 @@ mod interop;
 mod prompts;
 mod recorded;
 mod runner;
+mod samples;
 mod sets;
 
 mod python;
