@@ -37,6 +37,7 @@ ls "$store"/store/runs/endpoints/report/report.html >/dev/null
 python=${CAMBIST_PYTHON:-target/check-venv/bin/python}
 if [ -x "$python" ] && "$python" -c 'import playwright' 2>/dev/null && command -v "${CHROMIUM:-/usr/bin/chromium}" >/dev/null; then
     "$python" crates/cambist-pipeline/tests/browser/report.py "$store/store/runs/endpoints/report/report.html"
+    "$python" scripts/view_check.py "$cambist"
 else
     echo "skipped: the pages were not looked at, $python has no playwright or there is no Chromium" >&2
 fi

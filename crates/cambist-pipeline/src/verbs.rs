@@ -32,7 +32,7 @@ pub(crate) use forecast::{Forecast, count_scores};
 pub(crate) use generate::{Count, ImportedText, WantedCell, count_calls, each_wanted, probe};
 pub(crate) use probing::{Probes, probe_recipe};
 pub(crate) use prompts::file_of;
-pub(crate) use tables::{COMPLETIONS, DECISIONS, DecisionRow, SCORES};
+pub(crate) use tables::{CANDIDATES, COMPLETIONS, CandidateRow, DECISIONS, DecisionRow, SCORES};
 pub(crate) use translate::count_translations;
 
 use cambist_io::store::{Artifact, Scratch};

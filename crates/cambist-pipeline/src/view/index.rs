@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     error::PipelineError,
-    verbs::{COMPLETIONS, SCORES},
+    verbs::{CANDIDATES, COMPLETIONS, CandidateRow, SCORES},
 };
 
 /// Answers that are judged at once.
@@ -103,6 +103,9 @@ pub(super) fn build(
     for artifact in &sources.scores {
         builder.scores(artifact)?;
     }
+    if sources.artifact.manifest().files.contains_key(CANDIDATES) {
+        builder.verdicts(&sources.artifact)?;
+    }
     for artifact in &sources.answers {
         builder.answers(artifact, &sources.gates)?;
     }
@@ -118,6 +121,8 @@ struct Builder {
     teachers: Names<String>,
     arbiters: Names<String>,
     rewards: HashMap<(u32, u16, u32), Option<f64>>,
+    /// Whether answers passed the gates, where a `select` step said so: judging half a million anew takes minutes.
+    verdicts: HashMap<(u32, u16, u32), bool>,
     n_strays: u64,
 }
 
@@ -131,6 +136,7 @@ impl Builder {
             teachers: Names::default(),
             arbiters: Names::default(),
             rewards: HashMap::new(),
+            verdicts: HashMap::new(),
             n_strays: 0,
         }
     }
@@ -168,6 +174,18 @@ impl Builder {
         Ok(())
     }
 
+    /// Strategies' own answers are not among those that are viewed.
+    fn verdicts(&mut self, artifact: &Artifact) -> Result<(), PipelineError> {
+        for candidate in scan_table::<CandidateRow>(&artifact.path(CANDIDATES)?)? {
+            let CandidateRow { set, prompt_id, teacher, sample, passed, .. } = candidate?;
+            let teacher = self.teachers.place(&teacher)?;
+            if let Some(&place) = self.places.get(&prompt_id).filter(|_| set.is_empty()) {
+                self.verdicts.insert((place, teacher, sample), passed);
+            }
+        }
+        Ok(())
+    }
+
     fn answers(&mut self, artifact: &Artifact, gates: &Gates) -> Result<(), PipelineError> {
         let mut rows = scan_table::<Completion>(&artifact.path(COMPLETIONS)?)?;
         loop {
@@ -190,10 +208,15 @@ impl Builder {
     fn judge(&self, gates: &Gates, completion: &Completion) -> Result<Option<Judged>, PipelineError> {
         let Some(&place) = self.places.get(&completion.prompt_id) else { return Ok(None) };
         let Some(entry) = self.entries.get(place as usize) else { return Ok(None) };
-        let prompt: Prompt = parse(&self.shelves.rows.get(entry.prompt)?)?;
+        let teacher = self.teachers.find(&completion.teacher);
+        let known = teacher.and_then(|teacher| self.verdicts.get(&(place, teacher, completion.sample)).copied());
+        let judge = || {
+            let prompt: Prompt = parse(&self.shelves.rows.get(entry.prompt)?)?;
+            Ok::<_, PipelineError>(gates.judge(&prompt, completion).passed())
+        };
         Ok(Some(Judged {
             place,
-            passed: gates.judge(&prompt, completion).passed(),
+            passed: known.map_or_else(judge, Ok)?,
             row: json_text(completion)?,
             folded: fold(&completion.text),
         }))

@@ -55,21 +55,22 @@
   const filters = () => {
     const query = new URLSearchParams();
     for (const [name, value] of new FormData(form)) {
-      const isDefault = value.trim() === "" || (name === "sort" && value === "file") || (name === "ranking" && value === about.rankings[0])
+      const isDefault = value.trim() === "" || (name === "sort" && value === "file") || (name === "ranking" && value === about?.rankings[0])
         || (name === "part" && !form.teacher.value);
       if (!isDefault) query.set(name, value.trim());
     }
     return query;
   };
-  const keepAddress = () => {
+  const keepAddress = (page, place) => {
     const query = filters();
-    if (shown?.page) query.set("page", shown.page);
-    if (row) query.set("prompt", row.place);
+    if (page) query.set("page", page);
+    if (Number.isInteger(place)) query.set("prompt", place);
     history.replaceState(null, "", `#${query}`);
   };
 
-  const load = async (page = 0, select = 0) => {
+  const load = async (page = 0, select = null) => {
     const ticket = ++asked;
+    keepAddress(page, select);
     const query = filters();
     query.set("page", page);
     try {
@@ -90,7 +91,7 @@
       current = -1;
       row = null;
       reading.replaceChildren();
-      keepAddress();
+      keepAddress(0, null);
       return;
     }
     const at = select === "last" ? shown.prompts.length - 1 : Math.max(0, shown.prompts.findIndex((prompt) => prompt.place === select));
@@ -128,11 +129,11 @@
       if (ticket !== asked || current !== at) return;
       row = found;
     } catch (error) {
-      complain(error);
+      if (ticket === asked && current === at) complain(error);
       return;
     }
     reading.replaceChildren(...prompted(row), make("div", { class: "answers" }, ...row.answers.map((answer) => answered(answer, row))));
-    keepAddress();
+    keepAddress(shown.page, row.place);
   };
 
   const copier = (label, text, name) => {
@@ -223,6 +224,9 @@
   let waiting = 0;
   form.addEventListener("input", (event) => {
     clearTimeout(waiting);
+    // Before anything is asked or answered, so that a reload in the next moment keeps what was just chosen.
+    asked += 1;
+    keepAddress(0, null);
     waiting = setTimeout(() => load(), event.target.type === "search" || event.target.type === "number" ? 250 : 0);
   });
   form.addEventListener("submit", (event) => { event.preventDefault(); clearTimeout(waiting); load(); });
@@ -242,7 +246,8 @@
     $("ranking-label").hidden = about.rankings.length < 2;
     const kept = new URLSearchParams(location.hash.slice(1));
     for (const [name, value] of kept) if (form.elements[name]) form.elements[name].value = value;
-    await load(Number(kept.get("page") ?? 0), kept.has("prompt") ? Number(kept.get("prompt")) : 0);
+    const place = (name) => (/^\d+$/.test(kept.get(name) ?? "") ? Number(kept.get(name)) : null);
+    await load(place("page") ?? 0, place("prompt"));
   };
   start().catch(complain);
 })();

@@ -23,17 +23,19 @@ pub(super) struct Span {
 pub(super) struct Shelf {
     name: &'static str,
     limit: usize,
+    /// What is not in the file.
     memory: Vec<u8>,
     file: Option<Mutex<File>>,
+    /// How much is in the file, from its start; texts are never cut between file and memory.
+    in_file: u64,
     path: Option<PathBuf>,
-    end: u64,
 }
 
 impl Shelf {
     /// Returns an empty shelf that holds `limit` bytes in memory and goes to a file in the system's temporary folder
     /// when more come.
     pub(super) fn new(name: &'static str, limit: usize) -> Self {
-        Self { name, limit, memory: Vec::new(), file: None, path: None, end: 0 }
+        Self { name, limit, memory: Vec::new(), file: None, in_file: 0, path: None }
     }
 
     /// Puts a text at the end.
@@ -45,8 +47,7 @@ impl Shelf {
             let what = format!("a row of {} bytes is longer than 4 GiB", text.len());
             PipelineError::input(self.name, what, "leave it out of the file that it came from")
         })?;
-        let span = Span { at: self.end, len };
-        self.end += u64::from(len);
+        let span = Span { at: self.in_file + self.memory.len() as u64, len };
         self.memory.extend_from_slice(text.as_bytes());
         if self.memory.len() > self.limit {
             self.spill()?;
@@ -59,7 +60,11 @@ impl Shelf {
     /// # Errors
     /// When the temporary folder refuses.
     pub(super) fn close(&mut self) -> Result<(), PipelineError> {
-        if self.file.is_some() { self.spill() } else { Ok(()) }
+        if self.file.is_some() {
+            self.spill()?;
+            self.memory = Vec::new();
+        }
+        Ok(())
     }
 
     /// Takes a text out.
@@ -70,19 +75,21 @@ impl Shelf {
         self.with(span, |bytes| String::from_utf8_lossy(bytes).into_owned())
     }
 
-    /// Looks at a text where it lies.
+    /// Looks at a text where it lies, whether all are put away or more will come.
     ///
     /// # Errors
     /// When the temporary file cannot be read.
     pub(super) fn with<T>(&self, span: Span, look: impl FnOnce(&[u8]) -> T) -> Result<T, PipelineError> {
-        let Some(file) = &self.file else {
-            let from = usize::try_from(span.at).unwrap_or(usize::MAX);
+        let lost = || PipelineError::Internal(format!("{} lost a row", self.name));
+        if let Some(behind) = span.at.checked_sub(self.in_file) {
+            let from = usize::try_from(behind).unwrap_or(usize::MAX);
             let bytes = from.checked_add(span.len as usize).and_then(|to| self.memory.get(from..to));
-            return bytes.map(look).ok_or_else(|| PipelineError::Internal(format!("{} lost a row", self.name)));
-        };
-        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            return bytes.map(look).ok_or_else(lost);
+        }
+        let mut file = self.file.as_ref().ok_or_else(lost)?.lock().unwrap_or_else(PoisonError::into_inner);
         let mut bytes = vec![0; span.len as usize];
         let read = file.seek(SeekFrom::Start(span.at)).and_then(|_| file.read_exact(&mut bytes));
+        drop(file);
         read.map_err(|source| self.failed("read", source))?;
         Ok(look(&bytes))
     }
@@ -109,8 +116,11 @@ impl Shelf {
         }
         if let Some(file) = &self.file {
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-            file.write_all(&self.memory).map_err(|source| self.failed("write", source))?;
+            // Whoever read last left the file somewhere else.
+            let written = file.seek(SeekFrom::Start(self.in_file)).and_then(|_| file.write_all(&self.memory));
+            written.map_err(|source| self.failed("write", source))?;
         }
+        self.in_file += self.memory.len() as u64;
         self.memory.clear();
         Ok(())
     }
@@ -146,5 +156,21 @@ mod tests {
                 assert_eq!(shelf.get(*span).unwrap(), *text);
             }
         }
+    }
+
+    #[test]
+    fn texts_are_looked_at_while_more_come() {
+        let mut shelf = Shelf::new("test-between", 40);
+        let text = |n: usize| format!("text {n} {}", "ö".repeat(n % 7));
+        let mut spans = Vec::new();
+        for n in 0..200 {
+            spans.push(shelf.put(&text(n)).unwrap());
+            for back in [0, n / 2, n] {
+                assert_eq!(shelf.get(spans[back]).unwrap(), text(back), "after {n}");
+            }
+        }
+        assert!(shelf.is_on_disk());
+        shelf.close().unwrap();
+        assert!((0..200).all(|n| shelf.get(spans[n]).unwrap() == text(n)));
     }
 }
