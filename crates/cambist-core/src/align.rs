@@ -43,6 +43,19 @@ pub struct Dropped {
     pub lacking: Vec<String>,
 }
 
+/// The standing of a prompt that a strategy keeps.
+pub const KEPT: &str = "kept";
+
+/// Returns how a prompt stands in a strategy's set, as a code: [`KEPT`], or why it is left out as [`Dropped`] says it;
+/// `is_lacking` where some strategy took no answer to it.
+pub fn standing(outcome: Outcome, is_lacking: bool, mode: Align) -> &'static str {
+    match outcome {
+        Outcome::Chosen if mode == Align::None || !is_lacking => KEPT,
+        Outcome::Chosen => "unaligned",
+        outcome => outcome.code(),
+    }
+}
+
 /// Decides which prompts each strategy keeps; `strategies` has each one's decisions by its name.
 ///
 /// A strategy that was not given a prompt counts as one that took no answer to it. Under [`Align::Intersection`] all
@@ -57,15 +70,10 @@ pub fn align(strategies: &BTreeMap<String, Vec<Decision>>, mode: Align) -> BTree
             let lacks = |took: &BTreeSet<&str>| !took.contains(decision.prompt_id.as_str());
             let lacking: Vec<String> =
                 chosen.iter().filter(|(_, took)| lacks(took)).map(|(name, _)| (*name).to_owned()).collect();
-            let is_kept = decision.outcome == Outcome::Chosen && (mode == Align::None || lacking.is_empty());
-            let reason = match (is_kept, decision.outcome) {
-                (true, _) => "kept",
-                (false, Outcome::Chosen) => "unaligned",
-                (false, outcome) => outcome.code(),
-            };
+            let reason = standing(decision.outcome, !lacking.is_empty(), mode);
             strategy.tally.add(&decision.language, reason);
             let prompt_id = decision.prompt_id.clone();
-            if is_kept {
+            if reason == KEPT {
                 strategy.prompt_ids.push(prompt_id);
             } else {
                 strategy.dropped.push(Dropped { prompt_id, reason: reason.to_owned(), lacking });

@@ -39,6 +39,29 @@ impl Candidate {
     }
 }
 
+/// What somebody said of one of the answers to a prompt.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scored<'a> {
+    /// Whose answer.
+    pub teacher: &'a str,
+    /// Which of the teacher's answers.
+    pub sample: u32,
+    /// The value; none when there is none, which is never 0.
+    pub value: Option<f64>,
+}
+
+impl<'a> From<&'a Score> for Scored<'a> {
+    fn from(score: &'a Score) -> Self {
+        Self { teacher: &score.teacher, sample: score.sample, value: score.value }
+    }
+}
+
+impl Scored<'_> {
+    fn cell(&self) -> (&str, u32) {
+        (self.teacher, self.sample)
+    }
+}
+
 /// One prompt and the answers to it, sorted by teacher id (bytes), then sample.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
@@ -49,10 +72,47 @@ pub struct Row {
 }
 
 impl Row {
+    /// Brings the answers to one prompt together with what `gates` say of them, with the scores of one arbiter and with
+    /// those of a safety scorer, in any order.
+    ///
+    /// An answer without a score, or with a missing one, has no reward; scores of other answers play no part.
+    ///
+    /// # Errors
+    /// When two answers or two scores are of one cell, or a reward is not finite.
+    pub fn judged(
+        prompt: Prompt,
+        completions: Vec<Completion>,
+        (scores, safety): (Vec<Scored<'_>>, Vec<Scored<'_>>),
+        gates: &Gates,
+    ) -> Result<Self, MatrixError> {
+        let (rewards, safety) = (by_cell(&prompt, scores)?, by_cell(&prompt, safety)?);
+        let judge = |completion: Completion| {
+            let cell = (completion.teacher.as_str(), completion.sample);
+            let verdict = gates.judge_scored((&prompt, &completion), value_of(&safety, cell));
+            let reward = value_of(&rewards, cell);
+            Candidate { completion, verdict, reward }
+        };
+        let candidates = completions.into_iter().map(judge).collect();
+        let mut row = Self { prompt, candidates };
+        row.settle()?;
+        gates.judge_together(&row.prompt, &mut row.candidates);
+        Ok(row)
+    }
+
+    /// Sorts the answers, and finds out what does not belong.
+    fn settle(&mut self) -> Result<(), MatrixError> {
+        self.candidates.sort_by(|a, b| a.cell().cmp(&b.cell()));
+        check(self)
+    }
+
     /// Returns the answer of `teacher` with number `sample`.
     pub fn candidate(&self, teacher: &str, sample: u32) -> Option<&Candidate> {
-        let at = self.candidates.binary_search_by(|candidate| candidate.cell().cmp(&(teacher, sample))).ok()?;
-        self.candidates.get(at)
+        self.candidates.get(self.place((teacher, sample))?)
+    }
+
+    /// Returns where the answer of this teacher and sample stands among the candidates.
+    pub fn place(&self, cell: (&str, u32)) -> Option<usize> {
+        self.candidates.binary_search_by(|candidate| candidate.cell().cmp(&cell)).ok()
     }
 }
 
@@ -124,21 +184,13 @@ impl Matrix {
     /// When two prompts or two answers share a name, an answer belongs to no prompt, or a reward is not finite.
     pub fn new(prompts: Vec<Prompt>, candidates: Vec<Candidate>) -> Result<Self, MatrixError> {
         let mut rows: Vec<Row> = prompts.into_iter().map(|prompt| Row { prompt, candidates: Vec::new() }).collect();
-        let mut index: HashMap<String, usize> = HashMap::with_capacity(rows.len());
-        for (at, row) in rows.iter().enumerate() {
-            if index.insert(row.prompt.id.clone(), at).is_some() {
-                return Err(MatrixError::DuplicatePrompt { id: row.prompt.id.clone() });
-            }
-        }
+        let index = index_of(rows.iter().map(|row| &row.prompt))?;
         for candidate in candidates {
             let at = index.get(&candidate.completion.prompt_id).copied();
             let at = at.ok_or_else(|| unknown(&candidate.completion))?;
             rows[at].candidates.push(candidate);
         }
-        for row in &mut rows {
-            row.candidates.sort_by(|a, b| a.cell().cmp(&b.cell()));
-            check(row)?;
-        }
+        rows.iter_mut().try_for_each(Row::settle)?;
         Ok(Self { rows })
     }
 
@@ -167,23 +219,16 @@ impl Matrix {
         (scores, safety): (&[Score], &[Score]),
         gates: &Gates,
     ) -> Result<Self, MatrixError> {
-        let (rewards, safety) = (by_cell(scores)?, by_cell(safety)?);
-        let by_id: HashMap<&str, &Prompt> = prompts.iter().map(|prompt| (prompt.id.as_str(), prompt)).collect();
-        let judge = |completion: Completion| {
-            let prompt = by_id.get(completion.prompt_id.as_str());
-            let prompt = prompt.ok_or_else(|| unknown(&completion))?;
-            let cell = (completion.prompt_id.as_str(), completion.teacher.as_str(), completion.sample);
-            let value = |of: &ByCell<'_>| of.get(&cell).copied().flatten();
-            let verdict = gates.judge_scored((prompt, &completion), value(&safety));
-            let reward = value(&rewards);
-            Ok(Candidate { completion, verdict, reward })
-        };
-        let candidates = completions.into_iter().map(judge).collect::<Result<Vec<_>, _>>()?;
-        let mut matrix = Self::new(prompts, candidates)?;
-        for Row { prompt, candidates } in &mut matrix.rows {
-            gates.judge_together(prompt, candidates);
+        let index = index_of(&prompts)?;
+        let mut answers: Vec<Vec<Completion>> = prompts.iter().map(|_| Vec::new()).collect();
+        for completion in completions {
+            let at = index.get(&completion.prompt_id).ok_or_else(|| unknown(&completion))?;
+            answers[*at].push(completion);
         }
-        Ok(matrix)
+        let (scores, safety) = (by_prompt(&index, scores), by_prompt(&index, safety));
+        let rows = prompts.into_iter().zip(answers).zip(scores.into_iter().zip(safety));
+        let judge = |((prompt, answers), scores)| Row::judged(prompt, answers, scores, gates);
+        Ok(Self { rows: rows.map(judge).collect::<Result<_, _>>()? })
     }
 
     /// The rows in the order of the prompts.
@@ -192,23 +237,49 @@ impl Matrix {
     }
 }
 
-/// The values of one arbiter by prompt, teacher and sample.
-type ByCell<'a> = HashMap<(&'a str, &'a str, u32), Option<f64>>;
-
-fn by_cell(scores: &[Score]) -> Result<ByCell<'_>, MatrixError> {
-    let mut values = HashMap::with_capacity(scores.len());
-    for Score { prompt_id, teacher, sample, value, .. } in scores {
-        if values.insert((prompt_id.as_str(), teacher.as_str(), *sample), *value).is_some() {
-            let (prompt_id, teacher) = (prompt_id.clone(), teacher.clone());
-            return Err(MatrixError::DuplicateScore { prompt_id, teacher, sample: *sample });
+/// The places of prompts by their ids.
+fn index_of<'a>(prompts: impl IntoIterator<Item = &'a Prompt>) -> Result<HashMap<String, usize>, MatrixError> {
+    let mut index = HashMap::new();
+    for (at, prompt) in prompts.into_iter().enumerate() {
+        if index.insert(prompt.id.clone(), at).is_some() {
+            return Err(MatrixError::DuplicatePrompt { id: prompt.id.clone() });
         }
     }
-    Ok(values)
+    Ok(index)
+}
+
+/// The scores of each prompt's answers; those of other prompts are left out.
+fn by_prompt<'a>(index: &HashMap<String, usize>, scores: &'a [Score]) -> Vec<Vec<Scored<'a>>> {
+    let mut grouped = vec![Vec::new(); index.len()];
+    for score in scores {
+        if let Some(at) = index.get(&score.prompt_id) {
+            grouped[*at].push(score.into());
+        }
+    }
+    grouped
+}
+
+/// Sorts the scores of the answers to one prompt by teacher and sample.
+fn by_cell<'a>(prompt: &Prompt, mut scores: Vec<Scored<'a>>) -> Result<Vec<Scored<'a>>, MatrixError> {
+    scores.sort_by(|a, b| a.cell().cmp(&b.cell()));
+    let twin = scores.windows(2).find(|pair| pair[0].cell() == pair[1].cell());
+    match twin.and_then(<[_]>::first) {
+        Some(Scored { teacher, sample, .. }) => Err(MatrixError::DuplicateScore {
+            prompt_id: prompt.id.clone(),
+            teacher: (*teacher).to_owned(),
+            sample: *sample,
+        }),
+        None => Ok(scores),
+    }
+}
+
+fn value_of(sorted: &[Scored<'_>], cell: (&str, u32)) -> Option<f64> {
+    let at = sorted.binary_search_by(|score| score.cell().cmp(&cell)).ok()?;
+    sorted[at].value
 }
 
 fn unknown(completion: &Completion) -> MatrixError {
-    let Completion { prompt_id, teacher, .. } = completion.clone();
-    MatrixError::UnknownPrompt { prompt_id, teacher }
+    MatrixError::UnknownPrompt { prompt_id: completion.prompt_id.clone(), teacher: completion.teacher.clone() }
 }
 
 fn check(row: &Row) -> Result<(), MatrixError> {

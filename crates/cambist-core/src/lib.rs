@@ -35,6 +35,7 @@ pub mod ensemble;
 pub mod fault;
 pub mod gates;
 pub mod identify;
+pub mod outline;
 pub mod resemblance;
 pub mod reward;
 pub mod script;

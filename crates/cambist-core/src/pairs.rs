@@ -9,7 +9,7 @@ use crate::{
     language::Language,
     pool::Pool,
     reward::Scales,
-    select::{NEAR_DUPLICATE, collapse_near_duplicates, lack, valid_by_rank},
+    select::{NEAR_DUPLICATE, alike, lack, valid_by_rank},
     statistics::quantile,
     tally::Tally,
 };
@@ -17,6 +17,7 @@ use crate::{
 mod guards;
 mod rule;
 
+use rule::Ranked;
 pub use rule::Rule;
 
 /// How pairs are made, and which are dropped.
@@ -104,30 +105,126 @@ pub struct Pairs {
     pub floors: BTreeMap<Language, f64>,
 }
 
+/// What pairs read of an answer's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Likeness {
+    /// Valid answers to one prompt that say the same share a group.
+    pub group: u32,
+    /// Characters, white space at the ends not counted.
+    pub n_chars: u32,
+}
+
+impl Likeness {
+    /// Reads the texts of a row, in the order of its candidates.
+    pub fn of(row: &Row, options: &PairOptions) -> Vec<Self> {
+        let valid: Vec<usize> =
+            (0..row.candidates.len()).filter(|at| row.candidates[*at].valid_reward().is_some()).collect();
+        let texts: Vec<&str> = row.candidates.iter().map(|candidate| candidate.completion.text.trim()).collect();
+        let of_valid: Vec<&str> = valid.iter().map(|at| texts[*at]).collect();
+        let mut groups: Vec<usize> = (0..texts.len()).collect();
+        for (at, group) in valid.iter().zip(alike(&of_valid, options.near_duplicate.unwrap_or(f64::INFINITY))) {
+            groups[*at] = valid[group];
+        }
+        let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let likeness =
+            |(text, group): (&&str, usize)| Self { group: narrow(group), n_chars: narrow(text.chars().count()) };
+        texts.iter().zip(groups).map(likeness).collect()
+    }
+}
+
 /// A pair before the guards.
 struct Proposal<'a> {
-    chosen: (&'a Candidate, f64),
-    rejected: (&'a Candidate, f64),
+    chosen: Ranked<'a>,
+    rejected: Ranked<'a>,
     margin: f64,
+    /// How many times longer one text is than the other, as a logarithm; negative when the chosen one is shorter.
+    log_length_ratio: f64,
 }
 
 type Proposals<'a> = Result<Vec<Proposal<'a>>, &'static str>;
 
-/// Makes preference pairs of the valid candidates of each prompt.
+/// How pairs of one set are made, prompt by prompt.
 ///
-/// Near-duplicates are collapsed to their best first; then the rule proposes pairs, and the guards drop some. `seed`
-/// keys the lots of [`Rule::MaxRandom`]. A language without a scale in `scales` has no valid reward, so no pair.
+/// Near-duplicates are collapsed to their best first; then the rule proposes pairs, and the guards drop some. A
+/// language without a scale has no valid reward, so no pair. Rows need no texts: what counts of them is in [`Likeness`].
+#[derive(Clone, Copy, Debug)]
+pub struct Pairing<'a> {
+    /// Whose costs break ties.
+    pub pool: &'a Pool,
+    /// What margins are measured on.
+    pub scales: &'a Scales,
+    /// How pairs are made.
+    pub options: &'a PairOptions,
+    /// Keys the lots of [`Rule::MaxRandom`].
+    pub seed: u64,
+}
+
+impl Pairing<'_> {
+    /// Returns the margins of all pairs that the rule proposes for a prompt, in normalised units of the language.
+    pub fn margins(&self, row: &Row, likeness: &[Likeness]) -> Vec<f64> {
+        self.propose(row, likeness).into_iter().flatten().map(|proposal| proposal.margin).collect()
+    }
+
+    /// Returns the margin under which a language's pairs are dropped, of all margins of the language: the larger of the
+    /// absolute and the relative floor.
+    pub fn floor(&self, margins: &[f64]) -> f64 {
+        quantile(margins, self.options.margin_quantile).unwrap_or(0.0).max(self.options.min_margin)
+    }
+
+    /// Makes the pairs of a prompt, from the widest margin on; `floor` is that of its language.
+    ///
+    /// # Errors
+    /// Why there is none, as [`Unpaired`] says it.
+    pub fn pairs(&self, row: &Row, likeness: &[Likeness], floor: f64) -> Result<Vec<Pair>, &'static str> {
+        let kept = guards::keep(self.propose(row, likeness)?, self.options, floor)?;
+        Ok(finish(row, &kept))
+    }
+
+    fn propose<'r>(&self, row: &'r Row, likeness: &[Likeness]) -> Proposals<'r> {
+        let of = |candidate: &Candidate| row.place(candidate.cell()).and_then(|at| likeness.get(at));
+        let ranked = valid_by_rank(row, &self.pool.query(&row.prompt));
+        let distinct = distinct(&ranked, |candidate| of(candidate).map(|like| like.group));
+        match (ranked.len(), distinct.len()) {
+            (0, _) => return Err(lack(row)),
+            (1, _) => return Err("one_valid"),
+            (_, 1) => return Err("duplicates"),
+            _ => {}
+        }
+        let normal = |reward| self.scales.normalize(&row.prompt.language, reward).unwrap_or(reward);
+        // Neither is empty once the gates stood.
+        let length = |(candidate, _): Ranked<'_>| f64::from(of(candidate).map_or(1, |like| like.n_chars.max(1)));
+        let picked = self.options.rule.pick(&distinct, &row.prompt.id, self.seed).into_iter();
+        let gaps = picked.map(|(chosen, rejected)| Proposal {
+            chosen,
+            rejected,
+            margin: normal(chosen.1) - normal(rejected.1),
+            log_length_ratio: (length(chosen) / length(rejected)).ln(),
+        });
+        let mut proposals: Vec<Proposal<'r>> = gaps.filter(|proposal| proposal.margin > 0.0).collect();
+        // By raw rewards: their gaps order the same, and equal ones stay equal to the last bit.
+        let gap = |proposal: &Proposal<'_>| proposal.chosen.1 - proposal.rejected.1;
+        proposals.sort_by(|a, b| gap(b).total_cmp(&gap(a)));
+        if proposals.is_empty() { Err("no_gap") } else { Ok(proposals) }
+    }
+}
+
+/// Makes preference pairs of the valid candidates of each prompt, as [`Pairing`] does.
 pub fn make_pairs(matrix: &Matrix, pool: &Pool, scales: &Scales, options: &PairOptions, seed: u64) -> Pairs {
-    let propose = |row| propose(row, pool, scales, options, seed);
-    let proposed: Vec<Proposals<'_>> = matrix.rows().iter().map(propose).collect();
-    let mut pairs = Pairs { floors: floors(matrix, &proposed, options), ..Pairs::default() };
-    for (row, proposals) in matrix.rows().iter().zip(proposed) {
+    let pairing = Pairing { pool, scales, options, seed };
+    let rows: Vec<(&Row, Vec<Likeness>)> = matrix.rows().iter().map(|row| (row, Likeness::of(row, options))).collect();
+    let mut margins: BTreeMap<Language, Vec<f64>> = BTreeMap::new();
+    for (row, likeness) in &rows {
+        margins.entry(row.prompt.language.clone()).or_default().extend(pairing.margins(row, likeness));
+    }
+    let floors = margins.into_iter().map(|(language, margins)| (language, pairing.floor(&margins))).collect();
+    let mut pairs = Pairs { floors, ..Pairs::default() };
+    for (row, likeness) in rows {
         let floor = pairs.floors.get(&row.prompt.language).copied().unwrap_or(0.0);
-        let kept = proposals.and_then(|all| guards::keep(all, options, floor));
-        let code = kept.as_ref().map_or_else(|reason| *reason, |_| "paired");
+        let made = pairing.pairs(row, &likeness, floor);
+        let code = made.as_ref().map_or_else(|reason| *reason, |_| "paired");
         pairs.tally.add(&row.prompt.language, code);
-        match kept {
-            Ok(kept) => pairs.pairs.extend(finish(row, &kept)),
+        match made {
+            Ok(made) => pairs.pairs.extend(made),
             Err(reason) => {
                 pairs.unpaired.push(Unpaired { prompt_id: row.prompt.id.clone(), reason: reason.to_owned() });
             }
@@ -136,35 +233,16 @@ pub fn make_pairs(matrix: &Matrix, pool: &Pool, scales: &Scales, options: &PairO
     pairs
 }
 
-fn propose<'a>(row: &'a Row, pool: &Pool, scales: &Scales, options: &PairOptions, seed: u64) -> Proposals<'a> {
-    let ranked = valid_by_rank(row, &pool.query(&row.prompt));
-    let distinct = collapse_near_duplicates(&ranked, options.near_duplicate.unwrap_or(f64::INFINITY));
-    match (ranked.len(), distinct.len()) {
-        (0, _) => return Err(lack(row)),
-        (1, _) => return Err("one_valid"),
-        (_, 1) => return Err("duplicates"),
-        _ => {}
-    }
-    let normal = |reward| scales.normalize(&row.prompt.language, reward).unwrap_or(reward);
-    let picked = options.rule.pick(&distinct, &row.prompt.id, seed).into_iter();
-    let gaps =
-        picked.map(|(chosen, rejected)| Proposal { chosen, rejected, margin: normal(chosen.1) - normal(rejected.1) });
-    let mut proposals: Vec<Proposal<'a>> = gaps.filter(|proposal| proposal.margin > 0.0).collect();
-    // By raw rewards: their gaps order the same, and equal ones stay equal to the last bit.
-    let gap = |proposal: &Proposal<'_>| proposal.chosen.1 - proposal.rejected.1;
-    proposals.sort_by(|a, b| gap(b).total_cmp(&gap(a)));
-    if proposals.is_empty() { Err("no_gap") } else { Ok(proposals) }
-}
-
-/// The margin under which a language's pairs are dropped: the larger of the absolute and the relative floor.
-fn floors(matrix: &Matrix, proposed: &[Proposals<'_>], options: &PairOptions) -> BTreeMap<Language, f64> {
-    let mut margins: BTreeMap<&Language, Vec<f64>> = BTreeMap::new();
-    for (row, proposals) in matrix.rows().iter().zip(proposed) {
-        let of_row = proposals.iter().flatten().map(|proposal| proposal.margin);
-        margins.entry(&row.prompt.language).or_default().extend(of_row);
-    }
-    let floor = |margins: Vec<f64>| quantile(&margins, options.margin_quantile).unwrap_or(0.0).max(options.min_margin);
-    margins.into_iter().map(|(language, margins)| (language.clone(), floor(margins))).collect()
+/// Keeps the first of each group, which is its best when the candidates come from the best on.
+fn distinct<'a>(ranked: &[Ranked<'a>], group: impl Fn(&Candidate) -> Option<u32>) -> Vec<Ranked<'a>> {
+    let mut seen = Vec::new();
+    let is_new = |(candidate, _): &Ranked<'a>| {
+        let group = group(candidate);
+        let is_new = !seen.contains(&group);
+        seen.push(group);
+        is_new
+    };
+    ranked.iter().copied().filter(is_new).collect()
 }
 
 fn finish(row: &Row, kept: &[Proposal<'_>]) -> Vec<Pair> {

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    candidate::Matrix, language::Language, license::Permission, prompt::Prompt, statistics::mean, teacher::Teacher,
+    candidate::Matrix, language::Language, license::Permission, outline::Outline, prompt::Prompt, statistics::mean,
+    teacher::Teacher,
 };
 
 /// What the made data is for.
@@ -93,10 +94,22 @@ pub struct ExpectedCosts {
 impl ExpectedCosts {
     /// Measures the mean cost of recorded answers per teacher and language, and per teacher.
     pub fn fit(matrix: &Matrix) -> Self {
+        Self::of_outline(&Outline::of(matrix))
+    }
+
+    /// As [`ExpectedCosts::fit`], of answers without texts.
+    pub fn of_outline(outline: &Outline) -> Self {
+        let n_languages = outline.languages().len();
+        let mut grouped = vec![Vec::new(); outline.teachers().len() * n_languages];
+        for line in outline.lines() {
+            for answer in line.answers() {
+                grouped[answer.teacher as usize * n_languages + line.language_place()].push(answer.cost_usd);
+            }
+        }
         let mut costs: BTreeMap<&str, BTreeMap<&Language, Vec<f64>>> = BTreeMap::new();
-        for (row, candidate) in matrix.rows().iter().flat_map(|row| row.candidates.iter().map(move |c| (row, c))) {
-            let of_teacher = costs.entry(&candidate.completion.teacher).or_default();
-            of_teacher.entry(&row.prompt.language).or_default().push(candidate.completion.cost_usd);
+        let cells = outline.teachers().iter().flat_map(|teacher| outline.languages().iter().map(move |l| (teacher, l)));
+        for ((teacher, language), values) in cells.zip(grouped).filter(|(_, values)| !values.is_empty()) {
+            costs.entry(teacher).or_default().insert(language, values);
         }
         let mut fitted = Self::default();
         for (teacher, languages) in costs {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     candidate::Matrix,
     language::Language,
+    outline::{Answer, Outline},
     statistics::{median, standard_deviation},
 };
 
@@ -45,12 +46,16 @@ pub struct Scales {
 impl Scales {
     /// Measures the valid rewards of each language.
     pub fn fit(matrix: &Matrix) -> Self {
-        let mut rewards: BTreeMap<Language, Vec<f64>> = BTreeMap::new();
-        for row in matrix.rows() {
-            let valid = row.candidates.iter().filter_map(|candidate| candidate.valid_reward());
-            rewards.entry(row.prompt.language.clone()).or_default().extend(valid);
+        Self::of_outline(&Outline::of(matrix))
+    }
+
+    /// As [`Scales::fit`], of answers without texts.
+    pub fn of_outline(outline: &Outline) -> Self {
+        let mut rewards = vec![Vec::new(); outline.languages().len()];
+        for line in outline.lines() {
+            rewards[line.language_place()].extend(line.answers().iter().filter_map(Answer::valid_reward));
         }
-        Self::of(&rewards)
+        Self::of(&outline.languages().iter().cloned().zip(rewards).collect())
     }
 
     /// Measures values by language.

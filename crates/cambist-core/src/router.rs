@@ -28,11 +28,13 @@ pub use calibration::{CalibrationError, Standing, best_single};
 pub use fixed::{Fixed, FixedTable, Rank};
 pub use random::Random;
 pub use ranked::Fallback;
-pub use replay::{Replay, ReplayError, Spend, StrategyCost, replay, spend_of};
+pub use replay::{Replay, ReplayError, Replayer, Spend, StrategyCost, replay, spend_of};
 pub use single::{Single, SingleBestOfN};
 pub use strategy::{Setting, Strategy, StrategyError};
 
 /// Decides whom to ask about a prompt and whose answer to take, from nothing but its arguments.
+///
+/// A replay brings neither the prompt's messages nor the answers' texts: ids, languages, verdicts and rewards decide.
 pub trait Router: Send + Sync {
     /// The strategy's name with its parameters, such as `single:aya` or `random`.
     fn strategy(&self) -> String;

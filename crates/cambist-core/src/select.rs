@@ -109,13 +109,13 @@ pub(crate) fn valid_by_rank<'a>(row: &'a Row, query: &Query<'_>) -> Vec<(&'a Can
     valid
 }
 
-/// Keeps the first of each group of near-duplicates, which is its best when the candidates come from the best on.
-///
-/// Texts are alike when the Jaccard similarity of their character 5-grams is above `threshold`; 1 or more leaves only
-/// equal texts to collapse.
-pub fn collapse_near_duplicates<'a>(ranked: &[(&'a Candidate, f64)], threshold: f64) -> Vec<(&'a Candidate, f64)> {
-    let texts: Vec<&str> = ranked.iter().map(|(candidate, _)| candidate.completion.text.trim()).collect();
-    let groups = near_duplicates(&texts, threshold);
-    let is_first = |at: usize| groups[at] == at && !texts[..at].contains(&texts[at]);
-    ranked.iter().enumerate().filter(|(at, _)| is_first(*at)).map(|(_, candidate)| *candidate).collect()
+/// Returns the group of each text, named by its first member: [`near_duplicates`], where equal texts are alike at any
+/// threshold.
+pub(crate) fn alike(texts: &[&str], threshold: f64) -> Vec<usize> {
+    // Equal texts have a similarity of 1, which is above every lower threshold.
+    if threshold < 1.0 {
+        return near_duplicates(texts, threshold);
+    }
+    let first = |text: &&str| texts.iter().position(|other| other == text).unwrap_or(0);
+    texts.iter().map(first).collect()
 }

@@ -2,7 +2,41 @@
 
 /// Returns the mean; none of no numbers.
 pub fn mean(values: &[f64]) -> Option<f64> {
-    if values.is_empty() { None } else { Some(values.iter().sum::<f64>() / values.len() as f64) }
+    let mut mean = RunningMean::default();
+    values.iter().for_each(|value| mean.add(*value));
+    mean.value()
+}
+
+/// A mean of numbers that come one by one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RunningMean {
+    n: usize,
+    sum: f64,
+}
+
+impl Default for RunningMean {
+    fn default() -> Self {
+        // The sum of no numbers as the standard library has it: any number added to it stays what it is.
+        Self { n: 0, sum: -0.0 }
+    }
+}
+
+impl RunningMean {
+    /// Takes in the next number.
+    pub fn add(&mut self, value: f64) {
+        self.n += 1;
+        self.sum += value;
+    }
+
+    /// How many numbers there were.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
+    /// The mean of the numbers so far; none of no numbers.
+    pub fn value(&self) -> Option<f64> {
+        (self.n > 0).then(|| self.sum / self.n as f64)
+    }
 }
 
 /// Returns the sample standard deviation (n - 1 below the line); none of fewer than two numbers.

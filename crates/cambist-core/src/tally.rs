@@ -33,6 +33,11 @@ impl Tally {
         self.counts.get(language).and_then(|row| row.get(code)).copied().unwrap_or(0)
     }
 
+    /// Returns how often `code` was counted in all languages.
+    pub fn of_code(&self, code: &str) -> usize {
+        self.counts.values().filter_map(|row| row.get(code)).sum()
+    }
+
     /// Returns the sum over all codes and languages.
     pub fn total(&self) -> usize {
         self.counts.values().flat_map(BTreeMap::values).sum()

@@ -12,7 +12,7 @@ use cambist_core::{
     score::Score,
 };
 use cambist_io::formats::{
-    PreferenceRow, RecordedColumns, SftRow, TableRow, read_scores, read_table, to_jsonl, to_parquet,
+    Cell, PreferenceRow, RecordedColumns, SftRow, TableRow, read_scores, read_table, scan_batches, to_jsonl, to_parquet,
 };
 use proptest::prelude::*;
 
@@ -159,4 +159,59 @@ fn own_tables_are_also_recorded_scores_with_missing_ones_missing() {
     let read = read_scores(&path, &RecordedColumns::default(), "unknown").unwrap();
     assert_eq!(read.iter().map(|score| score.value).collect::<Vec<_>>(), [None, Some(0.25)]);
     assert!(read[0].missing.is_some());
+}
+
+/// A part of a score, its texts where they lie.
+#[derive(Debug, PartialEq, serde::Deserialize)]
+struct Part<'r> {
+    prompt_id: &'r str,
+    value: Option<f64>,
+}
+
+#[test]
+fn batches_show_the_columns_that_were_asked_for() {
+    let score = |n: u32| Score {
+        prompt_id: format!("日本 {n}"),
+        teacher: "t".into(),
+        sample: n,
+        arbiter: "exact".into(),
+        value: (!n.is_multiple_of(3)).then_some(f64::from(n)),
+        missing: None,
+    };
+    let rows: Vec<Score> = (0..2_500).map(score).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("scores.parquet");
+    fs::write(&path, to_parquet(&rows).unwrap()).unwrap();
+    let mut n_seen = 0;
+    for batch in scan_batches(&path, &[("prompt_id", Cell::Text), ("value", Cell::Number)]).unwrap() {
+        let batch = batch.unwrap();
+        for at in 0..batch.n_rows() {
+            let Score { prompt_id, value, .. } = &rows[n_seen];
+            assert_eq!(batch.row::<Part<'_>>(at).unwrap(), Part { prompt_id, value: *value });
+            assert_eq!((batch.text("prompt_id", at), batch.text("teacher", at)), (Some(prompt_id.as_str()), None));
+            n_seen += 1;
+        }
+    }
+    assert_eq!(n_seen, rows.len());
+}
+
+#[test]
+fn batches_of_other_types_and_rows_that_do_not_fit_are_refused() {
+    let score = Score {
+        prompt_id: "p".into(),
+        teacher: "t".into(),
+        sample: 0,
+        arbiter: "a".into(),
+        value: None,
+        missing: None,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("scores.parquet");
+    fs::write(&path, to_parquet([&score]).unwrap()).unwrap();
+    let refused = scan_batches(&path, &[("prompt_id", Cell::Integer)]).err().unwrap().to_string();
+    assert!(refused.contains("other types") && refused.contains("scores.parquet"), "{refused}");
+    let batch = scan_batches(&path, &[("value", Cell::Number)]).unwrap().next().unwrap().unwrap();
+    let unfit = batch.row::<Part<'_>>(0).unwrap_err().to_string();
+    assert!(unfit.contains("row 1") && unfit.contains("prompt_id"), "{unfit}");
+    assert!(scan_batches(&folder.path().join("none.parquet"), &[]).is_err());
 }

@@ -44,21 +44,29 @@ impl MixedGate {
         }
         let quoted = asked_text(prompt);
         let text = without_fences(answer).lines().map(|line| prose(line, &quoted)).collect::<Vec<_>>().join("\n");
-        let told: Vec<bool> =
-            text.lines().flat_map(str::unicode_sentences).filter_map(|s| self.is_other(expected, s)).collect();
+        let sentences: Vec<&str> =
+            text.lines().flat_map(str::unicode_sentences).filter(|s| self.is_long(expected, s)).collect();
+        // One sentence is not mixed, and telling a language is by far the dearest thing here.
+        if sentences.len() < 2 {
+            return None;
+        }
+        let told: Vec<bool> = sentences.into_iter().filter_map(|s| self.is_other(expected, s)).collect();
         let n_others = told.iter().filter(|is_other| **is_other).count();
         let share = n_others as f64 / told.len().max(1) as f64;
         let detail = || format!("{n_others} of {} sentences are in another language than `{expected}`", told.len());
         (told.len() > 1 && share > self.max_share).then(|| Stop::new(Reason::Mixed, detail()))
     }
 
+    /// Whether a sentence has enough letters to tell its language by.
+    fn is_long(&self, expected: &Language, sentence: &str) -> bool {
+        let is_han = scripts_of(expected).is_some_and(|scripts| scripts.contains(&Script::Han));
+        Letters::of(sentence).total() >= self.min_letters.min(if is_han { 8 } else { usize::MAX })
+    }
+
     /// Whether a sentence is in another language; none when that cannot be told.
     fn is_other(&self, expected: &Language, sentence: &str) -> Option<bool> {
         let scripts = scripts_of(expected).unwrap_or_default();
         let letters = Letters::of(sentence);
-        if letters.total() < self.min_letters.min(if scripts.contains(&Script::Han) { 8 } else { usize::MAX }) {
-            return None;
-        }
         if letters.share(&scripts).is_some_and(|share| share < 0.5) {
             return Some(true);
         }

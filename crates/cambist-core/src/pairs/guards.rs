@@ -14,19 +14,11 @@ pub(super) fn keep<'a>(
 }
 
 fn fault(proposal: &Proposal<'_>, options: &PairOptions, floor: f64) -> Option<&'static str> {
-    let [chosen, rejected] = [proposal.chosen, proposal.rejected].map(|(c, _)| c.completion.text.trim());
-    let log_ratio = log_length_ratio(chosen, rejected);
     if proposal.margin < floor {
         Some("small_margin")
-    } else if options.max_length_ratio.is_some_and(|most| log_ratio.abs() > most.ln()) {
+    } else if options.max_length_ratio.is_some_and(|most| proposal.log_length_ratio.abs() > most.ln()) {
         Some("length_ratio")
     } else {
         None
     }
-}
-
-/// Returns ln (length of `a` / length of `b`) in characters; neither is empty once the gates stood.
-fn log_length_ratio(a: &str, b: &str) -> f64 {
-    let length = |text: &str| text.chars().count().max(1) as f64;
-    (length(a) / length(b)).ln()
 }

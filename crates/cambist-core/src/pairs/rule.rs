@@ -19,7 +19,8 @@ pub enum Rule {
     AllOrdered,
 }
 
-type Ranked<'a> = (&'a Candidate, f64);
+/// A valid candidate with its reward.
+pub(super) type Ranked<'a> = (&'a Candidate, f64);
 
 impl Rule {
     /// Picks the pairs of `ranked`, at least two candidates from the best on.

@@ -117,34 +117,71 @@ pub struct ReplayError {
 /// # Errors
 /// When the router asks for an answer that is not recorded.
 pub fn replay(router: &dyn Router, matrix: &Matrix, pool: &Pool) -> Result<Replay, ReplayError> {
-    let mut run = Spend::default();
-    let mut shared = BTreeSet::new();
-    let mut decisions = Vec::with_capacity(matrix.rows().len());
-    for row in matrix.rows() {
-        match route(router, &pool.query(&row.prompt), row) {
-            Route::Decided(decision) => {
-                run.add(&spend_of(asked(&decision, row), router.reads_rewards(), pool.score_usd));
-                let is_again = |answer| u64::from(!is_first_of_origin(answer, &mut shared));
-                run.generations -= asked(&decision, row).map(is_again).sum::<u64>();
-                decisions.push(decision);
-            }
-            Route::Ask(missing) => return Err(unrecorded(router, row, missing)),
-        }
-    }
-    let cost = StrategyCost {
-        strategy: router.strategy(),
-        n_prompts: decisions.len(),
-        n_chosen: decisions.iter().filter(|decision| decision.outcome == Outcome::Chosen).count(),
-        run,
-        calibration: router.calibration(),
+    let mut replayer = Replayer::new(router, pool);
+    let mut decide = |row| {
+        let routed = replayer.route(row);
+        replayer.add(row, routed)
     };
-    Ok(Replay { decisions, cost })
+    let decisions = matrix.rows().iter().map(&mut decide).collect::<Result<_, _>>()?;
+    Ok(Replay { decisions, cost: replayer.cost() })
 }
 
-/// Whether no answer of the same origin was seen before.
-fn is_first_of_origin<'a>(answer: &'a Candidate, shared: &mut BTreeSet<(&'a str, &'a str, u32)>) -> bool {
-    let Some(origin) = &answer.completion.origin else { return true };
-    shared.insert((&origin.prompt_id, &origin.teacher, answer.completion.sample))
+/// Adds up a replay that goes prompt by prompt.
+pub struct Replayer<'a> {
+    router: &'a dyn Router,
+    pool: &'a Pool,
+    run: Spend,
+    n_prompts: usize,
+    n_chosen: usize,
+    /// Origins of which an answer was counted: prompt, author, sample.
+    origins: BTreeSet<(String, String, u32)>,
+}
+
+impl<'a> Replayer<'a> {
+    /// Begins a replay of `router`.
+    pub fn new(router: &'a dyn Router, pool: &'a Pool) -> Self {
+        Self { router, pool, run: Spend::default(), n_prompts: 0, n_chosen: 0, origins: BTreeSet::new() }
+    }
+
+    /// Goes through the router's rounds on the answers of one row. Rows may be routed side by side, and do not need
+    /// texts.
+    pub fn route(&self, row: &Row) -> Route {
+        route(self.router, &self.pool.query(&row.prompt), row)
+    }
+
+    /// Counts how the next row was routed; the rows come in the order of the prompts.
+    ///
+    /// # Errors
+    /// When the router asks for an answer that is not recorded.
+    pub fn add(&mut self, row: &Row, routed: Route) -> Result<Decision, ReplayError> {
+        let decision = match routed {
+            Route::Decided(decision) => decision,
+            Route::Ask(missing) => return Err(unrecorded(self.router, row, missing)),
+        };
+        self.run.add(&spend_of(asked(&decision, row), self.router.reads_rewards(), self.pool.score_usd));
+        let again: Vec<&Candidate> = asked(&decision, row).filter(|answer| self.is_again(answer)).collect();
+        self.run.generations -= again.len() as u64;
+        self.n_prompts += 1;
+        self.n_chosen += usize::from(decision.outcome == Outcome::Chosen);
+        Ok(decision)
+    }
+
+    /// What the strategy costs so far.
+    pub fn cost(&self) -> StrategyCost {
+        StrategyCost {
+            strategy: self.router.strategy(),
+            n_prompts: self.n_prompts,
+            n_chosen: self.n_chosen,
+            run: self.run,
+            calibration: self.router.calibration(),
+        }
+    }
+
+    /// Whether an answer of the same origin was counted before.
+    fn is_again(&mut self, answer: &Candidate) -> bool {
+        let Some(origin) = &answer.completion.origin else { return false };
+        !self.origins.insert((origin.prompt_id.clone(), origin.teacher.clone(), answer.completion.sample))
+    }
 }
 
 /// The recorded answers that the decision asked for: the nth mention of a teacher is its sample n.

@@ -15,6 +15,8 @@ mod made;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod outline;
+#[cfg(test)]
 mod pairs;
 #[cfg(test)]
 mod rouge;

@@ -35,6 +35,6 @@ pub use recorded::{RecordedAnswer, RecordedColumns, read_answers, read_answers_o
 pub use source::{digest_source, files_of};
 pub(crate) use source::{is_readable_name, path_fits};
 pub use spool::Spool;
-pub use stream::{TableScan, scan_table};
+pub use stream::{BatchScan, RowBatch, TableScan, scan_batches, scan_table};
 pub use table::{Cell, TableRow, TableWriter, read_table, to_jsonl, to_parquet};
 pub use training_rows::{PreferenceRow, SftRow};

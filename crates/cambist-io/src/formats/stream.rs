@@ -11,12 +11,14 @@ use parquet::arrow::{
     arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
 };
 use rayon::prelude::*;
+use serde::Deserialize;
 
 use super::{
     FormatError, Place, Problem, Result, RowFault, TableRow,
     rows::{RowError, RowStream, guarded, not_parquet, open_rows},
-    table::{Cells, data_type, read_row},
+    table::{Cell, Cells, data_type, read_row},
 };
+use crate::disk::DiskError;
 
 /// Rows that are in memory at once.
 const BATCH: usize = 1024;
@@ -77,6 +79,101 @@ impl<R: TableRow> Iterator for TableScan<R> {
     }
 }
 
+/// Some rows of a table in columns: what is asked for is read where it lies.
+pub struct RowBatch {
+    path: PathBuf,
+    cells: Cells,
+    /// Rows of the table before these.
+    n_before: u64,
+}
+
+/// Reads the `columns` of a table that this crate wrote as Parquet, a thousand rows at once.
+///
+/// # Errors
+/// When the file cannot be opened or its columns have other types.
+pub fn scan_batches(path: &Path, columns: &'static [(&'static str, Cell)]) -> Result<BatchScan> {
+    let file = File::open(path).map_err(|source| DiskError::of("read", path, source))?;
+    let batches = open_columns(file, columns).map_err(|reason| not_parquet(path, reason))?;
+    Ok(BatchScan { path: path.to_owned(), columns, batches, n_rows: 0 })
+}
+
+/// Batches of a table, read as they are asked for.
+pub struct BatchScan {
+    path: PathBuf,
+    columns: &'static [(&'static str, Cell)],
+    batches: ParquetRecordBatchReader,
+    n_rows: u64,
+}
+
+impl Iterator for BatchScan {
+    type Item = Result<RowBatch>;
+
+    fn next(&mut self) -> Option<Result<RowBatch>> {
+        let batch = guarded(|| self.batches.next().transpose().map_err(|error| error.to_string()));
+        let cells = batch.transpose()?.and_then(|batch| Cells::of(&batch, self.columns).ok_or_else(changed));
+        let n_before = self.n_rows;
+        Some(match cells {
+            Ok(cells) => {
+                self.n_rows += cells.n_rows() as u64;
+                Ok(RowBatch { path: self.path.clone(), cells, n_before })
+            }
+            Err(reason) => Err(not_parquet(&self.path, reason)),
+        })
+    }
+}
+
+impl RowBatch {
+    /// How many rows there are.
+    pub fn n_rows(&self) -> usize {
+        self.cells.n_rows()
+    }
+
+    /// Returns a cell of a column of text; none when it is missing, or when the column was not asked for.
+    pub fn text(&self, column: &str, at: usize) -> Option<&str> {
+        self.cells.text(column, at)
+    }
+
+    /// Reads a row by its place in the batch; texts may be borrowed.
+    ///
+    /// # Errors
+    /// When the row does not fit.
+    pub fn row<'b, R: Deserialize<'b>>(&'b self, at: usize) -> Result<R> {
+        self.cells.row(at).map_err(|error| {
+            let fault = unfit(self.n_before + at as u64, &error);
+            FormatError::Rows { path: self.path.clone(), faults: vec![fault], n_faults: 1 }
+        })
+    }
+}
+
+fn unfit(n_before: u64, error: &serde_json::Error) -> RowFault {
+    RowFault { place: Place::Row(n_before + 1), problem: Problem::Unfit { reason: error.to_string() } }
+}
+
+fn changed() -> String {
+    "the columns change their types".to_owned()
+}
+
+/// Opens the declared columns of a Parquet file; an error when one has another type than this crate writes.
+fn open_columns(
+    file: File,
+    columns: &'static [(&'static str, Cell)],
+) -> std::result::Result<ParquetRecordBatchReader, String> {
+    guarded(|| {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| error.to_string())?;
+        let schema = builder.schema();
+        let fits = |(name, cell): &(&str, _)| {
+            schema.field_with_name(name).map_or(true, |field| *field.data_type() == data_type(*cell))
+        };
+        if !columns.iter().all(fits) {
+            return Err("its columns have other types".to_owned());
+        }
+        let declared = |name: &str| columns.iter().any(|(declared, _)| *declared == name);
+        let wanted = (0..schema.fields().len()).filter(|&at| declared(schema.field(at).name()));
+        let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
+        builder.with_projection(mask).with_batch_size(BATCH).build().map_err(|error| error.to_string())
+    })
+}
+
 /// Rows of a Parquet file whose columns have the types that this crate writes.
 struct ColumnRows<R> {
     batches: ParquetRecordBatchReader,
@@ -91,22 +188,8 @@ impl<R: TableRow> ColumnRows<R> {
         if path.extension().is_none_or(|ending| ending != "parquet") {
             return None;
         }
-        let file = File::open(path).ok()?;
-        let batches = guarded(|| {
-            let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| error.to_string())?;
-            let schema = builder.schema();
-            let declared = |name: &str| R::COLUMNS.iter().find(|(declared, _)| *declared == name);
-            let fits = |(name, cell): &(&str, _)| {
-                schema.field_with_name(name).map_or(true, |field| *field.data_type() == data_type(*cell))
-            };
-            if !R::COLUMNS.iter().all(fits) {
-                return Err("other types".to_owned());
-            }
-            let wanted = (0..schema.fields().len()).filter(|&at| declared(schema.field(at).name()).is_some());
-            let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
-            builder.with_projection(mask).with_batch_size(BATCH).build().map_err(|error| error.to_string())
-        });
-        Some(Self { batches: batches.ok()?, waiting: VecDeque::new(), n_rows: 0, is_done: false })
+        let batches = open_columns(File::open(path).ok()?, R::COLUMNS).ok()?;
+        Some(Self { batches, waiting: VecDeque::new(), n_rows: 0, is_done: false })
     }
 
     fn next(&mut self, path: &Path) -> Option<std::result::Result<R, RowError>> {
@@ -126,15 +209,9 @@ impl<R: TableRow> ColumnRows<R> {
             return Ok(());
         };
         let batch = batch.map_err(|error| error.to_string())?;
-        let cells = Cells::of(&batch, R::COLUMNS).ok_or("the columns change their types")?;
+        let cells = Cells::of(&batch, R::COLUMNS).ok_or_else(changed)?;
         let before = self.n_rows;
-        let read = |at: usize| {
-            let unfit = |error: serde_json::Error| RowFault {
-                place: Place::Row(before + at as u64 + 1),
-                problem: Problem::Unfit { reason: error.to_string() },
-            };
-            cells.row(at).map_err(|error| RowError::Row(unfit(error)))
-        };
+        let read = |at: usize| cells.row(at).map_err(|error| RowError::Row(unfit(before + at as u64, &error)));
         self.waiting = (0..cells.n_rows()).into_par_iter().with_min_len(128).map(read).collect::<Vec<_>>().into();
         self.n_rows += batch.num_rows() as u64;
         Ok(())

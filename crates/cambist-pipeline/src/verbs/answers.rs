@@ -1,11 +1,12 @@
 //! Recorded answers put side by side: completions, scores and gates as one matrix.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cambist_core::{
     candidate::Matrix,
     completion::Completion,
     gates::Gates,
+    outline::Outline,
     pool::{Eligibility, ExpectedCosts, Pool},
     prompt::Prompt,
     score::Score,
@@ -20,7 +21,7 @@ use super::{
 use crate::{
     error::PipelineError,
     plan::{Input, Job},
-    recipe::Recipe,
+    recipe::{PoolMember, Recipe},
     run::Workshop,
 };
 
@@ -74,34 +75,35 @@ impl Answers<'_> {
 }
 
 /// The pool of the teachers that answered, with costs measured on their answers.
-pub(super) fn pool_of(recipe: &Recipe, matrix: &Matrix, eligibility: &Eligibility) -> Result<Pool, PipelineError> {
-    let answered = |id: &str| matrix.rows().iter().flat_map(|row| &row.candidates).any(|c| c.completion.teacher == id);
-    let teachers = recipe.pool.iter().filter(|member| answered(&member.id)).map(|member| member.teacher()).collect();
+pub(super) fn pool_of(recipe: &Recipe, outline: &Outline, eligibility: &Eligibility) -> Result<Pool, PipelineError> {
+    let answered = |member: &&PoolMember| outline.teachers().contains(&member.id);
+    let teachers = recipe.pool.iter().filter(answered).map(PoolMember::teacher).collect();
     let mut pool = Pool::new(teachers, eligibility.clone()).map_err(|e| PipelineError::Internal(e.to_string()))?;
-    pool.costs = ExpectedCosts::fit(matrix);
-    with_translations(pool, recipe, matrix)
+    pool.costs = ExpectedCosts::of_outline(outline);
+    with_translations(pool, recipe, outline)
 }
 
 /// Adds those under whose names translated answers stand: each can be asked about the prompts that it has an answer
 /// to, under the strictest licence of the authors and translators behind it.
-pub(super) fn with_translations(pool: Pool, recipe: &Recipe, matrix: &Matrix) -> Result<Pool, PipelineError> {
-    let answers = || matrix.rows().iter().flat_map(|row| &row.candidates).map(|candidate| &candidate.completion);
-    let mut translated: BTreeMap<&str, Vec<&Completion>> = BTreeMap::new();
-    for completion in answers().filter(|completion| completion.origin.is_some()) {
-        translated.entry(&completion.teacher).or_default().push(completion);
+pub(super) fn with_translations(pool: Pool, recipe: &Recipe, outline: &Outline) -> Result<Pool, PipelineError> {
+    let mut translated: BTreeMap<&str, (BTreeSet<String>, BTreeSet<String>)> = BTreeMap::new();
+    for (teacher, line, origin) in outline.translations() {
+        let (licenses, prompt_ids) = translated.entry(teacher).or_default();
+        licenses.insert(license_of(recipe, teacher, Some(origin)));
+        prompt_ids.insert(line.id().to_owned());
     }
     let mut teachers = pool.teachers().to_vec();
     let mut reach = pool.reach.clone();
-    for (name, completions) in translated {
+    for (name, (licenses, prompt_ids)) in translated {
         teachers.push(Teacher {
             id: name.to_owned(),
             kind: TeacherKind::Multilingual,
             languages: Coverage::All,
-            license: strictest(completions.iter().map(|completion| license_of(recipe, completion))),
+            license: strictest(licenses),
             outputs_may_train: None,
             price: Price::default(),
         });
-        reach.insert(name.to_owned(), completions.iter().map(|completion| completion.prompt_id.clone()).collect());
+        reach.insert(name.to_owned(), prompt_ids);
     }
     let Pool { costs, score_usd, eligibility, .. } = pool;
     let mut whole = Pool::new(teachers, eligibility).map_err(|error| PipelineError::Internal(error.to_string()))?;

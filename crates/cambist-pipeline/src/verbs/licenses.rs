@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use cambist_core::{
-    completion::Completion,
+    completion::Origin,
     license::{Permission, permission},
 };
 
@@ -12,15 +12,15 @@ use crate::recipe::Recipe;
 /// What stands for a licence that nobody named.
 const UNKNOWN: &str = "unknown";
 
-/// Returns the licence of an answer: its teacher's, or of a translated answer the stricter of its author's and its
+/// Returns the licence of an answer of `teacher`: its own, or of a translated answer the stricter of its author's and its
 /// translator's.
-pub(super) fn license_of(recipe: &Recipe, completion: &Completion) -> String {
+pub(super) fn license_of(recipe: &Recipe, teacher: &str, origin: Option<&Origin>) -> String {
     let of_member = |id: &str| {
         let member = recipe.pool.iter().find(|member| member.id == id);
         member.map_or_else(|| UNKNOWN.to_owned(), |member| member.license.clone())
     };
-    match &completion.origin {
-        None => of_member(&completion.teacher),
+    match origin {
+        None => of_member(teacher),
         Some(origin) => {
             strictest([Some(&origin.teacher), origin.mt_engine.as_ref()].into_iter().flatten().map(|id| of_member(id)))
         }

@@ -1,73 +1,62 @@
 //! `select`: replays every strategy on the recorded answers, cuts the sets to the same prompts, writes them.
+//!
+//! The texts are read twice and never kept: the first walk along the prompts judges the answers and leaves an outline
+//! of them, on which everything is decided; the second brings the texts to the sets that they were kept for.
+
+mod inflow;
+mod survey;
+
+mod pairing;
+mod play;
 
 mod card;
 mod datasets;
 pub(super) mod shards;
 pub(super) mod table;
 
-use std::{collections::BTreeMap, num::NonZeroUsize};
+use std::collections::BTreeMap;
 
 use cambist_core::{
-    align::align,
-    candidate::Matrix,
-    pairs::make_pairs,
+    align::KEPT,
+    candidate::{Matrix, MatrixError},
     pool::Pool,
-    reward::Scales,
-    router::{Decision, StrategyCost, replay},
 };
-use cambist_io::store::{Artifact, ManifestDraft};
+use cambist_io::{
+    formats::{LineWriter, TableWriter},
+    store::{Artifact, ManifestDraft, Scratch},
+};
 
-use self::{datasets::Sets, table::tabulate};
+use self::{
+    datasets::Sets,
+    pairing::PairList,
+    play::{Aligned, Played, play},
+    survey::Answers,
+    table::tabulate,
+};
 use super::{
     Work,
-    answers::{Answers, pool_of, with_translations},
+    answers::{self, pool_of},
     prompts::read_prompts,
-    routers,
+    tables::DECISIONS,
 };
 use crate::{error::PipelineError, plan::Job, recipe::params::SelectParams, run::Workshop};
 
-/// One strategy on the answers that it routes over.
-struct Played {
-    /// `single:aya`, where the recipe says `single`.
-    strategy: String,
-    /// The answers under its own `from`; none when it routes over the step's.
-    own: Option<Matrix>,
-    decisions: Vec<Decision>,
-    cost: StrategyCost,
+/// What the phases of one job share.
+struct Making<'a> {
+    workshop: &'a Workshop<'a>,
+    job: &'a Job,
+    params: &'a SelectParams,
+    scratch: &'a Scratch,
 }
 
 /// Makes the artifact.
 pub(super) fn make((workshop, job, scratch): Work<'_>, params: &SelectParams) -> Result<Artifact, PipelineError> {
-    let recipe = &workshop.plan.recipe;
-    let matrix = matrix(workshop, job, params, "from")?;
-    if matrix.rows().is_empty() {
-        return Err(PipelineError::input(&job.label, "there are no prompts to select for", "check the `prompts` step"));
-    }
-    let pool = pool_of(recipe, &matrix, &params.eligibility)?;
-    let mut played = BTreeMap::new();
-    for (name, strategy) in &params.strategies {
-        workshop.checkpoint()?;
-        let router = routers::build(workshop, job, (&strategy.router, &params.gates), &pool)?;
-        let own =
-            strategy.from.as_ref().map(|_| self::matrix(workshop, job, params, &format!("from {name}"))).transpose()?;
-        let own_pool = own.as_ref().map(|own| with_translations(pool.clone(), recipe, own)).transpose()?;
-        let (answers, asked) = (own.as_ref().unwrap_or(&matrix), own_pool.as_ref().unwrap_or(&pool));
-        let replayed = replay(router.as_ref(), answers, asked);
-        let replayed = replayed
-            .map_err(|e| PipelineError::input(&job.label, e.to_string(), "or give the strategy its own `from`"))?;
-        let strategy = router.strategy();
-        played.insert(name.clone(), Played { strategy, own, decisions: replayed.decisions, cost: replayed.cost });
-    }
-    write((workshop, job, scratch), params, &Decided { matrix, pool, played })
+    let making = Making { workshop, job, params, scratch: &scratch };
+    let draft = making.decide()?.write(&making)?;
+    Ok(scratch.commit(draft)?)
 }
 
-struct Decided {
-    matrix: Matrix,
-    pool: Pool,
-    played: BTreeMap<String, Played>,
-}
-
-/// The answers under `role`, judged by the step's gates and scored.
+/// The answers under `role` with their texts, judged by the step's gates and scored.
 pub(super) fn matrix(
     workshop: &Workshop<'_>,
     job: &Job,
@@ -76,7 +65,7 @@ pub(super) fn matrix(
 ) -> Result<Matrix, PipelineError> {
     let scores = role.replacen("from", "scores", 1);
     let safety = role.replacen("from", "safety", 1);
-    let answers = Answers {
+    let answers = answers::Answers {
         prompts: read_prompts(workshop, job.inputs("prompts"))?,
         completions: job.inputs(role).collect(),
         scores: job.inputs(&scores).next(),
@@ -86,47 +75,72 @@ pub(super) fn matrix(
     answers.matrix(workshop, job)
 }
 
-fn write(
-    (workshop, job, scratch): Work<'_>,
-    params: &SelectParams,
-    decided: &Decided,
-) -> Result<Artifact, PipelineError> {
-    let Decided { matrix, pool, played } = decided;
-    let decisions: BTreeMap<String, Vec<Decision>> =
-        played.iter().map(|(name, strategy)| (name.clone(), strategy.decisions.clone())).collect();
-    let aligned = align(&decisions, params.align);
-    let scales = Scales::fit(matrix);
-    let seed = workshop.plan.recipe.seed;
-    let pairs = params.pairs.as_ref().map(|options| make_pairs(matrix, pool, &scales, options, seed));
-    let sets = Sets {
-        recipe: &workshop.plan.recipe,
-        matrix,
-        aligned: &aligned,
-        played,
-        scratch: &scratch,
-        shard_rows: params.shard_rows.map(NonZeroUsize::get),
-    };
-    sets.candidates()?;
-    sets.decisions()?;
-    let mut files = sets.sft()?;
-    sets.dropped(pairs.as_ref())?;
-    if let Some(pairs) = &pairs {
-        files.push(sets.pairs(pairs)?);
+/// What was decided, before it is written.
+struct Decided {
+    answers: Answers,
+    pool: Pool,
+    played: BTreeMap<String, Played>,
+}
+
+impl Making<'_> {
+    fn decide(&self) -> Result<Decided, PipelineError> {
+        let answers = Answers::read(self, "from", self.params.pairs.is_some())?;
+        if answers.outline.is_empty() {
+            let what = "there are no prompts to select for";
+            return Err(PipelineError::input(&self.job.label, what, "check the `prompts` step"));
+        }
+        let pool = pool_of(&self.workshop.plan.recipe, &answers.outline, &self.params.eligibility)?;
+        let mut decisions = TableWriter::create(&self.scratch.path(DECISIONS)?)?;
+        let mut played = BTreeMap::new();
+        for (name, strategy) in &self.params.strategies {
+            self.workshop.checkpoint()?;
+            let outcome = play(self, (name, strategy), (&answers.outline, &pool), &mut decisions)?;
+            played.insert(name.clone(), outcome);
+        }
+        decisions.finish()?;
+        Ok(Decided { answers, pool, played })
     }
-    sets.card(params, (pairs.as_ref(), &files))?;
-    let table = tabulate(decided, &aligned, pairs.as_ref());
-    scratch.write("strategies.json", &table.to_json()?)?;
-    let mut draft = ManifestDraft { step: job.label.clone(), kind: "datasets".into(), ..ManifestDraft::default() };
-    draft.counts.insert("prompts".into(), matrix.rows().len() as u64);
-    draft.counts.insert("strategies".into(), played.len() as u64);
-    for (name, strategy) in &aligned {
-        draft.counts.insert(format!("{name} rows"), strategy.prompt_ids.len() as u64);
-        for dropped in &strategy.dropped {
-            *draft.failures.entry(format!("{name}: {}", dropped.reason)).or_default() += 1;
+
+    /// Returns an error about answers and prompts that do not belong together.
+    fn misfit(&self, error: &MatrixError) -> PipelineError {
+        let remedy = "check the files that the answers and scores came from";
+        PipelineError::input(&self.job.label, error.to_string(), remedy)
+    }
+}
+
+impl Decided {
+    fn write(self, making: &Making<'_>) -> Result<ManifestDraft, PipelineError> {
+        let Self { answers, pool, played } = &self;
+        let aligned = Aligned::of(played, &answers.outline, making.params.align);
+        let options = making.params.pairs.as_ref();
+        let pairs = options.map(|options| PairList::make(making, (answers, pool), options)).transpose()?;
+        let mut dropped = LineWriter::create(&making.scratch.path("dropped.jsonl")?)?;
+        aligned.write_dropped(&answers.outline, &mut dropped)?;
+        pairs.iter().try_for_each(|pairs| pairs.write_dropped(answers, &mut dropped))?;
+        dropped.finish()?;
+        let sets = Sets { making, answers, aligned: &aligned, pairs: pairs.as_ref() };
+        sets.candidates()?;
+        let files = sets.write()?;
+        sets.card(&files)?;
+        let table = tabulate(&answers.outline, &aligned, pairs.as_ref().map(|pairs| &pairs.tally));
+        making.scratch.write("strategies.json", &table.to_json()?)?;
+        Ok(draft(making, &sets))
+    }
+}
+
+fn draft(making: &Making<'_>, Sets { answers, aligned, pairs, .. }: &Sets<'_>) -> ManifestDraft {
+    let step = making.job.label.clone();
+    let mut draft = ManifestDraft { step, kind: "datasets".into(), ..ManifestDraft::default() };
+    draft.counts.insert("prompts".into(), answers.outline.len() as u64);
+    draft.counts.insert("strategies".into(), aligned.played.len() as u64);
+    for (name, tally) in &aligned.tallies {
+        draft.counts.insert(format!("{name} rows"), aligned.n_kept(name) as u64);
+        for (reason, n) in tally.counts().values().flatten().filter(|(reason, _)| *reason != KEPT) {
+            *draft.failures.entry(format!("{name}: {reason}")).or_default() += *n as u64;
         }
     }
-    if let Some(pairs) = &pairs {
+    if let Some(pairs) = pairs {
         draft.counts.insert("pairs".into(), pairs.pairs.len() as u64);
     }
-    Ok(scratch.commit(draft)?)
+    draft
 }

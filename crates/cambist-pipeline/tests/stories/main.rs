@@ -6,6 +6,7 @@ mod house;
 
 mod determinism;
 mod interop;
+mod order;
 mod prompts;
 mod recorded;
 mod runner;

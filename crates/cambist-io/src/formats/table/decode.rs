@@ -17,25 +17,25 @@ use super::{Cell, encode::data_type};
 type Result<T> = std::result::Result<T, serde_json::Error>;
 
 /// The declared columns of a batch.
-pub(in crate::formats) struct Cells<'b> {
-    columns: Vec<(&'static str, Column<'b>)>,
+pub(in crate::formats) struct Cells {
+    columns: Vec<(&'static str, Column)>,
     n_rows: usize,
 }
 
 /// One column of a batch.
-enum Column<'b> {
-    Text(&'b StringArray),
-    Integer(&'b Int64Array),
-    Number(&'b Float64Array),
-    Flag(&'b BooleanArray),
-    TextList(&'b ListArray),
-    Messages(&'b ListArray),
-    Json(&'b StringArray),
+enum Column {
+    Text(StringArray),
+    Integer(Int64Array),
+    Number(Float64Array),
+    Flag(BooleanArray),
+    TextList(ListArray),
+    Messages(ListArray),
+    Json(StringArray),
 }
 
-impl<'b> Cells<'b> {
+impl Cells {
     /// Looks at a batch; none when a declared column has another type than this crate writes.
-    pub(in crate::formats) fn of(batch: &'b RecordBatch, declared: &'static [(&'static str, Cell)]) -> Option<Self> {
+    pub(in crate::formats) fn of(batch: &RecordBatch, declared: &'static [(&'static str, Cell)]) -> Option<Self> {
         let mut columns = Vec::with_capacity(declared.len());
         for (name, cell) in declared {
             if let Some(array) = batch.column_by_name(name) {
@@ -50,24 +50,32 @@ impl<'b> Cells<'b> {
     }
 
     /// Reads a row; missing cells are fields that JSON leaves out.
-    pub(in crate::formats) fn row<R: Deserialize<'b>>(&'b self, at: usize) -> Result<R> {
+    pub(in crate::formats) fn row<'b, R: Deserialize<'b>>(&'b self, at: usize) -> Result<R> {
         R::deserialize(RowReader { cells: self, at, next: 0 })
+    }
+
+    /// The cell of a column of text; none when it is missing.
+    pub(in crate::formats) fn text(&self, column: &str, at: usize) -> Option<&str> {
+        match &self.columns.iter().find(|(name, _)| *name == column)?.1 {
+            Column::Text(array) => array.is_valid(at).then(|| array.value(at)),
+            _ => None,
+        }
     }
 }
 
-impl<'b> Column<'b> {
-    fn of(array: &'b dyn Array, cell: Cell) -> Option<Self> {
+impl Column {
+    fn of(array: &dyn Array, cell: Cell) -> Option<Self> {
         if *array.data_type() != data_type(cell) {
             return None;
         }
         Some(match cell {
-            Cell::Text => Self::Text(array.as_string_opt()?),
-            Cell::Integer => Self::Integer(array.as_primitive_opt()?),
-            Cell::Number => Self::Number(array.as_primitive_opt()?),
-            Cell::Flag => Self::Flag(array.as_boolean_opt()?),
-            Cell::TextList => Self::TextList(array.as_list_opt()?),
-            Cell::Messages => Self::Messages(array.as_list_opt()?),
-            Cell::Json => Self::Json(array.as_string_opt()?),
+            Cell::Text => Self::Text(array.as_string_opt()?.clone()),
+            Cell::Integer => Self::Integer(array.as_primitive_opt()?.clone()),
+            Cell::Number => Self::Number(array.as_primitive_opt()?.clone()),
+            Cell::Flag => Self::Flag(array.as_boolean_opt()?.clone()),
+            Cell::TextList => Self::TextList(array.as_list_opt()?.clone()),
+            Cell::Messages => Self::Messages(array.as_list_opt()?.clone()),
+            Cell::Json => Self::Json(array.as_string_opt()?.clone()),
         })
     }
 
@@ -85,7 +93,7 @@ impl<'b> Column<'b> {
 
 /// Reads one row.
 struct RowReader<'b> {
-    cells: &'b Cells<'b>,
+    cells: &'b Cells,
     at: usize,
     next: usize,
 }
@@ -132,18 +140,18 @@ impl<'b> MapAccess<'b> for RowReader<'b> {
 }
 
 /// Reads one cell that is there.
-struct CellReader<'a, 'b> {
-    column: &'a Column<'b>,
+struct CellReader<'b> {
+    column: &'b Column,
     at: usize,
 }
 
-impl<'de> Deserializer<'de> for CellReader<'_, '_> {
+impl<'de> Deserializer<'de> for CellReader<'de> {
     type Error = serde_json::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         let Self { column, at } = self;
         match column {
-            Column::Text(array) | Column::Json(array) => visitor.visit_str(array.value(at)),
+            Column::Text(array) | Column::Json(array) => visitor.visit_borrowed_str(array.value(at)),
             Column::Integer(array) => visitor.visit_i64(array.value(at)),
             Column::Number(array) => visitor.visit_f64(array.value(at)),
             Column::Flag(array) => visitor.visit_bool(array.value(at)),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cambist_core::{candidate::Matrix, gates::Gates, pool::Pool, router::Decision};
+use cambist_core::{candidate::Matrix, gates::Gates, outline::Outline, pool::Pool, router::Decision};
 use cambist_io::{ledger::Latency, store::Artifact};
 
 use super::measure::Measure;
@@ -151,7 +151,7 @@ impl<'a> Material<'a> {
             label: job.label.clone(),
             artifact: job.id.to_string(),
             sources: job.inputs("from").map(|input| input.id.to_string()).collect(),
-            pool: pool_of(self.recipe, &matrix, &params.eligibility)?,
+            pool: pool_of(self.recipe, &Outline::of(&matrix), &params.eligibility)?,
             matrix,
             measure: Measure::of(self.recipe, scored_by),
             selection: Some(Selection { table, decisions }),
@@ -176,7 +176,7 @@ impl<'a> Material<'a> {
             label: job.label.clone(),
             artifact: job.id.to_string(),
             sources: vec![job.id.to_string()],
-            pool: pool_of(self.recipe, &matrix, &params.eligibility)?,
+            pool: pool_of(self.recipe, &Outline::of(&matrix), &params.eligibility)?,
             matrix,
             measure: Measure::of(self.recipe, arbiter),
             selection: None,

@@ -2,21 +2,20 @@
 
 use std::{collections::BTreeSet, fmt::Write};
 
-use cambist_core::pairs::Pairs;
+use cambist_core::{language::Language, outline::Outline};
 
 use super::{datasets::Sets, shards::DataFiles};
-use crate::{recipe::params::SelectParams, verbs::licenses};
+use crate::verbs::licenses;
 
 /// Returns the card of the sets.
-pub(super) fn card(sets: &Sets<'_>, params: &SelectParams, (pairs, files): (Option<&Pairs>, &[DataFiles])) -> String {
-    let rows = sets.matrix.rows();
-    let languages: BTreeSet<&str> = rows.iter().map(|row| row.prompt.language.primary()).collect();
-    let teachers: BTreeSet<&str> =
-        rows.iter().flat_map(|row| &row.candidates).map(|c| c.completion.teacher.as_str()).collect();
-    let sources: BTreeSet<&str> = rows.iter().map(|row| row.prompt.source.as_str()).collect();
+pub(super) fn card(sets: &Sets<'_>, n_pairs: Option<usize>, files: &[DataFiles]) -> String {
+    let outline = &sets.answers.outline;
+    let languages: BTreeSet<&str> = outline.languages().iter().map(Language::primary).collect();
+    let teachers: BTreeSet<&str> = outline.teachers().iter().map(String::as_str).collect();
+    let sources: BTreeSet<&str> = outline.sources().iter().map(String::as_str).collect();
     let mut text = front_matter(sets, &languages, files);
-    let recipe = &sets.recipe.name;
-    let _ = writeln!(text, "# {recipe}: answers kept by {} strategies\n", sets.aligned.len());
+    let recipe = &sets.making.workshop.plan.recipe.name;
+    let _ = writeln!(text, "# {recipe}: answers kept by {} strategies\n", sets.aligned.played.len());
     let _ = writeln!(
         text,
         "Made by cambist {} from the recipe `{recipe}`. Each prompt was answered by a pool of teachers; \
@@ -24,12 +23,18 @@ pub(super) fn card(sets: &Sets<'_>, params: &SelectParams, (pairs, files): (Opti
         env!("CARGO_PKG_VERSION")
     );
     let _ = writeln!(text, "| strategy | router | rows |\n| --- | --- | --: |");
-    for (name, strategy) in sets.aligned {
-        let router = params.strategies.get(name).map(|s| serde_json::json!(s.router).to_string()).unwrap_or_default();
-        let _ = writeln!(text, "| {name} | `{}` | {} |", router.trim_matches('"'), strategy.prompt_ids.len());
+    for name in sets.aligned.played.keys() {
+        let router = sets
+            .making
+            .params
+            .strategies
+            .get(name)
+            .map(|s| serde_json::json!(s.router).to_string())
+            .unwrap_or_default();
+        let _ = writeln!(text, "| {name} | `{}` | {} |", router.trim_matches('"'), sets.aligned.n_kept(name));
     }
-    if let Some(pairs) = pairs {
-        let _ = writeln!(text, "\nPreference pairs over all answers: {}.", pairs.pairs.len());
+    if let Some(n_pairs) = n_pairs {
+        let _ = writeln!(text, "\nPreference pairs over all answers: {n_pairs}.");
     }
     let listed =
         |names: &BTreeSet<&str>| names.iter().copied().filter(|n| !n.is_empty()).collect::<Vec<_>>().join(", ");
@@ -71,8 +76,8 @@ fn front_matter(sets: &Sets<'_>, languages: &BTreeSet<&str>, files: &[DataFiles]
 
 /// The strictest licence of the answers that the strategies share or bring along.
 fn strictest(sets: &Sets<'_>) -> String {
-    let answers = sets.answers().flat_map(|matrix| matrix.rows()).flat_map(|row| &row.candidates);
-    licenses::strictest(answers.map(|candidate| sets.license(&candidate.completion)).collect::<BTreeSet<_>>())
+    let authors = sets.outlines().flat_map(Outline::authors);
+    licenses::strictest(authors.map(|(teacher, origin)| sets.license(teacher, origin)).collect::<BTreeSet<_>>())
 }
 
 /// The licences that the Hub's cards know, as far as models have them.

@@ -1,19 +1,17 @@
 //! The strategy table: what each strategy kept, what it gave up, what it would have cost.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use cambist_core::{
-    align::AlignedStrategy,
-    candidate::{Matrix, Row},
     language::Language,
-    pairs::Pairs,
+    outline::{Line, Outline},
     router::{Decision, Outcome, StrategyCost},
-    statistics::mean,
+    statistics::RunningMean,
     tally::Tally,
 };
 use serde::{Deserialize, Serialize};
 
-use super::Decided;
+use super::play::Aligned;
 use crate::error::PipelineError;
 
 /// Everything that a reader of a `select` artifact wants in numbers.
@@ -76,89 +74,124 @@ impl StrategyTable {
     }
 }
 
-/// Counts and averages what was decided.
-pub(super) fn tabulate(
-    decided: &Decided,
-    aligned: &BTreeMap<String, AlignedStrategy>,
-    pairs: Option<&Pairs>,
-) -> StrategyTable {
-    let best: HashMap<&str, f64> =
-        decided.matrix.rows().iter().filter_map(|row| Some((row.prompt.id.as_str(), best_reward(row)?))).collect();
-    let strategies = decided.played.iter().map(|(name, played)| {
+/// What a strategy kept, by language, counted as it decides.
+#[derive(Debug, Default)]
+pub(super) struct Shares {
+    languages: BTreeMap<Language, Kept>,
+}
+
+/// What a strategy kept in one language.
+#[derive(Debug, Default)]
+struct Kept {
+    n_prompts: usize,
+    n_kept: usize,
+    rewards: RunningMean,
+    regrets: RunningMean,
+    teachers: BTreeMap<String, usize>,
+}
+
+impl Shares {
+    /// Counts a decision; `best` is the best valid reward among the shared answers to the prompt.
+    pub(super) fn add(&mut self, decision: &Decision, best: Option<f64>) {
+        let kept = entry(&mut self.languages, &decision.language);
+        kept.n_prompts += 1;
+        if let Some(teacher) = &decision.teacher {
+            *entry(&mut kept.teachers, teacher) += 1;
+        }
+        if decision.outcome == Outcome::Chosen {
+            kept.n_kept += 1;
+            decision.score.into_iter().for_each(|score| kept.rewards.add(score));
+            best.zip(decision.score).into_iter().for_each(|(best, score)| kept.regrets.add(best - score));
+        }
+    }
+
+    fn cells(&self) -> BTreeMap<Language, StrategyCell> {
+        let cell = |kept: &Kept| StrategyCell {
+            n_prompts: kept.n_prompts,
+            n_kept: kept.n_kept,
+            mean_reward: kept.rewards.value(),
+            regret: kept.regrets.value(),
+        };
+        self.languages.iter().map(|(language, kept)| (language.clone(), cell(kept))).collect()
+    }
+
+    fn of_teachers(&self) -> BTreeMap<Language, BTreeMap<String, usize>> {
+        let some = self.languages.iter().filter(|(_, kept)| !kept.teachers.is_empty());
+        some.map(|(language, kept)| (language.clone(), kept.teachers.clone())).collect()
+    }
+}
+
+/// The value of a key, a new one for a new key.
+fn entry<'m, K: Ord + Clone, V: Default>(map: &'m mut BTreeMap<K, V>, key: &K) -> &'m mut V {
+    if !map.contains_key(key) {
+        map.insert(key.clone(), V::default());
+    }
+    map.entry(key.clone()).or_default()
+}
+
+/// Averages what was decided.
+pub(super) fn tabulate(outline: &Outline, aligned: &Aligned<'_>, pairs: Option<&Tally>) -> StrategyTable {
+    let strategies = aligned.played.iter().map(|(name, played)| {
         let row = StrategyRow {
             strategy: played.strategy.clone(),
-            languages: by_language(&played.decisions, &best),
+            languages: played.shares.cells(),
             cost: played.cost.clone(),
-            n_aligned: aligned[name].prompt_ids.len(),
-            tally: aligned[name].tally.clone(),
-            shares: shares(&played.decisions),
+            n_aligned: aligned.n_kept(name),
+            tally: aligned.tallies.get(name.as_str()).cloned().unwrap_or_default(),
+            shares: played.shares.of_teachers(),
         };
         (name.clone(), row)
     });
     StrategyTable {
         schema_version: 1,
         strategies: strategies.collect(),
-        teachers: teachers(&decided.matrix, |row| Some(row.prompt.language.clone())),
-        tasks: teachers(&decided.matrix, |row| row.prompt.task.clone()),
-        oracle: oracle(&decided.matrix),
-        pairs: pairs.map(|pairs| pairs.tally.clone()),
+        teachers: teachers(outline, |line| Some(line.language()), Language::clone),
+        tasks: teachers(outline, |line| line.task(), str::to_owned),
+        oracle: oracle(outline),
+        pairs: pairs.cloned(),
     }
 }
 
-fn best_reward(row: &Row) -> Option<f64> {
-    row.candidates.iter().filter_map(|candidate| candidate.valid_reward()).max_by(f64::total_cmp)
+/// Answers and the valid rewards among them.
+#[derive(Clone, Debug, Default)]
+struct Rewards {
+    n_answers: usize,
+    valid: RunningMean,
 }
 
-fn by_language(decisions: &[Decision], best: &HashMap<&str, f64>) -> BTreeMap<Language, StrategyCell> {
-    let mut grouped: BTreeMap<Language, Vec<&Decision>> = BTreeMap::new();
-    for decision in decisions {
-        grouped.entry(decision.language.clone()).or_default().push(decision);
+impl Rewards {
+    fn add(&mut self, reward: Option<f64>) {
+        self.n_answers += 1;
+        reward.into_iter().for_each(|reward| self.valid.add(reward));
     }
-    let cell = |of_language: Vec<&Decision>| {
-        let kept: Vec<&&Decision> = of_language.iter().filter(|d| d.outcome == Outcome::Chosen).collect();
-        let rewards: Vec<f64> = kept.iter().filter_map(|d| d.score).collect();
-        let regrets: Vec<f64> = kept.iter().filter_map(|d| Some(best.get(d.prompt_id.as_str())? - d.score?)).collect();
-        StrategyCell {
-            n_prompts: of_language.len(),
-            n_kept: kept.len(),
-            mean_reward: mean(&rewards),
-            regret: mean(&regrets),
-        }
-    };
-    grouped.into_iter().map(|(language, of_language)| (language, cell(of_language))).collect()
-}
 
-fn shares(decisions: &[Decision]) -> BTreeMap<Language, BTreeMap<String, usize>> {
-    let mut shares: BTreeMap<Language, BTreeMap<String, usize>> = BTreeMap::new();
-    for (language, teacher) in decisions.iter().filter_map(|d| Some((&d.language, d.teacher.as_ref()?))) {
-        *shares.entry(language.clone()).or_default().entry(teacher.clone()).or_default() += 1;
+    fn cell(&self) -> TeacherCell {
+        TeacherCell { n_valid: self.valid.n(), n_answers: self.n_answers, mean_reward: self.valid.value() }
     }
-    shares
 }
 
-fn teachers<K: Ord>(matrix: &Matrix, key: impl Fn(&Row) -> Option<K>) -> BTreeMap<String, BTreeMap<K, TeacherCell>> {
-    let mut rewards: BTreeMap<String, BTreeMap<K, Vec<Option<f64>>>> = BTreeMap::new();
-    for row in matrix.rows() {
-        for candidate in &row.candidates {
-            let Some(key) = key(row) else { continue };
-            let of_teacher = rewards.entry(candidate.completion.teacher.clone()).or_default();
-            of_teacher.entry(key).or_default().push(candidate.valid_reward());
+fn teachers<'a, K: Ord + Copy, N: Ord>(
+    outline: &'a Outline,
+    key: impl Fn(Line<'a>) -> Option<K>,
+    name: impl Fn(K) -> N,
+) -> BTreeMap<String, BTreeMap<N, TeacherCell>> {
+    let mut rewards: BTreeMap<K, Vec<Rewards>> = BTreeMap::new();
+    for line in outline.lines() {
+        let Some(key) = key(line) else { continue };
+        let of_key = rewards.entry(key).or_insert_with(|| vec![Rewards::default(); outline.teachers().len()]);
+        line.answers().iter().for_each(|answer| of_key[answer.teacher as usize].add(answer.valid_reward()));
+    }
+    let mut cells: BTreeMap<String, BTreeMap<N, TeacherCell>> = BTreeMap::new();
+    for (key, of_key) in rewards {
+        for (teacher, rewards) in outline.teachers().iter().zip(of_key).filter(|(_, rewards)| rewards.n_answers > 0) {
+            entry(&mut cells, teacher).insert(name(key), rewards.cell());
         }
     }
-    let cells =
-        |of_teacher: BTreeMap<K, Vec<Option<f64>>>| of_teacher.into_iter().map(|(k, all)| (k, cell(&all))).collect();
-    rewards.into_iter().map(|(teacher, of_teacher)| (teacher, cells(of_teacher))).collect()
+    cells
 }
 
-fn oracle(matrix: &Matrix) -> BTreeMap<Language, TeacherCell> {
-    let mut best: BTreeMap<Language, Vec<Option<f64>>> = BTreeMap::new();
-    for row in matrix.rows() {
-        best.entry(row.prompt.language.clone()).or_default().push(best_reward(row));
-    }
-    best.into_iter().map(|(language, all)| (language, cell(&all))).collect()
-}
-
-fn cell(rewards: &[Option<f64>]) -> TeacherCell {
-    let valid: Vec<f64> = rewards.iter().flatten().copied().collect();
-    TeacherCell { n_valid: valid.len(), n_answers: rewards.len(), mean_reward: mean(&valid) }
+fn oracle(outline: &Outline) -> BTreeMap<Language, TeacherCell> {
+    let mut best: BTreeMap<&Language, Rewards> = BTreeMap::new();
+    outline.lines().for_each(|line| best.entry(line.language()).or_default().add(line.best_reward()));
+    best.into_iter().map(|(language, rewards)| (language.clone(), rewards.cell())).collect()
 }
