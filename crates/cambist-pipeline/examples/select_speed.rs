@@ -23,7 +23,7 @@ use cambist_pipeline::{
     plan::Plan,
     progress::Silent,
     recipe::Recipe,
-    run::{Runtime, run},
+    run::{Capabilities, Runtime, run},
 };
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -170,7 +170,8 @@ fn select(plan: &Plan, folder: &Path, (n_prompts, mode): (usize, &str)) -> Outco
     let (began, cpu) = (Instant::now(), cpu_seconds()?);
     let stop = AtomicBool::new(false);
     let threads = std::thread::available_parallelism()?.get();
-    let runtime = Runtime { threads, progress: &Silent, stop: &stop, calls: StopSignal::new() };
+    let calls = StopSignal::new();
+    let runtime = Runtime { threads, progress: &Silent, stop: &stop, calls, capabilities: Capabilities::default() };
     run(plan, &[2], &store, &runtime)?;
     let (wall, cpu) = (began.elapsed().as_secs_f64(), cpu_seconds()? - cpu);
     let n_cells = n_prompts * TEACHERS.len();
