@@ -1,5 +1,6 @@
 //! `report`: everything that the run made, as one HTML page and as JSON.
 
+mod arbiters;
 mod calls;
 mod material;
 mod measure;
@@ -40,11 +41,12 @@ pub(super) fn make((workshop, job, scratch): Work<'_>, params: &ReportParams) ->
 }
 
 fn page(material: &Material<'_>, job: &Job, params: &ReportParams) -> Result<Page, PipelineError> {
-    let sections: [Option<Section>; 9] = [
+    let sections: [Option<Section>; 10] = [
         students::section(material),
         teachers::section(material),
         strategies::section(material),
         calls::section(material),
+        arbiters::section(material)?,
         side_by_side::section(material),
         training::section(material)?,
         sets::section(material)?,

@@ -6,7 +6,7 @@ use cambist_core::{comparison::Agreement, score::Score};
 use cambist_io::{formats::read_table, mock::MockServer};
 use serde_json::{Value, json};
 
-use super::pool::{Pool, mock, said};
+use super::pool::{Pool, mock, said, table_of_report};
 
 /// How far apart two rewards of a tie may be, as the mock's judge has it.
 const TIE: f64 = 0.3;
@@ -150,11 +150,21 @@ fn probabilities_are_the_mean_of_both_orders() {
 #[test]
 fn a_judge_that_always_says_a_gives_ties_alone() {
     let server = mock(json!({}));
-    let pool = Pool::new(&recipe(&server, ("mock-judge-A", "mode: pair-three"), ""));
+    let pool = Pool::new(&recipe(&server, ("mock-judge-A", "mode: pair-three"), "- report: {}\n"));
     run(&pool);
     assert!(values(&pool, "answers").values().flat_map(BTreeMap::values).all(|share| is_near(*share, 0.5)));
     let found = agreement(&pool, "answers");
     assert_eq!((found.flip_rate(), found.missing_rate()), (Some(1.0), Some(0.0)));
+    // The report says the same, by language.
+    let table = table_of_report(&artifact(&pool, "report"), "Judges of pairs");
+    let rows = table["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 3, "{table}");
+    assert!(rows.iter().all(|row| row["cells"][5]["share"] == 1.0 && row["cells"][6]["share"] == 0.0), "{table}");
+    let compared: u64 = rows.iter().map(|row| row["cells"][3]["count"].as_u64().unwrap()).sum();
+    assert_eq!(compared, found.n_comparisons);
+    let timed = table_of_report(&artifact(&pool, "report"), "How long answered calls");
+    let answered = timed["rows"].as_array().unwrap().iter().map(|row| row["cells"][2]["count"].as_u64().unwrap());
+    assert_eq!(answered.sum::<u64>(), 3 * N_PROMPTS, "{timed}");
 }
 
 #[test]

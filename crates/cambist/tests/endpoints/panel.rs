@@ -6,7 +6,7 @@ use cambist_core::{completion::Completion, prompt::Prompt, score::Score, statist
 use cambist_io::{formats::read_table, mock::MockServer};
 use serde_json::{Value, json};
 
-use super::pool::{Pool, mock, said};
+use super::pool::{Pool, mock, said, table_of_report};
 
 /// Three teachers on one server, and a reward model on each of two whose scores differ.
 struct Servers {
@@ -82,7 +82,7 @@ fn scaled(value: f64, all: &[f64]) -> f64 {
 #[test]
 fn a_panel_is_what_a_plain_computation_says() {
     let servers = Servers::start();
-    let pool = Pool::new(&servers.recipe("weights: {one: {default: 1, ja: 2}}", ""));
+    let pool = Pool::new(&servers.recipe("weights: {one: {default: 1, ja: 2}}", "- report: {}\n"));
     let output = pool.run("store");
     assert!(output.status.success(), "{}", said(&output));
     let (members, own) =
@@ -114,6 +114,13 @@ fn a_panel_is_what_a_plain_computation_says() {
         assert_eq!(of_language["tau"].as_array().unwrap().len(), 3, "{told}");
         assert!(of_language["mean_sd"].as_f64().unwrap() > 0.0);
         assert!((0.0..=1.0).contains(&of_language["other_winner"].as_f64().unwrap()));
+    }
+    let table = table_of_report(&artifact(&pool, "report"), "How far the members");
+    for (row, tag) in table["rows"].as_array().unwrap().iter().zip(["de", "ja", "tr"]) {
+        let cells = row["cells"].as_array().unwrap();
+        assert!(cells[2]["words"]["text"].as_str().unwrap().ends_with(&format!("({tag})")), "{table}");
+        assert_eq!((&cells[3]["count"], &cells[6]["share"]), (&json!(8), &told["languages"][tag]["other_winner"]));
+        assert_eq!(cells[5]["number"], told["languages"][tag]["mean_sd"]);
     }
 }
 

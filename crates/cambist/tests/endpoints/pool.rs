@@ -91,3 +91,12 @@ pub(crate) fn is_explained(output: &Output, code: i32, pattern: &str) {
     let row = row.unwrap_or_else(|| panic!("docs/guide/errors.md has no row for: {pattern}"));
     assert!(row.ends_with(&format!("| {code} |")), "the row has another exit code than {code}: {row}");
 }
+
+/// The first table of the pool's report whose caption begins so, as data.
+pub(crate) fn table_of_report(folder: &std::path::Path, caption: &str) -> Value {
+    let report: Value = serde_json::from_slice(&std::fs::read(folder.join("report.json")).unwrap()).unwrap();
+    let sections = report["page"]["sections"].as_array().unwrap();
+    let blocks = sections.iter().flat_map(|section| section["blocks"].as_array().unwrap());
+    let mut tables = blocks.filter_map(|block| block.get("table")).map(|block| &block["table"]);
+    tables.find(|table| table["caption"].as_str().unwrap().starts_with(caption)).unwrap().clone()
+}
