@@ -1,11 +1,11 @@
-"""The bare calls of calls_speed.rs with Python's clients: openai 3.57.0 (AsyncOpenAI) and aiohttp 3.14.5, Python 3.11.
+"""The bare calls of calls_speed.rs with Python's clients: openai 3.57.0 (AsyncOpenAI over httpx2) and aiohttp 3.14.5, Python 3.11.
 
 Run: cambist mock --port 8123 &
      python calls_speed.py http://127.0.0.1:8123 N_CALLS IN_FLIGHT
 """
 import asyncio, sys, time
 
-import aiohttp, httpx, openai
+import aiohttp, httpx2, openai
 
 url, n_calls, in_flight = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 
@@ -30,8 +30,8 @@ async def pump(name, one):
 
 
 async def main():
-    limits = httpx.Limits(max_connections=in_flight, max_keepalive_connections=in_flight)
-    http = httpx.AsyncClient(limits=limits, timeout=600)
+    limits = httpx2.Limits(max_connections=in_flight, max_keepalive_connections=in_flight)
+    http = httpx2.AsyncClient(limits=limits, timeout=600)
     client = openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", http_client=http)
 
     async def by_openai(at):

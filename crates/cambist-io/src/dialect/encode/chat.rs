@@ -12,7 +12,9 @@ use crate::dialect::{
 pub(super) fn openai(request: &TeacherRequest, options: EncodeOptions) -> Result<Value, EncodeError> {
     let mut body = Map::new();
     body.insert("model".to_owned(), json!(request.model));
-    body.insert("messages".to_owned(), turns(&with_prefill(request)));
+    let prefill = request.prefill.as_deref().map(|text| json!({"role": Role::Assistant, "content": text}));
+    let said = request.messages.iter().map(turn);
+    body.insert("messages".to_owned(), said.chain(prefill).collect());
     openai_sampling(&mut body, &request.sampling, options);
     body.insert(options.length_field.name().to_owned(), json!(request.sampling.max_tokens));
     if let Some(n_top) = request.sampling.logprobs {
@@ -123,7 +125,11 @@ fn with_prefill(request: &TeacherRequest) -> Vec<Message> {
 }
 
 fn turns(messages: &[Message]) -> Value {
-    messages.iter().map(|message| json!({"role": message.role, "content": message.content})).collect()
+    messages.iter().map(turn).collect()
+}
+
+fn turn(message: &Message) -> Value {
+    json!({"role": message.role, "content": message.content})
 }
 
 /// Joins adjacent turns of one role; a tool's turn counts as the user's.

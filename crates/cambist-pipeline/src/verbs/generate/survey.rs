@@ -1,6 +1,9 @@
 //! Which cells the ledger does not have.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::mpsc::{SyncSender, sync_channel},
+};
 
 use cambist_core::{
     digest::Digest,
@@ -20,6 +23,12 @@ use crate::{
         voices::{Question, Speaker},
     },
 };
+
+/// Chunks of prompts that are read before they are looked at.
+const READ_AHEAD: usize = 4;
+
+/// Prompts with their places.
+type Chunk = Vec<(u32, Prompt)>;
 
 /// Cells by place: small, so that millions can be held.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -159,23 +168,32 @@ impl Generating<'_> {
         &self,
         mut show: impl FnMut(&Prompt, Vec<Seen>) -> Result<(), PipelineError>,
     ) -> Result<(), PipelineError> {
-        let answered = self.workshop.ledger().settled_keys()?;
-        let mut prompts = (0u32..).zip(self.prompts.scan());
-        loop {
-            let chunk: Vec<(u32, Prompt)> = prompts
-                .by_ref()
-                .take(CHUNK)
-                .map(|(at, prompt)| prompt.map(|prompt| (at, prompt)))
-                .collect::<Result<_, PipelineError>>()?;
-            if chunk.is_empty() {
-                return Ok(());
+        std::thread::scope(|scope| {
+            // Prompts are read while the keys are, and while those before them are looked at.
+            let (sender, chunks) = sync_channel(READ_AHEAD);
+            scope.spawn(move || self.read_ahead(&sender));
+            let answered = self.workshop.ledger().settled_keys()?;
+            for chunk in chunks {
+                self.workshop.checkpoint()?;
+                let found: Vec<(Prompt, Vec<Seen>)> = chunk?
+                    .into_par_iter()
+                    .map(|(at, prompt)| self.look_at(&answered, at, prompt))
+                    .collect::<Result<_, PipelineError>>()?;
+                found.into_iter().try_for_each(|(prompt, seen)| show(&prompt, seen))?;
             }
-            self.workshop.checkpoint()?;
-            let found: Vec<(Prompt, Vec<Seen>)> = chunk
-                .into_par_iter()
-                .map(|(at, prompt)| self.look_at(&answered, at, prompt))
-                .collect::<Result<_, PipelineError>>()?;
-            found.into_iter().try_for_each(|(prompt, seen)| show(&prompt, seen))?;
+            Ok(())
+        })
+    }
+
+    /// Sends all prompts in their order, until there are no more or nobody wants them.
+    fn read_ahead(&self, sender: &SyncSender<Result<Chunk, PipelineError>>) {
+        let mut prompts = (0u32..).zip(self.prompts.scan()).map(|(at, prompt)| prompt.map(|prompt| (at, prompt)));
+        loop {
+            let chunk: Result<Chunk, PipelineError> = prompts.by_ref().take(CHUNK).collect();
+            let is_last = chunk.as_ref().map_or(true, Vec::is_empty);
+            if sender.send(chunk).is_err() || is_last {
+                return;
+            }
         }
     }
 
