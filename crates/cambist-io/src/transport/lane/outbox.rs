@@ -24,6 +24,8 @@ pub(super) struct Outbox<E: Exchange> {
 
 struct Tray<E: Exchange> {
     settled: VecDeque<Settled<E>>,
+    /// How many the reader took last: it has not kept them yet, as far as anybody knows.
+    n_taken: usize,
     reader_waits: bool,
     has_ended: bool,
     is_closed: bool,
@@ -32,7 +34,8 @@ struct Tray<E: Exchange> {
 impl<E: Exchange> Outbox<E> {
     /// Is full with `n_unread_max`.
     pub(super) fn new(n_unread_max: usize) -> Self {
-        let tray = Tray { settled: VecDeque::new(), reader_waits: false, has_ended: false, is_closed: false };
+        let tray =
+            Tray { settled: VecDeque::new(), n_taken: 0, reader_waits: false, has_ended: false, is_closed: false };
         Self { tray: Mutex::new(tray), filled: Condvar::new(), owes_call: AtomicBool::new(false), n_unread_max }
     }
 
@@ -40,6 +43,12 @@ impl<E: Exchange> Outbox<E> {
     pub(super) fn is_full(&self) -> bool {
         let tray = hold(&self.tray);
         tray.settled.len() >= self.n_unread_max && !tray.is_closed
+    }
+
+    /// How many are settled and not kept yet: unread, or in the hands of the reader until it asks for more.
+    pub(super) fn n_open(&self) -> usize {
+        let tray = hold(&self.tray);
+        if tray.is_closed { 0 } else { tray.settled.len() + tray.n_taken }
     }
 
     /// Puts one in; returns whether [`Outbox::call`] has to follow. Waking a thread costs as much as a tenth of a
@@ -72,17 +81,21 @@ impl<E: Exchange> Outbox<E> {
         tray.settled.clear();
     }
 
-    /// Takes everything into `taken`, which is empty, and waits while there is nothing and more may come; returns
-    /// whether sending had paused.
-    pub(super) fn take(&self, taken: &mut VecDeque<Settled<E>>) -> bool {
+    /// Takes everything into `taken`, which is empty, and waits while there is nothing and more may come. What was taken
+    /// before counts as kept: `kept` is called before the wait.
+    pub(super) fn take(&self, taken: &mut VecDeque<Settled<E>>, kept: impl FnOnce()) {
         let mut tray = hold(&self.tray);
+        if std::mem::take(&mut tray.n_taken) > 0 {
+            drop(tray);
+            kept();
+            tray = hold(&self.tray);
+        }
         while tray.settled.is_empty() && !tray.has_ended {
             tray.reader_waits = true;
             tray = self.filled.wait(tray).unwrap_or_else(PoisonError::into_inner);
         }
         tray.reader_waits = false;
-        let was_full = tray.settled.len() >= self.n_unread_max;
         std::mem::swap(&mut tray.settled, taken);
-        was_full
+        tray.n_taken = taken.len();
     }
 }

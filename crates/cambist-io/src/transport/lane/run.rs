@@ -164,6 +164,10 @@ impl<E: Exchange> Lane<E> {
         let is_retry = turn == Turn::Retry;
         let (estimate, worst_usd) = desk.needs(turn);
         let mut pace = hold(&self.shared.pace);
+        // An answer that is not kept yet would be lost with the process, as one in flight would: both count.
+        if desk.n_in_flight + self.outbox.n_open() >= pace.limit(now) && self.outbox.n_open() > 0 {
+            return Some(Step::Wait(None));
+        }
         match pace.leave(now, is_retry) {
             Leave::Given => {}
             Leave::Until(at) => return Some(Step::Wait(Some(at))),
