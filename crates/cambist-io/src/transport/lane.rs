@@ -186,8 +186,11 @@ impl<E: Exchange> Iterator for Outcomes<E> {
 
     /// Waits for the next one; none when the lane has ended.
     fn next(&mut self) -> Option<Settled<E>> {
+        if self.lane.outbox.keep(self.taken.len()) {
+            self.lane.wake.notify_one();
+        }
         if self.taken.is_empty() {
-            self.lane.outbox.take(&mut self.taken, || self.lane.wake.notify_one());
+            self.lane.outbox.take(&mut self.taken);
         }
         self.taken.pop_front()
     }

@@ -35,7 +35,7 @@ use crate::{error::PipelineError, plan::Job, run::Workshop};
 const QUEUE: usize = 1024;
 
 /// Outcomes that are kept in one transaction, at most.
-const COMMIT: usize = 512;
+const COMMIT: usize = 256;
 
 /// Answers that one request asks for, at most.
 const MOST_ANSWERS: usize = 64;

@@ -81,15 +81,15 @@ impl<E: Exchange> Outbox<E> {
         tray.settled.clear();
     }
 
-    /// Takes everything into `taken`, which is empty, and waits while there is nothing and more may come. What was taken
-    /// before counts as kept: `kept` is called before the wait.
-    pub(super) fn take(&self, taken: &mut VecDeque<Settled<E>>, kept: impl FnOnce()) {
+    /// Notes that all but `n_left` of what was taken are kept; returns whether that frees places.
+    pub(super) fn keep(&self, n_left: usize) -> bool {
         let mut tray = hold(&self.tray);
-        if std::mem::take(&mut tray.n_taken) > 0 {
-            drop(tray);
-            kept();
-            tray = hold(&self.tray);
-        }
+        std::mem::replace(&mut tray.n_taken, n_left) > n_left
+    }
+
+    /// Takes everything into `taken`, which is empty, and waits while there is nothing and more may come.
+    pub(super) fn take(&self, taken: &mut VecDeque<Settled<E>>) {
+        let mut tray = hold(&self.tray);
         while tray.settled.is_empty() && !tray.has_ended {
             tray.reader_waits = true;
             tray = self.filled.wait(tray).unwrap_or_else(PoisonError::into_inner);
