@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    candidate::Matrix, language::Language, license::Permission, outline::Outline, prompt::Prompt, statistics::mean,
-    teacher::Teacher,
+    language::Language, license::Permission, outline::Outline, prompt::Prompt, statistics::mean, teacher::Teacher,
 };
 
 /// What the made data is for.
@@ -93,12 +92,7 @@ pub struct ExpectedCosts {
 
 impl ExpectedCosts {
     /// Measures the mean cost of recorded answers per teacher and language, and per teacher.
-    pub fn fit(matrix: &Matrix) -> Self {
-        Self::of_outline(&Outline::of(matrix))
-    }
-
-    /// As [`ExpectedCosts::fit`], of answers without texts.
-    pub fn of_outline(outline: &Outline) -> Self {
+    pub fn fit(outline: &Outline) -> Self {
         let n_languages = outline.languages().len();
         let mut grouped = vec![Vec::new(); outline.teachers().len() * n_languages];
         for line in outline.lines() {

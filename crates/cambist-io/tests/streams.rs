@@ -217,6 +217,22 @@ fn an_error_among_the_events_is_the_error() {
 }
 
 #[test]
+fn a_block_that_is_none_is_the_servers_fault() {
+    for block in [json!("text"), json!(1), json!([]), json!(true)] {
+        let chunks = [
+            json!({"type": "message_start", "message": {"content": []}}),
+            json!({"type": "content_block_start", "index": 0, "content_block": block}),
+            json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a"}}),
+            json!({"type": "message_stop"}),
+        ];
+        let text: String = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
+        let failure = read(TeacherDialect::Anthropic, &events(&text)).unwrap_err();
+        assert_eq!(failure.class, FailureClass::Shape);
+        assert!(failure.reason.contains("expected a block"), "{}", failure.reason);
+    }
+}
+
+#[test]
 fn pieces_of_a_tools_call_and_names_are_joined() {
     let delta = |delta: Value| json!({"id": "x", "choices": [{"index": 0, "delta": delta}]});
     let call = |piece: Value| delta(json!({ "tool_calls": [piece] }));

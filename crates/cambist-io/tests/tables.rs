@@ -12,9 +12,11 @@ use cambist_core::{
     score::Score,
 };
 use cambist_io::formats::{
-    Cell, PreferenceRow, RecordedColumns, SftRow, TableRow, read_scores, read_table, scan_batches, to_jsonl, to_parquet,
+    Cell, FormatError, PreferenceRow, RecordedColumns, SftRow, TableRow, TableWriter, read_scores, read_table,
+    scan_batches, to_jsonl, to_parquet,
 };
 use proptest::prelude::*;
+use serde_json::json;
 
 /// Text that breaks careless writers: right-to-left marks, CJK, emoji of several scalars, line separators, NUL.
 fn text() -> impl Strategy<Value = String> {
@@ -159,6 +161,68 @@ fn own_tables_are_also_recorded_scores_with_missing_ones_missing() {
     let read = read_scores(&path, &RecordedColumns::default(), "unknown").unwrap();
     assert_eq!(read.iter().map(|score| score.value).collect::<Vec<_>>(), [None, Some(0.25)]);
     assert!(read[0].missing.is_some());
+}
+
+/// A row of whatever fields, for columns of every kind.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+struct Loose(serde_json::Map<String, serde_json::Value>);
+
+impl TableRow for Loose {
+    const TABLE: &'static str = "loose";
+    const COLUMNS: &'static [(&'static str, Cell)] = &[
+        ("text", Cell::Text),
+        ("integer", Cell::Integer),
+        ("number", Cell::Number),
+        ("flag", Cell::Flag),
+        ("texts", Cell::TextList),
+        ("turns", Cell::Messages),
+        ("json", Cell::Json),
+    ];
+}
+
+fn loose(fields: serde_json::Value) -> Loose {
+    serde_json::from_value(fields).unwrap()
+}
+
+#[test]
+fn every_kind_of_column_comes_back_and_missing_cells_are_left_out() {
+    let whole = loose(json!({
+        "text": "Çarşamba", "integer": -7, "number": 0.5, "flag": true, "texts": ["a", "", "水"],
+        "turns": [{"role": "user", "content": "?"}], "json": {"one_of": ["a"], "n": [1, 2.5]},
+    }));
+    comes_back(&[whole.clone(), loose(json!({})), loose(json!({"flag": false, "texts": []})), whole]);
+}
+
+#[test]
+fn what_fits_no_column_is_refused_by_name_and_spoils_the_table() {
+    let unfit = [
+        ("other", json!({"other": 1})),
+        ("text", json!({"text": 1})),
+        ("text", json!({"text": {"a": 1}})),
+        ("integer", json!({"integer": "1"})),
+        ("integer", json!({"integer": u64::MAX})),
+        ("integer", json!({"integer": 1.5})),
+        ("number", json!({"number": "1"})),
+        ("flag", json!({"flag": 1})),
+        ("texts", json!({"texts": "a"})),
+        ("texts", json!({"texts": ["a", 1]})),
+        ("texts", json!({"texts": ["a", null]})),
+        ("turns", json!({"turns": ["a"]})),
+        ("turns", json!({"turns": [{"role": "user", "content": "a", "name": "b"}]})),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let sound = loose(json!({"text": "a", "integer": 1}));
+    for (column, fields) in unfit {
+        let row = loose(fields);
+        let error = to_parquet([&sound, &row]).unwrap_err();
+        assert!(matches!(error, FormatError::Encode { table: "loose", .. }), "{error}");
+        assert!(error.to_string().contains(&format!("`{column}`")), "{column}: {error}");
+        // A row half of which was taken in must not lend its cells to the next one.
+        let mut table = TableWriter::create(&folder.path().join("loose.parquet")).unwrap();
+        assert!(table.push(&row).is_err() && table.push(&sound).is_err(), "{column}");
+        assert!(table.n_rows() == 0 && table.finish().is_err(), "{column}");
+    }
 }
 
 /// A part of a score, its texts where they lie.

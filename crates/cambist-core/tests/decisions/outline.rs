@@ -117,7 +117,7 @@ fn costs_are_measured_by_teacher_and_language() {
     for (candidate, cost_usd) in candidates.iter_mut().zip([1.0, 2.0, 6.0]) {
         candidate.completion.cost_usd = cost_usd;
     }
-    let costs = ExpectedCosts::of_outline(&Outline::of(&Matrix::new(prompts.to_vec(), candidates).unwrap()));
+    let costs = ExpectedCosts::fit(&Outline::of(&Matrix::new(prompts.to_vec(), candidates).unwrap()));
     let teacher = crate::made::teacher("a", cambist_core::teacher::Coverage::All);
     let of = |tag| costs.of(&teacher, &crate::made::language(tag));
     assert_eq!((of("tr"), of("uk"), of("zh")), (1.0, 4.0, 3.0));

@@ -308,7 +308,7 @@ fn expected_costs_are_measured_per_language_and_else_per_teacher() {
     };
     let candidates = matrix.rows().iter().flat_map(|row| row.candidates.iter().map(priced)).collect();
     let prompts = matrix.rows().iter().map(|row| row.prompt.clone()).collect();
-    let costs = ExpectedCosts::fit(&Matrix::new(prompts, candidates).unwrap());
+    let costs = ExpectedCosts::fit(&cambist_core::outline::Outline::of(&Matrix::new(prompts, candidates).unwrap()));
     let cost = |tag: &str| costs.of(&teacher("a", Coverage::All), &language(tag));
     assert_eq!((cost("tr"), cost("uk")), (1.0, 4.0));
     assert!((cost("fr") - (40.0 + 4.0 * 45.0) / 85.0).abs() < 1e-12);

@@ -1,13 +1,10 @@
-//! Selection and alignment account for every prompt.
-
-use std::collections::BTreeMap;
+//! Selection accounts for every prompt.
 
 use cambist_core::{
-    align::{Align, align},
     candidate::{Matrix, MatrixError},
     completion::Completion,
     gates::Gates,
-    router::{All, Fallback, Random, Router, Single, replay},
+    router::{All, replay},
     score::Score,
     select::{keep_best, keep_chosen},
 };
@@ -16,26 +13,6 @@ use proptest::prelude::*;
 use crate::made::{answer, language, matrices, prompt};
 
 proptest! {
-    #[test]
-    fn aligned_strategies_have_identical_ids_and_all_prompts_are_counted((matrix, pool) in matrices(), seed in 0..99u64) {
-        let (single, random) = (Single { teacher: "a".into() }, Random { seed, fallback: Fallback::None });
-        let strategies: [&dyn Router; 3] = [&All, &single, &random];
-        let decided: BTreeMap<_, _> = strategies
-            .iter()
-            .map(|router| (router.strategy(), replay(*router, &matrix, &pool).unwrap().decisions))
-            .collect();
-        let aligned = align(&decided, Align::Intersection);
-        let ids: Vec<_> = aligned.values().map(|strategy| &strategy.prompt_ids).collect();
-        prop_assert!(ids.windows(2).all(|pair| pair[0] == pair[1]));
-        for (name, strategy) in &aligned {
-            prop_assert_eq!(strategy.tally.total(), matrix.rows().len());
-            prop_assert_eq!(strategy.prompt_ids.len() + strategy.dropped.len(), matrix.rows().len());
-            prop_assert!(strategy.dropped.iter().all(|d| (d.reason != "unaligned") == d.lacking.contains(name)));
-        }
-        let free = align(&decided, Align::None);
-        prop_assert!(aligned.iter().all(|(name, s)| s.prompt_ids.iter().all(|id| free[name].prompt_ids.contains(id))));
-    }
-
     #[test]
     fn keeping_the_best_is_what_asking_everyone_chooses((matrix, pool) in matrices()) {
         let chosen = keep_chosen(&replay(&All, &matrix, &pool).unwrap().decisions);

@@ -52,7 +52,7 @@ pub fn naming_paths(kind: ServerKind) -> &'static [&'static str] {
         ServerKind::Sglang => &["/get_model_info"],
         ServerKind::Tgi => &["/info"],
         ServerKind::Llamacpp => &["/props"],
-        ServerKind::None => &["/version", "/get_model_info", "/info", "/props"],
+        ServerKind::None => INFO_PATHS.split_at(1).1,
     }
 }
 

@@ -6,7 +6,10 @@ use cambist_core::language::Language;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::body::{misshapen, read_json};
+use super::{
+    body::{misshapen, read_json},
+    encode::merge,
+};
 use crate::exchange::{Failure, HttpCall, HttpReply};
 
 /// What translation engines speak.
@@ -66,13 +69,8 @@ pub fn encode_translation(
     };
     let mut body =
         json!({ "q": texts, "source": code(request.source), "target": code(request.target), "format": "text" });
-    if let (Some(members), Some(Value::Object(extra))) = (body.as_object_mut(), extra) {
-        for (name, value) in extra {
-            match value {
-                Value::Null => drop(members.shift_remove(name)),
-                value => drop(members.insert(name.clone(), value.clone())),
-            }
-        }
+    if let Some(extra) = extra.filter(|extra| extra.is_object()) {
+        merge(&mut body, extra);
     }
     body
 }

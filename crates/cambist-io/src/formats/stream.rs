@@ -94,7 +94,7 @@ pub struct RowBatch {
 pub fn scan_batches(path: &Path, columns: &'static [(&'static str, Cell)]) -> Result<BatchScan> {
     let file = File::open(path).map_err(|source| DiskError::of("read", path, source))?;
     let batches = open_columns(file, columns).map_err(|reason| not_parquet(path, reason))?;
-    Ok(BatchScan { path: path.to_owned(), columns, batches, n_rows: 0 })
+    Ok(BatchScan { path: path.to_owned(), columns, batches, n_rows: 0, is_done: false })
 }
 
 /// Batches of a table, read as they are asked for.
@@ -103,12 +103,16 @@ pub struct BatchScan {
     columns: &'static [(&'static str, Cell)],
     batches: ParquetRecordBatchReader,
     n_rows: u64,
+    is_done: bool,
 }
 
 impl Iterator for BatchScan {
     type Item = Result<RowBatch>;
 
     fn next(&mut self) -> Option<Result<RowBatch>> {
+        if self.is_done {
+            return None;
+        }
         let batch = guarded(|| self.batches.next().transpose().map_err(|error| error.to_string()));
         let cells = batch.transpose()?.and_then(|batch| Cells::of(&batch, self.columns).ok_or_else(changed));
         let n_before = self.n_rows;
@@ -117,7 +121,10 @@ impl Iterator for BatchScan {
                 self.n_rows += cells.n_rows() as u64;
                 Ok(RowBatch { path: self.path.clone(), cells, n_before })
             }
-            Err(reason) => Err(not_parquet(&self.path, reason)),
+            Err(reason) => {
+                self.is_done = true;
+                Err(not_parquet(&self.path, reason))
+            }
         })
     }
 }

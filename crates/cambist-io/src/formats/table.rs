@@ -1,8 +1,8 @@
 //! One writer and one reader for every kind of row.
 //!
-//! Rows and columns meet in serde: [`encode`] and [`decode`] move the fields of a row into Arrow columns and back
-//! without a detour over JSON. A Parquet file whose columns have other types than ours, and JSONL, are read as
-//! anybody's rows.
+//! Rows and columns meet in serde: [`encode`] and [`decode`] move the fields of a row into Arrow columns and back; of all
+//! that is written only the messages of a list are JSON values in between. A Parquet file whose columns have other types
+//! than ours, and JSONL, are read as anybody's rows.
 
 mod decode;
 mod encode;
@@ -102,8 +102,9 @@ impl<R: TableRow> TableWriter<R> {
     /// # Errors
     /// When the row does not fit its declared columns, or the disk refuses.
     pub fn push(&mut self, row: &R) -> Result<()> {
+        self.sheet.push(row).map_err(|error| on_disk(&self.path, error))?;
         self.n_rows += 1;
-        self.sheet.push(row).map_err(|error| on_disk(&self.path, error))
+        Ok(())
     }
 
     /// How many rows were taken in.
@@ -164,7 +165,7 @@ impl<R: TableRow, W: Write + Send> Sheet<R, W> {
     }
 
     fn finish(mut self) -> Result<W> {
-        if self.waiting.n_rows() > 0 {
+        if !self.waiting.is_empty() {
             self.flush()?;
         }
         self.writer.into_inner().map_err(Self::encode)

@@ -216,7 +216,7 @@ fn read_call(key: &Digest, row: &Row<'_>) -> rusqlite::Result<CallRecord> {
         failure_class: row.get::<_, Option<String>>(16)?.as_deref().and_then(FailureClass::parse),
         reasoning: row.get(17)?,
         marks: row.get::<_, String>(18)?.split_whitespace().map(str::to_owned).collect(),
-        reply: row.get::<_, Option<Vec<u8>>>(19)?.map(reply::unpacked).transpose()?,
+        reply: row.get::<_, Option<Vec<u8>>>(19)?.map(|kept| reply::unpacked(19, kept)).transpose()?,
         costs_unknown: row.get(20)?,
         n_maybe_charged: row.get(21)?,
         origin: row.get(22)?,

@@ -25,11 +25,11 @@ impl Packer {
 }
 
 /// Returns a reply as it came; earlier versions kept it as it is.
-pub(super) fn unpacked(kept: Vec<u8>) -> rusqlite::Result<Vec<u8>> {
+pub(super) fn unpacked(column: usize, kept: Vec<u8>) -> rusqlite::Result<Vec<u8>> {
     if !kept.starts_with(&MAGIC) {
         return Ok(kept);
     }
-    let foreign = |error| rusqlite::Error::FromSqlConversionFailure(19, Type::Blob, Box::new(error));
+    let foreign = |error| rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, Box::new(error));
     zstd::decode_all(kept.as_slice()).map_err(foreign)
 }
 
@@ -43,10 +43,10 @@ mod tests {
         let mut packer = Packer::new();
         assert!(packer.packed(&reply).len() < reply.len() / 4);
         for kept in [packer.packed(&reply), Packer(None).packed(&reply), reply.clone()] {
-            assert_eq!(unpacked(kept).unwrap(), reply);
+            assert_eq!(unpacked(19, kept).unwrap(), reply);
         }
-        assert_eq!(unpacked(packer.packed(b"")).unwrap(), b"");
+        assert_eq!(unpacked(19, packer.packed(b"")).unwrap(), b"");
         let broken = packer.packed(&reply)[..20].to_vec();
-        assert!(unpacked(broken).is_err());
+        assert!(unpacked(19, broken).is_err());
     }
 }

@@ -82,7 +82,7 @@ pub(super) const MIGRATIONS: [&str; LEDGER_SCHEMA as usize] = [
     "
     ALTER TABLE scores ADD COLUMN tokens_in INTEGER;
     ALTER TABLE scores ADD COLUMN tokens_out INTEGER;
-    CREATE INDEX score_costs ON scores (arbiter, language, value, tokens_in, tokens_out, cost_usd, costs_unknown);
+    CREATE INDEX score_costs ON scores (arbiter, language, value, tokens_in, tokens_out);
     CREATE INDEX score_times ON scores (created_at_unix_ms, cost_usd);
     CREATE INDEX call_times ON calls (created_at_unix_ms, cost_usd);
 ",

@@ -84,7 +84,7 @@ pub(crate) async fn serve(
     let content_type = text_header(&head.headers, "content-type");
     let is_probe = head.headers.contains_key(PROBE_HEADER);
     if is_probe {
-        mock.counter.probe(path);
+        mock.counter.probe(route(path));
     } else {
         mock.counter.call(route(path));
     }

@@ -15,7 +15,7 @@ pub enum Reservation {
     Made,
     /// It is not, and it may be when calls in flight turn out to cost less than was reserved for them.
     Later,
-    /// It never will be.
+    /// It is not, and waiting for calls in flight gives none.
     Never,
 }
 

@@ -75,8 +75,8 @@ impl Client {
     /// Opens a lane: what goes in at one end comes out settled at the other, in the order of settling.
     ///
     /// Lanes of one client share its limits. Feed and read from two threads: [`Submit::send`] waits while the queue is
-    /// full, and what is settled counts as in flight until its reader, having kept it, asks for more: a killed process
-    /// loses no more than could be in flight.
+    /// full, and what is settled counts as in flight in its lane until its reader, having kept it, asks for more: a killed
+    /// process loses no more of a lane than could be in flight.
     pub fn lane<E: Exchange>(&self, options: LaneOptions) -> (Submit<E>, Outcomes<E>) {
         let is_first = self.shared.n_lanes.load(Ordering::Relaxed) == 0;
         if is_first && self.shared.adapts {

@@ -19,9 +19,6 @@ use crate::{
     money::purse::{Listener, Reservation},
 };
 
-/// Settled exchanges that may lie unread at least before sending pauses.
-const N_UNREAD: usize = 1024;
-
 /// Money that is reserved while requests are in flight.
 pub trait SpendingCap: Send + Sync {
     /// Reserves `usd`, unless spent and reserved together would exceed the cap.
@@ -114,7 +111,7 @@ pub(super) fn open<E: Exchange>(
         desk: Mutex::new(Desk::new()),
         room: Condvar::new(),
         wake,
-        outbox: Outbox::new(options.queue.max(N_UNREAD)),
+        outbox: Outbox::new(),
         abandon: Notify::new(),
         shared: Arc::clone(shared),
         options,

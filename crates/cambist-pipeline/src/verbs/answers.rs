@@ -79,7 +79,7 @@ pub(super) fn pool_of(recipe: &Recipe, outline: &Outline, eligibility: &Eligibil
     let answered = |member: &&PoolMember| outline.teachers().contains(&member.id);
     let teachers = recipe.pool.iter().filter(answered).map(PoolMember::teacher).collect();
     let mut pool = Pool::new(teachers, eligibility.clone()).map_err(|e| PipelineError::Internal(e.to_string()))?;
-    pool.costs = ExpectedCosts::of_outline(outline);
+    pool.costs = ExpectedCosts::fit(outline);
     with_translations(pool, recipe, outline)
 }
 

@@ -16,7 +16,10 @@ pub(super) fn whole(events: &[Event<'_>]) -> Result<Value, Broken> {
                     message = start;
                 }
             }
-            "content_block_start" => blocks.push(event["content_block"].take()),
+            "content_block_start" => match event["content_block"].take() {
+                block @ (Value::Object(_) | Value::Null) => blocks.push(block),
+                other => return Err(Broken::Event(format!("expected a block, found `{other}`"))),
+            },
             "content_block_delta" => {
                 let place = event["index"].as_u64().and_then(|index| usize::try_from(index).ok());
                 let block = place.and_then(|place| blocks.get_mut(place));

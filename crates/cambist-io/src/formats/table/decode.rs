@@ -132,7 +132,8 @@ impl<'b> MapAccess<'b> for RowReader<'b> {
         match column {
             Column::Json(array) => {
                 let mut json = serde_json::Deserializer::from_str(array.value(self.at));
-                seed.deserialize(&mut json).map_err(named)
+                let value = seed.deserialize(&mut json).map_err(named)?;
+                json.end().map_err(named).map(|()| value)
             }
             column => seed.deserialize(CellReader { column, at: self.at }).map_err(named),
         }
@@ -158,6 +159,9 @@ impl<'de> Deserializer<'de> for CellReader<'de> {
             Column::TextList(array) => {
                 let texts = array.value(at);
                 let texts: &StringArray = texts.as_string();
+                if texts.null_count() > 0 {
+                    return Err(serde_json::Error::custom("a text of the list is missing"));
+                }
                 visitor.visit_seq(SeqDeserializer::new(texts.iter().flatten()))
             }
             Column::Messages(array) => {

@@ -16,11 +16,16 @@ use super::Cell;
 
 type Result<T> = std::result::Result<T, serde_json::Error>;
 
+/// What is said of rows after one that did not fit.
+const AFTER_A_FAULT: &str = "an earlier row did not fit";
+
 /// The columns of a batch in the making.
 pub(super) struct Columns {
     names: &'static [(&'static str, Cell)],
     columns: Vec<Column>,
     n_rows: usize,
+    /// Whether a row did not fit: it has left some columns longer than others.
+    is_broken: bool,
 }
 
 /// One column in the making.
@@ -36,7 +41,7 @@ enum Column {
 
 impl Columns {
     pub(super) fn new(names: &'static [(&'static str, Cell)]) -> Self {
-        Self { names, columns: names.iter().map(|(_, cell)| Column::new(*cell)).collect(), n_rows: 0 }
+        Self { names, columns: names.iter().map(|(_, cell)| Column::new(*cell)).collect(), n_rows: 0, is_broken: false }
     }
 
     /// How many rows wait.
@@ -44,10 +49,21 @@ impl Columns {
         self.n_rows
     }
 
+    /// Whether nothing waits, not even the half of a row.
+    pub(super) fn is_empty(&self) -> bool {
+        self.n_rows == 0 && !self.is_broken
+    }
+
     /// Takes in a row: what it has no field for is missing, and a field that no column declares is a mistake in the
     /// declaration, not something to drop.
     pub(super) fn push(&mut self, row: &impl Serialize) -> Result<()> {
-        row.serialize(RowWriter { columns: self, next: 0, key: None })?;
+        if self.is_broken {
+            return Err(serde_json::Error::custom(AFTER_A_FAULT));
+        }
+        if let Err(error) = row.serialize(RowWriter { columns: self, next: 0, key: None }) {
+            self.is_broken = true;
+            return Err(error);
+        }
         self.n_rows += 1;
         let short = self.columns.iter_mut().filter(|column| column.len() < self.n_rows);
         short.for_each(Column::push_missing);
@@ -56,6 +72,9 @@ impl Columns {
 
     /// Takes the rows out as a batch.
     pub(super) fn finish(&mut self, schema: &Arc<Schema>) -> std::result::Result<RecordBatch, ArrowError> {
+        if self.is_broken {
+            return Err(ArrowError::InvalidArgumentError(AFTER_A_FAULT.to_owned()));
+        }
         self.n_rows = 0;
         RecordBatch::try_new(schema.clone(), self.columns.iter_mut().map(Column::finish).collect())
     }
@@ -426,10 +445,10 @@ impl SerializeSeq for ListWriter<'_> {
     type Error = serde_json::Error;
 
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        // A text and a message are rows of their own kind: what fits there fits here.
+        // A message is a JSON value in between: two texts, whose order and number nobody promises.
         let texts = texts_of(value)?;
         match (&mut *self.column, texts) {
-            (Column::TextList(column), Texts::One(text)) => column.values().append_option(text),
+            (Column::TextList(column), Texts::One(Some(text))) => column.values().append_value(text),
             (Column::Messages(column), Texts::Message(parts)) => {
                 let message = column.values();
                 for (at, text) in parts.into_iter().enumerate() {

@@ -19,7 +19,6 @@ pub(super) struct Outbox<E: Exchange> {
     filled: Condvar,
     /// Whether a reader waits that nobody has told yet.
     owes_call: AtomicBool,
-    n_unread_max: usize,
 }
 
 struct Tray<E: Exchange> {
@@ -32,17 +31,10 @@ struct Tray<E: Exchange> {
 }
 
 impl<E: Exchange> Outbox<E> {
-    /// Is full with `n_unread_max`.
-    pub(super) fn new(n_unread_max: usize) -> Self {
+    pub(super) fn new() -> Self {
         let tray =
             Tray { settled: VecDeque::new(), n_taken: 0, reader_waits: false, has_ended: false, is_closed: false };
-        Self { tray: Mutex::new(tray), filled: Condvar::new(), owes_call: AtomicBool::new(false), n_unread_max }
-    }
-
-    /// Whether sending should pause until somebody reads.
-    pub(super) fn is_full(&self) -> bool {
-        let tray = hold(&self.tray);
-        tray.settled.len() >= self.n_unread_max && !tray.is_closed
+        Self { tray: Mutex::new(tray), filled: Condvar::new(), owes_call: AtomicBool::new(false) }
     }
 
     /// How many are settled and not kept yet: unread, or in the hands of the reader until it asks for more.

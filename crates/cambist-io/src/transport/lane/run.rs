@@ -138,9 +138,6 @@ impl<E: Exchange> Lane<E> {
             if desk.closed().is_some() {
                 return self.wind_up(&mut desk);
             }
-            if self.outbox.is_full() {
-                return Step::Wait(None);
-            }
             let turn = desk.turn(now);
             if let Turn::Nothing(until) = turn {
                 if !desk.is_exhausted() {
@@ -164,8 +161,10 @@ impl<E: Exchange> Lane<E> {
         let is_retry = turn == Turn::Retry;
         let (estimate, worst_usd) = desk.needs(turn);
         let mut pace = hold(&self.shared.pace);
-        // An answer that is not kept yet would be lost with the process, as one in flight would: both count.
-        if desk.n_in_flight + self.outbox.n_open() >= pace.limit(now) && self.outbox.n_open() > 0 {
+        // An answer that is not kept yet would be lost with the process, as one in flight would: both count. Those of
+        // other lanes do not: their reader may be waiting for this lane, as a teacher's does for its judge.
+        let n_open = self.outbox.n_open();
+        if n_open > 0 && desk.n_in_flight + n_open >= pace.limit(now) {
             return Some(Step::Wait(None));
         }
         match pace.leave(now, is_retry) {
