@@ -46,9 +46,10 @@ pub use crate::{
     shape::Shape,
     tokenizer::{Tokenizer, TokenizerError, train_tokenizer},
     train::{
-        StepLog, TrainError, TrainSummary,
-        config::{Schedule, TrainConfig},
-        train,
+        StateError, StepLog, TrainError, TrainSummary, Training,
+        config::{Keep, Schedule, TrainConfig},
+        observer::{HeldOutLog, Observer},
+        run, train,
     },
     train_row::{RowContent, Sequence, TrainRow},
     weights::WeightsError,

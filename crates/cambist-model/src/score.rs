@@ -98,7 +98,7 @@ pub(crate) fn token_log_probs(model: &LocalModel, sequences: &[Sequence]) -> Res
 }
 
 /// Scores sequences in passes of limited size.
-fn passes(model: &LocalModel, sequences: &[&Sequence]) -> Result<Vec<Vec<f32>>, TensorFault> {
+pub(crate) fn passes(model: &LocalModel, sequences: &[&Sequence]) -> Result<Vec<Vec<f32>>, TensorFault> {
     let (mut scores, mut first) = (vec![], 0);
     while first < sequences.len() {
         let mut n_tokens = 0;

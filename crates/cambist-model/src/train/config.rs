@@ -33,8 +33,34 @@ pub struct TrainConfig {
     pub max_grad_norm: Option<f64>,
     /// Longest sequence in tokens; none (the default) for the model's positions.
     pub max_length: Option<usize>,
+    /// Measures held-out rows every so many steps and after the last one; none (the default) for never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval_every: Option<usize>,
+    /// Which step's weights the model has at the end, default the last.
+    #[serde(skip_serializing_if = "Keep::is_last")]
+    pub keep: Keep,
+    /// Ends the run when held-out loss has not fallen for so many measurements; none (the default) for never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
     /// Names the order of the rows.
     pub seed: u64,
+}
+
+/// Which step's weights a model has at the end of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Keep {
+    /// Those of the last step.
+    #[default]
+    Last,
+    /// Those with the lowest held-out loss, the earlier ones on a tie.
+    Best,
+}
+
+impl Keep {
+    fn is_last(&self) -> bool {
+        *self == Self::Last
+    }
 }
 
 /// How the learning rate falls after the warm-up.
@@ -66,6 +92,9 @@ impl Default for TrainConfig {
             eps: 1e-8,
             max_grad_norm: Some(1.0),
             max_length: None,
+            eval_every: None,
+            keep: Keep::Last,
+            patience: None,
             seed: 0,
         }
     }
@@ -76,6 +105,11 @@ impl TrainConfig {
     pub fn n_steps(&self, n_rows: usize) -> usize {
         let from_epochs = (self.epochs * n_rows as f64 / self.batch_size.max(1) as f64).ceil() as usize;
         self.steps.unwrap_or(from_epochs).max(1)
+    }
+
+    /// Whether held-out rows are measured after step `step` of `n_steps`, counted from 0.
+    pub fn is_measured(&self, step: usize, n_steps: usize) -> bool {
+        self.eval_every.is_some_and(|every| (step + 1).is_multiple_of(every.max(1)) || step + 1 == n_steps)
     }
 
     /// Returns the learning rate of step `step` of `n_steps`, counted from 0.

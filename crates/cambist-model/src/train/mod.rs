@@ -1,16 +1,22 @@
 //! The one trainer: any objective, any model of this crate.
 
 pub mod config;
+mod held_out;
+pub mod observer;
 mod optimizer;
 mod order;
+mod state;
 
 use std::{collections::BTreeMap, ops::ControlFlow};
 
+pub use self::state::StateError;
 use cambist_core::language::Language;
 use candle_core::{Device, Tensor};
 
 use self::{
-    config::TrainConfig,
+    config::{Keep, TrainConfig},
+    held_out::HeldOut,
+    observer::{EachStep, Observer},
     optimizer::{AdamW, gradient_norm},
     order::Order,
 };
@@ -59,6 +65,32 @@ pub struct TrainSummary {
     pub last_loss: f64,
     /// Whether the observer stopped the run.
     pub stopped: bool,
+    /// The step, from 0, whose weights the model has at the end: the last one, or the best on held-out rows where
+    /// [`TrainConfig::keep`] says so.
+    pub kept_step: usize,
+    /// Whether held-out loss no longer fell, and the run ended before its last step.
+    pub ended_early: bool,
+}
+
+impl Default for TrainSummary {
+    fn default() -> Self {
+        let last_loss = f64::NAN;
+        Self { n_steps: 0, n_tokens: 0, n_loss_tokens: 0, last_loss, stopped: false, kept_step: 0, ended_early: false }
+    }
+}
+
+/// What a run trains on, and where it begins.
+#[derive(Clone, Copy)]
+pub struct Training<'a> {
+    /// Rows to learn from.
+    pub rows: &'a [TrainRow],
+    /// What they make likely.
+    pub objective: &'a dyn Objective,
+    /// Rows that are never learned from, measured every [`TrainConfig::eval_every`] steps.
+    pub held_out: &'a [TrainRow],
+    /// What [`Observer::keep`] was given by an earlier run of the same model, rows, objective and configuration: this
+    /// one goes on after it, and ends with the same weights to the last bit.
+    pub resume: Option<&'a [u8]>,
 }
 
 /// A training run cannot begin or go on. The model keeps the weights of the last whole step.
@@ -89,15 +121,28 @@ pub enum TrainError {
     /// A parameter would silently stay as it is.
     #[error("no gradient reaches `{0}`; the model cannot be trained like this, please report it")]
     NoGradient(String),
+    /// Something that needs held-out rows, and there are none.
+    #[error("`{0}` needs held-out rows, and `eval_every` to say how often they are measured")]
+    NoHeldOut(&'static str),
+    /// The run cannot go on from what was kept.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The run diverged.
-    #[error("the loss is {loss} at step {step}; lower `lr` (now {lr:e}) or look at the rows of this step")]
+    #[error(
+        "the loss is {loss}, the gradient's norm {grad_norm} at step {step}; lower `lr` (now {lr:e}) or look at the rows of this step: {}",
+        rows.join(", ")
+    )]
     NotFinite {
         /// The step, from 0.
         step: usize,
         /// The loss.
         loss: f64,
+        /// The norm of all gradients.
+        grad_norm: f64,
         /// The learning rate of the step.
         lr: f64,
+        /// The rows of the step.
+        rows: Vec<String>,
     },
     /// The tensor library failed.
     #[error(transparent)]
@@ -112,11 +157,12 @@ impl From<candle_core::Error> for TrainError {
 
 /// A row in tokens.
 pub(crate) struct EncodedRow {
+    pub(crate) id: String,
     pub(crate) language: Language,
     pub(crate) sequences: Vec<Sequence>,
     pub(crate) denominator: f64,
     /// Log-probabilities under the objective's reference model.
-    reference: Vec<Vec<f32>>,
+    pub(crate) reference: Vec<Vec<f32>>,
 }
 
 /// Trains a model in place and tells the observer of every step, which may stop the run after it.
@@ -132,29 +178,84 @@ pub fn train(
     config: &TrainConfig,
     observer: &mut dyn FnMut(&StepLog) -> ControlFlow<()>,
 ) -> Result<TrainSummary, TrainError> {
-    check(model, rows, config)?;
+    let training = Training { rows, objective, held_out: &[], resume: None };
+    run(model, &training, config, &mut EachStep(observer))
+}
+
+/// Trains as [`train`] does, with held-out rows, and from where an earlier run was interrupted.
+///
+/// # Errors
+/// As [`train`], and when `resume` is not of this run.
+pub fn run(
+    model: &mut LocalModel,
+    training: &Training<'_>,
+    config: &TrainConfig,
+    observer: &mut dyn Observer,
+) -> Result<TrainSummary, TrainError> {
+    check(model, training, config)?;
     let max_length = config.max_length.unwrap_or(model.max_positions());
-    let rows = encode_rows(model, (rows, objective), max_length)?;
+    let rows = encode_rows(model, (training.rows, training.objective), max_length)?;
+    let fingerprint = state::fingerprint(model, &rows, (training.objective, config));
+    let mut run = Run {
+        optimizer: AdamW::new(&model.decoder.parameters),
+        held_out: HeldOut::new(encode_rows(model, (training.held_out, training.objective), max_length)?),
+        summary: TrainSummary::default(),
+    };
+    if let Some(kept) = training.resume {
+        run.resume(model, kept, &fingerprint)?;
+    }
     let n_steps = config.n_steps(rows.len());
-    let mut optimizer = AdamW::new(&model.decoder.parameters);
     let mut order = Order::new(rows.len(), config.seed);
-    let mut summary = TrainSummary { n_steps: 0, n_tokens: 0, n_loss_tokens: 0, last_loss: f64::NAN, stopped: false };
-    for step in 0..n_steps {
+    order.skip(run.summary.n_steps * config.batch_size);
+    while run.summary.n_steps < n_steps && !run.summary.ended_early && !run.summary.stopped {
         let batch: Vec<&EncodedRow> = order.take(config.batch_size).map(|i| &rows[i]).collect();
+        let log = run.step(model, &batch, (training.objective, config, n_steps))?;
+        run.summary.stopped = observer.step(&log).is_break();
+        if config.is_measured(log.step, n_steps) && !training.held_out.is_empty() {
+            let measured = run.held_out.measure(model, training.objective, log.step)?;
+            run.summary.ended_early = run.held_out.is_past(config.patience);
+            observer.held_out(&measured);
+        }
+        if observer.wants_state(run.summary.stopped) {
+            observer.keep(run.state(model, &fingerprint)?);
+        }
+    }
+    run.summary.kept_step = run.summary.n_steps.saturating_sub(1);
+    if config.keep == Keep::Best && !run.summary.stopped {
+        run.summary.kept_step = run.held_out.restore(model).unwrap_or(run.summary.kept_step);
+    }
+    Ok(run.summary)
+}
+
+/// A run under way.
+struct Run {
+    optimizer: AdamW,
+    held_out: HeldOut,
+    summary: TrainSummary,
+}
+
+impl Run {
+    fn step(
+        &mut self,
+        model: &LocalModel,
+        batch: &[&EncodedRow],
+        (objective, config, n_steps): (&dyn Objective, &TrainConfig, usize),
+    ) -> Result<StepLog, TrainError> {
+        let step = self.summary.n_steps;
         let lr = config.learning_rate(step, n_steps);
-        let pass = Pass::run(model, &batch, (objective, config))?;
-        let loss = pass.loss();
-        let grad_norm = gradient_norm(&pass.gradients)?;
+        let pass = Pass::run(model, batch, (objective, config))?;
+        let (loss, grad_norm) = (pass.loss(), gradient_norm(&pass.gradients)?);
         if !(loss.is_finite() && grad_norm.is_finite()) {
-            return Err(TrainError::NotFinite { step, loss, lr });
+            let rows = batch.iter().map(|row| format!("`{}`", row.id)).collect();
+            return Err(TrainError::NotFinite { step, loss, grad_norm, lr, rows });
         }
         let scale = config.max_grad_norm.map_or(1.0, |limit| (limit / (grad_norm + 1e-6)).min(1.0));
-        optimizer.step(&model.decoder.parameters, &pass.gradients, (lr, scale, config))?;
-        summary.n_steps += 1;
-        summary.n_tokens += pass.n_tokens;
-        summary.n_loss_tokens += pass.n_loss_tokens;
-        summary.last_loss = loss;
-        let log = StepLog {
+        self.optimizer.step(&model.decoder.parameters, &pass.gradients, (lr, scale, config))?;
+        self.summary.n_steps += 1;
+        self.summary.n_tokens += pass.n_tokens;
+        self.summary.n_loss_tokens += pass.n_loss_tokens;
+        self.summary.last_loss = loss;
+        Ok(StepLog {
             step,
             n_steps,
             loss,
@@ -163,19 +264,18 @@ pub fn train(
             n_loss_tokens: pass.n_loss_tokens,
             n_tokens: pass.n_tokens,
             loss_per_language: pass.loss_per_language(),
-        };
-        if observer(&log).is_break() {
-            summary.stopped = true;
-            break;
-        }
+        })
     }
-    Ok(summary)
 }
 
-fn check(model: &LocalModel, rows: &[TrainRow], config: &TrainConfig) -> Result<(), TrainError> {
+fn check(model: &LocalModel, training: &Training<'_>, config: &TrainConfig) -> Result<(), TrainError> {
     let max_positions = model.max_positions();
+    let is_measured = config.eval_every.is_some() && !training.held_out.is_empty();
     match config.max_length {
-        _ if rows.is_empty() => Err(TrainError::NoRows),
+        _ if training.rows.is_empty() => Err(TrainError::NoRows),
+        _ if config.eval_every == Some(0) => Err(TrainError::Zero("eval_every")),
+        _ if config.keep == Keep::Best && !is_measured => Err(TrainError::NoHeldOut("keep: best")),
+        _ if config.patience.is_some() && !is_measured => Err(TrainError::NoHeldOut("patience")),
         _ if config.batch_size == 0 => Err(TrainError::Zero("batch_size")),
         _ if config.micro_batch_size == Some(0) => Err(TrainError::Zero("micro_batch_size")),
         Some(0) => Err(TrainError::Zero("max_length")),
@@ -199,7 +299,7 @@ pub(crate) fn encode_rows(
             None => vec![],
         };
         let denominator = objective.denominator(&sequences);
-        Ok(EncodedRow { language: row.language.clone(), sequences, denominator, reference })
+        Ok(EncodedRow { id: row.id.clone(), language: row.language.clone(), sequences, denominator, reference })
     };
     rows.iter().map(encode).collect()
 }

@@ -32,6 +32,21 @@ impl AdamW {
         Self { moments: parameters.iter().map(|p| zeros(p.tensor.elem_count())).collect(), n_steps: 0 }
     }
 
+    /// The first and second moments of each parameter, in their order.
+    pub(super) fn moments(&self) -> impl Iterator<Item = (Vec<f32>, Vec<f32>)> {
+        let copy = |moments: &Mutex<Moments>| {
+            let moments = moments.lock().unwrap_or_else(PoisonError::into_inner);
+            (moments.first.clone(), moments.second.clone())
+        };
+        self.moments.iter().map(copy)
+    }
+
+    /// Goes on from the moments after `n_steps` steps.
+    pub(super) fn resumed(moments: Vec<(Vec<f32>, Vec<f32>)>, n_steps: usize) -> Self {
+        let own = |(first, second)| Mutex::new(Moments { first, second });
+        Self { moments: moments.into_iter().map(own).collect(), n_steps: n_steps as i32 }
+    }
+
     /// Moves every parameter against its gradient times `scale`.
     pub(super) fn step(
         &mut self,

@@ -15,6 +15,18 @@ impl Order {
         Self { permutation: (0..n_rows).collect(), next: n_rows, n_passes: 0, seed }
     }
 
+    /// Goes on as if `n` indices had been taken.
+    pub(super) fn skip(&mut self, n: usize) {
+        let n_rows = self.permutation.len();
+        if n == 0 || n_rows == 0 {
+            return;
+        }
+        // The last pass that was begun; one that was just finished counts as that.
+        self.n_passes += (n - 1) / n_rows;
+        self.next = n_rows;
+        self.take(n - (n - 1) / n_rows * n_rows).count();
+    }
+
     /// Returns the next `n` indices.
     pub(super) fn take(&mut self, n: usize) -> impl Iterator<Item = usize> {
         let mut taken = Vec::with_capacity(n);
@@ -34,6 +46,16 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn skipping_is_taking_without_looking() {
+        for n in [0, 1, 6, 7, 8, 13, 14, 15, 40] {
+            let (mut taken, mut skipped) = (Order::new(7, 3), Order::new(7, 3));
+            assert_eq!(taken.take(n).count(), n);
+            skipped.skip(n);
+            assert_eq!(taken.take(20).collect::<Vec<_>>(), skipped.take(20).collect::<Vec<_>>(), "{n}");
+        }
+    }
 
     #[test]
     fn each_pass_sees_every_row_once_in_another_order() {

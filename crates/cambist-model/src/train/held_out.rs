@@ -1,0 +1,93 @@
+//! Rows that are measured and never learned from.
+
+use std::collections::BTreeMap;
+
+use cambist_core::language::Language;
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{EncodedRow, observer::HeldOutLog};
+use crate::{
+    fault::TensorFault,
+    model::LocalModel,
+    objective::{Objective, ScoredRow},
+    score,
+    train_row::Sequence,
+};
+
+/// Held-out rows, and what the best step so far was.
+pub(super) struct HeldOut {
+    rows: Vec<EncodedRow>,
+    pub(super) best: Option<Best>,
+    /// The parameters of the best step.
+    pub(super) parameters: Vec<Tensor>,
+}
+
+/// The best measurement so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Best {
+    step: usize,
+    loss: f64,
+    /// Measurements since then.
+    n_since: usize,
+}
+
+impl HeldOut {
+    pub(super) fn new(rows: Vec<EncodedRow>) -> Self {
+        Self { rows, best: None, parameters: vec![] }
+    }
+
+    /// Measures the loss after a step, and keeps the parameters where it is the lowest so far.
+    pub(super) fn measure(
+        &mut self,
+        model: &LocalModel,
+        objective: &dyn Objective,
+        step: usize,
+    ) -> Result<HeldOutLog, TensorFault> {
+        let (loss, loss_per_language) = self.losses(model, objective)?;
+        let is_best = loss.is_finite() && self.best.as_ref().is_none_or(|best| loss < best.loss);
+        if is_best {
+            self.best = Some(Best { step, loss, n_since: 0 });
+            let copies = model.decoder.parameters.iter().map(|parameter| parameter.tensor.copy());
+            self.parameters = copies.collect::<candle_core::Result<_>>()?;
+        } else if let Some(best) = &mut self.best {
+            best.n_since += 1;
+        }
+        Ok(HeldOutLog { step, loss, loss_per_language, n_rows: self.rows.len(), is_best })
+    }
+
+    fn losses(
+        &self,
+        model: &LocalModel,
+        objective: &dyn Objective,
+    ) -> Result<(f64, BTreeMap<Language, f64>), TensorFault> {
+        let sequences: Vec<&Sequence> = self.rows.iter().flat_map(|row| &row.sequences).collect();
+        let log_probs = score::passes(model, &sequences)?;
+        let mut sums = BTreeMap::<Language, (f64, f64)>::new();
+        let mut first = 0;
+        for row in &self.rows {
+            let log_probs = &log_probs[first..first + row.sequences.len()];
+            first += row.sequences.len();
+            let loss = objective.loss(ScoredRow { sequences: &row.sequences, log_probs, reference: &row.reference });
+            let (sum, denominator) = sums.entry(row.language.clone()).or_default();
+            (*sum, *denominator) = (*sum + loss.sum, *denominator + row.denominator);
+        }
+        let (sum, denominator) = sums.values().fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1));
+        let per_language = sums.into_iter().map(|(language, (sum, n))| (language, sum / n)).collect();
+        Ok((sum / denominator, per_language))
+    }
+
+    /// Whether the loss has not fallen for `patience` measurements.
+    pub(super) fn is_past(&self, patience: Option<usize>) -> bool {
+        patience.zip(self.best.as_ref()).is_some_and(|(patience, best)| best.n_since >= patience.max(1))
+    }
+
+    /// Gives the model the parameters of the best step, and names it; none when nothing was measured.
+    pub(super) fn restore(self, model: &mut LocalModel) -> Option<usize> {
+        let best = self.best?;
+        for (parameter, tensor) in model.decoder.parameters.iter_mut().zip(self.parameters) {
+            parameter.tensor = tensor;
+        }
+        Some(best.step)
+    }
+}

@@ -1,0 +1,50 @@
+//! Who watches a run.
+
+use std::{collections::BTreeMap, ops::ControlFlow};
+
+use cambist_core::language::Language;
+use serde::{Deserialize, Serialize};
+
+use super::StepLog;
+
+/// Watches a run: is told of steps and measurements, keeps what a run can be resumed from, and may stop it.
+pub trait Observer {
+    /// Hears of a step; breaking stops the run after it.
+    fn step(&mut self, log: &StepLog) -> ControlFlow<()>;
+
+    /// Hears of a measurement on held-out rows.
+    fn held_out(&mut self, _log: &HeldOutLog) {}
+
+    /// Whether the state of the run is to be handed over now; asked after every step, and after the last one of a run
+    /// that `is_stopping`. Never by default.
+    fn wants_state(&mut self, _is_stopping: bool) -> bool {
+        false
+    }
+
+    /// Takes what [`Training::resume`](super::Training::resume) goes on from: weights, moments and counters, in bytes.
+    fn keep(&mut self, _state: Vec<u8>) {}
+}
+
+/// A measurement on held-out rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeldOutLog {
+    /// The step, from 0, after which it was made.
+    pub step: usize,
+    /// The objective's loss over all rows: nats per token for SFT and pre-training.
+    pub loss: f64,
+    /// The loss of each language.
+    pub loss_per_language: BTreeMap<Language, f64>,
+    /// How many rows were measured.
+    pub n_rows: usize,
+    /// Whether no earlier measurement was lower or equal.
+    pub is_best: bool,
+}
+
+/// An observer that only hears of steps.
+pub(super) struct EachStep<'a>(pub(super) &'a mut dyn FnMut(&StepLog) -> ControlFlow<()>);
+
+impl Observer for EachStep<'_> {
+    fn step(&mut self, log: &StepLog) -> ControlFlow<()> {
+        (self.0)(log)
+    }
+}
