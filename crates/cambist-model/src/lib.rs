@@ -20,6 +20,7 @@ mod config;
 mod tokenizer;
 mod weights;
 
+mod adapter;
 mod batch;
 mod decoder;
 mod fault;
@@ -34,6 +35,7 @@ pub mod train;
 mod train_row;
 
 pub use crate::{
+    adapter::{AdapterError, LoraConfig, merge::MergeReport},
     chat::{ChatError, EncodeError},
     chat_format::ChatFormat,
     config::ConfigError,

@@ -24,7 +24,7 @@ pub struct LocalModel {
     pub(crate) decoder: Decoder,
     pub(crate) chat: Chat,
     /// Every file but the weights, as it will be written again.
-    files: ModelFiles,
+    pub(crate) files: ModelFiles,
 }
 
 /// A model cannot be made or read.
@@ -109,7 +109,7 @@ impl LocalModel {
         Self::assembled(decoder, rest)
     }
 
-    fn assembled(decoder: Decoder, files: ModelFiles) -> Result<Self, ModelError> {
+    pub(crate) fn assembled(decoder: Decoder, files: ModelFiles) -> Result<Self, ModelError> {
         let chat = Chat::read(&files)?;
         let (tokens, rows) = (chat.tokenizer.vocab_size(), decoder.config.vocab_size);
         if tokens > rows {
@@ -118,17 +118,18 @@ impl LocalModel {
         Ok(Self { decoder, chat, files })
     }
 
-    /// Returns the model as a Hugging Face folder that `transformers` loads with the same logits.
+    /// Returns the model as a Hugging Face folder that `transformers` loads with the same logits; an adapter is merged
+    /// into what is written.
     ///
     /// # Errors
     /// When memory does not suffice for a copy of the weights.
     pub fn to_files(&self) -> Result<ModelFiles, TensorFault> {
         let mut files = self.files.clone();
-        files.0.insert(WEIGHTS.to_owned(), weights::write(&self.decoder.parameters)?);
+        files.0.insert(WEIGHTS.to_owned(), weights::write(&self.decoder.merged()?)?);
         Ok(files)
     }
 
-    /// Returns the number of trained numbers; a tied output layer counts once.
+    /// Returns the number of all weights without an adapter's; a tied output layer counts once.
     pub fn n_parameters(&self) -> usize {
         self.decoder.n_parameters()
     }

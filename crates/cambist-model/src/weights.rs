@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// One parameter of the decoder: one or more tensors of the file, one below the other.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Parameter {
     /// Names and rows of the tensors it is made of.
     pub(crate) parts: Vec<(String, usize)>,

@@ -10,6 +10,7 @@ pub(crate) mod simd;
 
 pub(crate) mod attention;
 pub(crate) mod linear;
+pub(crate) mod low_rank;
 pub(crate) mod rms_norm;
 pub(crate) mod rows;
 pub(crate) mod swiglu;
