@@ -164,6 +164,7 @@ fn go(plan: &Plan, job: usize, store: &Path) -> Outcome<()> {
         stop: &stop,
         calls: StopSignal::new(),
         capabilities: Capabilities::default(),
+        state_every: cambist_pipeline::run::STATE_EVERY,
     };
     run(plan, &[job], store, &runtime)?;
     Ok(())

@@ -171,7 +171,14 @@ fn select(plan: &Plan, folder: &Path, (n_prompts, mode): (usize, &str)) -> Outco
     let stop = AtomicBool::new(false);
     let threads = std::thread::available_parallelism()?.get();
     let calls = StopSignal::new();
-    let runtime = Runtime { threads, progress: &Silent, stop: &stop, calls, capabilities: Capabilities::default() };
+    let runtime = Runtime {
+        threads,
+        progress: &Silent,
+        stop: &stop,
+        calls,
+        capabilities: Capabilities::default(),
+        state_every: cambist_pipeline::run::STATE_EVERY,
+    };
     run(plan, &[2], &store, &runtime)?;
     let (wall, cpu) = (began.elapsed().as_secs_f64(), cpu_seconds()? - cpu);
     let n_cells = n_prompts * TEACHERS.len();

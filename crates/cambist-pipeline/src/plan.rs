@@ -294,6 +294,12 @@ impl Planner<'_> {
             let part = run.variant.clone().or_else(|| params.data.part.clone());
             let data = Reference { step: params.data.step.clone(), part };
             inputs.extend(self.read("data", &data));
+            if let Some(held_out) = &params.held_out {
+                let is_select = |step: &Step| matches!(step.action, Action::Select(_));
+                let own = run.variant.clone().filter(|_| self.recipe.step(&held_out.step).is_some_and(is_select));
+                let part = held_out.part.clone().or(own);
+                inputs.extend(self.read("held_out", &Reference { step: held_out.step.clone(), part }));
+            }
             let seed = run.seed.unwrap_or(self.recipe.seed);
             let identity = json!({ "train": Unnamed(params).value(), "seed": seed, "folder_sha256": folder });
             self.job(index, Some(run), inputs, identity);
@@ -403,8 +409,19 @@ impl Planner<'_> {
 /// Returns the parameters without the names of steps: what they stand for is in the inputs, so that renaming a step
 /// makes nothing anew.
 fn without_references(params: Value) -> Value {
-    const REFERENCES: [&str; 10] =
-        ["answers", "base", "calibration", "data", "from", "local", "models", "prompts", "safety", "scores"];
+    const REFERENCES: [&str; 11] = [
+        "answers",
+        "base",
+        "calibration",
+        "data",
+        "from",
+        "held_out",
+        "local",
+        "models",
+        "prompts",
+        "safety",
+        "scores",
+    ];
     match params {
         Value::Object(map) => {
             let is_name = |key: &str, value: &Value| value.is_string() && REFERENCES.contains(&key);

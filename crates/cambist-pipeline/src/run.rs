@@ -8,6 +8,7 @@ use std::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use cambist_io::{
@@ -38,7 +39,13 @@ pub struct Runtime<'a> {
     pub calls: StopSignal,
     /// Whether servers are asked what they can do before they are asked what counts.
     pub capabilities: Capabilities,
+    /// How often a training run keeps what it needs to go on after a kill; longer where keeping it takes more than a
+    /// twentieth of the time.
+    pub state_every: Duration,
 }
+
+/// How often a training run keeps its state unless somebody says otherwise.
+pub const STATE_EVERY: Duration = Duration::from_secs(30);
 
 /// Whether servers are asked what they can do before they are asked what counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

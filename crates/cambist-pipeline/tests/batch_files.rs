@@ -81,6 +81,7 @@ impl House {
             stop: &stop,
             calls: StopSignal::new(),
             capabilities: Capabilities::default(),
+            state_every: cambist_pipeline::run::STATE_EVERY,
         })
     }
 

@@ -143,6 +143,7 @@ fn run_all(folder: &Path, text: &str) -> Result<(Finished, Vec<String>), Pipelin
         stop: &stop,
         calls: StopSignal::new(),
         capabilities: Capabilities::default(),
+        state_every: cambist_pipeline::run::STATE_EVERY,
     };
     let finished = run(&plan, &all, &folder.join("store"), &runtime)?;
     Ok((finished, listener.0.into_inner().unwrap()))

@@ -134,6 +134,9 @@ pub(crate) struct RuntimeArgs {
     /// trials, not at all
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
     pub capabilities: CapabilitiesArg,
+    /// Seconds between two states that a training run keeps, to go on from after a kill
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub state_every: u64,
 }
 
 /// When servers are asked what they can do.

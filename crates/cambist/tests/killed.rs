@@ -16,9 +16,10 @@ const N_KILLS: usize = 20;
 /// No wait is longer; the longest job of the recipe takes less, or a run would never end.
 const LONGEST_WAIT_MS: f64 = 900.0;
 
+/// Training keeps its state after every step, so that most kills find one.
 fn start(store: &Path) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cambist"));
-    command.args(["run", RECIPE, "--quiet", "--threads", "2", "--store"]).arg(store);
+    command.args(["run", RECIPE, "--quiet", "--threads", "2", "--state-every", "0", "--store"]).arg(store);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 

@@ -26,6 +26,7 @@ mod core_rows;
 mod training_rows;
 
 mod model_folder;
+mod tensorboard;
 
 pub use fault::{FormatError, MAX_FAULTS, Place, Problem, Result, RowFault};
 pub use lines::LineWriter;
@@ -37,4 +38,5 @@ pub(crate) use source::{is_readable_name, path_fits};
 pub use spool::Spool;
 pub use stream::{BatchScan, RowBatch, TableScan, scan_batches, scan_table};
 pub use table::{Cell, TableRow, TableWriter, read_table, to_jsonl, to_parquet};
+pub use tensorboard::EventFile;
 pub use training_rows::{PreferenceRow, SftRow};

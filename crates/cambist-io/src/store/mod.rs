@@ -216,17 +216,6 @@ impl Store {
         Ok(Scratch::new(identity, place))
     }
 
-    /// Returns a folder in which a long step may keep what it needs to resume, with [`disk::write_atomic`]: it
-    /// survives the process and is removed when the artifact is committed.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub fn resumable(&self, id: &ArtifactId) -> Result<PathBuf> {
-        let folder = self.partial_folder(id);
-        disk::create_folder(&folder)?;
-        Ok(folder)
-    }
-
     /// Removes an artifact, whole or damaged, in one step; one that is not there is fine.
     ///
     /// # Errors

@@ -64,6 +64,16 @@ impl Scratch {
         Ok(path)
     }
 
+    /// Returns a folder in which a long step keeps what it needs to resume, with [`disk::write_atomic`]: it survives the
+    /// process, and is removed when the artifact is committed.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn resumable(&self) -> Result<PathBuf> {
+        disk::create_folder(&self.place.partial)?;
+        Ok(self.place.partial.clone())
+    }
+
     /// Writes a whole file; `name` may hold folders, `checkpoint/config.json`.
     ///
     /// # Errors

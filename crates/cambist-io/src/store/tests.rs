@@ -120,16 +120,17 @@ fn a_second_writer_is_refused_with_the_process_of_the_first_and_readers_are_not(
 fn leftovers_of_killed_runs_are_swept_and_resumable_work_is_kept_until_the_commit() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
-    let id = identity(7, vec![]).id();
-    let resumable = store.resumable(&id).unwrap();
-    disk::write_atomic(&resumable.join("step-100"), b"weights").unwrap();
     let scratch = store.begin(identity(7, vec![])).unwrap();
+    let resumable = scratch.resumable().unwrap();
+    disk::write_atomic(&resumable.join("step-100"), b"weights").unwrap();
     scratch.write("rows.jsonl", b"half").unwrap();
     std::mem::forget(scratch);
     drop(store);
     let store = Store::open(folder.path()).unwrap();
     assert_eq!(disk::entries(&folder.path().join("scratch")).unwrap(), [] as [PathBuf; 0]);
-    assert_eq!(disk::read(&store.resumable(&id).unwrap().join("step-100")).unwrap(), b"weights");
+    let again = store.begin(identity(7, vec![])).unwrap();
+    assert_eq!(disk::read(&again.resumable().unwrap().join("step-100")).unwrap(), b"weights");
+    drop(again);
     make(&store, 7, vec![]).unwrap();
     assert!(!resumable.exists());
 }

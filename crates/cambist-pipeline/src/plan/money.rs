@@ -102,6 +102,7 @@ impl Plan {
             stop: &stop,
             calls: StopSignal::new(),
             capabilities: Capabilities::Never,
+            state_every: crate::run::STATE_EVERY,
         };
         let probes = verbs::Probes::none();
         let workshop = Workshop { plan: self, store, ledger: &ledger, runtime: &runtime, network, probes };

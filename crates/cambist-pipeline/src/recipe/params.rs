@@ -332,6 +332,10 @@ pub struct TrainParams {
     pub new: Option<NewModel>,
     /// Rows: datasets of `select` (one run for each strategy), or prompts that have reference answers.
     pub data: Reference,
+    /// Rows that are measured every `config.eval_every` steps and never learned from, of the kinds that `data` takes;
+    /// a `select` step without a strategy means the strategy of each run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<Reference>,
     /// Keeps rows in these languages; all when empty.
     #[serde(default)]
     pub languages: Vec<Language>,

@@ -5,6 +5,8 @@ use cambist_core::{
     polyglot::{self, Task},
 };
 
+use cambist_model::Keep;
+
 use super::{
     Action, Arbiter, PoolMember, Recipe, Step,
     decode::unknown,
@@ -13,7 +15,7 @@ use super::{
     node::{Content, Node},
     pairwise::{evaluate_fault, pairwise_faults, safety_faults},
     panel::panel_faults,
-    params::{EvaluateParams, PromptsParams, RouterParams, SelectParams, TranslateParams},
+    params::{EvaluateParams, PromptsParams, RouterParams, SelectParams, TrainParams, TranslateParams},
     reference::Reference,
 };
 
@@ -95,6 +97,7 @@ pub(crate) fn uses(action: &Action) -> Vec<Use<'_>> {
         Action::Train(p) => {
             all.extend(p.base.iter().map(|r| ("base", r, [Checkpoint].as_slice())));
             all.push(("data", &p.data, &[Datasets, Prompts]));
+            all.extend(p.held_out.iter().map(|r| ("held_out", r, [Datasets, Prompts].as_slice())));
         }
         Action::Evaluate(p) => {
             all.push(("models", &p.models, &[Checkpoint]));
@@ -162,6 +165,7 @@ impl Checker<'_> {
                 let starts =
                     [("base", p.base.is_some()), ("base_folder", p.base_folder.is_some()), ("new", p.new.is_some())];
                 self.one_of(step.place, &starts);
+                self.held_out(step, p);
             }
             Action::Evaluate(p) => {
                 self.arbiter(step, Some(&p.arbiter));
@@ -201,6 +205,27 @@ impl Checker<'_> {
             None if params.splits.is_empty() => {
                 let what = format!("`{}` does not say how many prompts to make", step.id);
                 self.fault(self.place_in(step, "polyglot"), what, "set `sources`, or name `splits`");
+            }
+            _ => {}
+        }
+    }
+
+    /// Held-out rows and how often they are measured stand together; the best step and an early end need both.
+    fn held_out(&mut self, step: &Step, params: &TrainParams) {
+        let TrainParams { held_out, config, .. } = params;
+        match (held_out, config.eval_every) {
+            (Some(_), None) => {
+                let what = format!("`{}` has held-out rows and does not say when to measure them", step.id);
+                self.fault(self.place_in(step, "held_out"), what, "add `config: {eval_every: 50}`, in steps");
+            }
+            (None, Some(_)) => {
+                let what = format!("`{}` is to be measured every some steps, and on nothing", step.id);
+                self.fault(self.place_in(step, "eval_every"), what, "add `held_out:` with rows that `data` has not");
+            }
+            (None, None) if config.keep == Keep::Best || config.patience.is_some() => {
+                let what = format!("`{}` cannot know its best step without held-out rows", step.id);
+                let remedy = "add `held_out:` and `config.eval_every`, or remove `keep` and `patience`";
+                self.fault(self.place_in(step, "config"), what, remedy);
             }
             _ => {}
         }

@@ -1,23 +1,24 @@
 //! `train`: rows to a checkpoint, through the one trainer.
 
-use std::{collections::BTreeMap, ops::ControlFlow, sync::atomic::Ordering};
+mod watch;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use cambist_core::prompt::Message;
 use cambist_io::{
-    formats::{self, SftRow},
+    formats::{self, EventFile, SftRow},
     store::{Artifact, ManifestDraft, Scratch},
 };
 use cambist_model::{
-    LocalModel, ModelFiles, Objective, Pretrain, RowContent, Sft, StepLog, TrainRow, TrainSummary, train,
+    LocalModel, ModelFiles, Objective, Pretrain, RowContent, Sft, TrainRow, TrainSummary, Training, run,
     train_tokenizer,
 };
-use serde_json::json;
 
+use self::watch::Watch;
 use super::{Work, prompts::read_prompts, select::shards};
 use crate::{
     error::PipelineError,
     plan::{Input, Job},
-    progress::Advance,
     recipe::params::{NewModel, ObjectiveName, TrainParams},
     run::Workshop,
 };
@@ -25,9 +26,14 @@ use crate::{
 /// One line for each step: loss, rate, gradient norm, loss per language.
 pub(crate) const LOG: &str = "train.jsonl";
 
+/// The same for TensorBoard, which finds event files by their names.
+const EVENTS: &str = "events.out.tfevents.0.cambist";
+
 /// Makes the artifact.
 pub(super) fn make((workshop, job, scratch): Work<'_>, params: &TrainParams) -> Result<Artifact, PipelineError> {
-    let rows = rows(workshop, job, params)?;
+    let rows = read_rows(workshop, (job, "data"), params)?;
+    let held_out = if params.held_out.is_some() { read_rows(workshop, (job, "held_out"), params)? } else { vec![] };
+    keep_apart(job, &rows, &held_out)?;
     let seed = job.run.as_ref().and_then(|run| run.seed).unwrap_or(workshop.plan.recipe.seed);
     let mut model = start(workshop, job, params, (&rows, seed))?;
     let mut config = params.config.clone();
@@ -36,28 +42,29 @@ pub(super) fn make((workshop, job, scratch): Work<'_>, params: &TrainParams) -> 
         ObjectiveName::Pretrain => &Pretrain,
         ObjectiveName::Sft => &Sft,
     };
-    let mut log = String::new();
-    let mut observer = |step: &StepLog| {
-        log += &format!("{}\n", log_line(step));
-        if step.step % 10 == 9 || step.step + 1 == step.n_steps {
-            let note = format!("loss {:.3}", step.loss);
-            let at = Advance { done: step.step as u64 + 1, total: step.n_steps as u64, unit: "steps", note: &note };
-            workshop.runtime.progress.advance(&job.label, at);
-        }
-        let stop = workshop.runtime.stop.load(Ordering::Relaxed);
-        if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    };
-    let trained = train(&mut model, (&rows, objective), &config, &mut observer);
+    let (mut watch, state) = Watch::begin(workshop, job, &scratch)?;
+    let training = Training { rows: &rows, objective, held_out: &held_out, resume: state.as_deref() };
+    let trained = run(&mut model, &training, &config, &mut watch);
     let summary = trained.map_err(|error| PipelineError::model(&job.label, error))?;
+    let log = watch.finish()?;
     if summary.stopped {
         return Err(PipelineError::Interrupted);
     }
-    write(job, scratch, (&model, rows.len()), (&summary, &log))
+    write(job, scratch, (&model, rows.len()), (&summary, log))
+}
+
+/// A row that is learned from says nothing when it is measured.
+fn keep_apart(job: &Job, rows: &[TrainRow], held_out: &[TrainRow]) -> Result<(), PipelineError> {
+    let learned: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+    let shared: Vec<&str> = held_out.iter().map(|row| row.id.as_str()).filter(|id| learned.contains(id)).collect();
+    let Some(first) = shared.first() else { return Ok(()) };
+    let what = format!("{} of {} held-out rows are learned from, `{first}` first", shared.len(), held_out.len());
+    Err(PipelineError::input(&job.label, what, "let `held_out` name another split than `data`"))
 }
 
 /// Reads a checkpoint's model folder out of its artifact.
 pub(super) fn read_checkpoint(artifact: &Artifact) -> Result<ModelFiles, PipelineError> {
-    let names = artifact.manifest().files.keys().filter(|name| *name != LOG);
+    let names = artifact.manifest().files.keys().filter(|name| ![LOG, EVENTS].contains(&name.as_str()));
     let read = names.map(|name| Ok((name.clone(), artifact.read(name)?)));
     Ok(ModelFiles(read.collect::<Result<BTreeMap<_, _>, PipelineError>>()?))
 }
@@ -94,10 +101,14 @@ fn texts(content: &RowContent) -> Vec<String> {
     }
 }
 
-/// The rows of every input under `data`, filtered by language and task.
-fn rows(workshop: &Workshop<'_>, job: &Job, params: &TrainParams) -> Result<Vec<TrainRow>, PipelineError> {
+/// The rows of every input under a role, filtered by language and task.
+fn read_rows(
+    workshop: &Workshop<'_>,
+    (job, role): (&Job, &str),
+    params: &TrainParams,
+) -> Result<Vec<TrainRow>, PipelineError> {
     let mut rows = Vec::new();
-    for input in job.inputs("data") {
+    for input in job.inputs(role) {
         let conversations = match input.id.verb.as_str() {
             "select" => kept_rows(workshop, input)?,
             _ => reference_rows(workshop, job, input)?,
@@ -107,7 +118,7 @@ fn rows(workshop: &Workshop<'_>, job: &Job, params: &TrainParams) -> Result<Vec<
         );
     }
     if rows.is_empty() {
-        let what = "no rows are left to train on";
+        let what = if role == "data" { "no rows are left to train on" } else { "no held-out rows are left" };
         return Err(PipelineError::input(&job.label, what, "check `languages`, `tasks` and what the strategy kept"));
     }
     Ok(rows)
@@ -162,31 +173,26 @@ fn to_train_row(row: Conversation, objective: ObjectiveName) -> TrainRow {
     }
 }
 
-fn log_line(step: &StepLog) -> serde_json::Value {
-    json!({
-        "step": step.step + 1, "loss": step.loss, "lr": step.lr, "grad_norm": step.grad_norm,
-        "loss_tokens": step.n_loss_tokens, "tokens": step.n_tokens, "loss_per_language": step.loss_per_language,
-    })
-}
-
 fn write(
     job: &Job,
     scratch: Scratch,
     (model, n_rows): (&LocalModel, usize),
-    (summary, log): (&TrainSummary, &str),
+    (summary, (log, events)): (&TrainSummary, (String, EventFile)),
 ) -> Result<Artifact, PipelineError> {
     let files = model.to_files().map_err(|error| PipelineError::model(&job.label, error))?;
     for (name, bytes) in &files.0 {
         scratch.write(name, bytes)?;
     }
     scratch.write(LOG, log.as_bytes())?;
+    scratch.write(EVENTS, events.as_bytes())?;
     let counts = [
         ("parameters", model.n_parameters() as u64),
         ("rows", n_rows as u64),
         ("steps", summary.n_steps as u64),
         ("tokens", summary.n_tokens as u64),
     ];
-    let counts = counts.into_iter().map(|(what, n)| (what.to_owned(), n)).collect();
+    let kept = (summary.kept_step + 1 != summary.n_steps).then_some(("kept_step", summary.kept_step as u64 + 1));
+    let counts = counts.into_iter().chain(kept).map(|(what, n)| (what.to_owned(), n)).collect();
     let draft =
         ManifestDraft { step: job.label.clone(), kind: "checkpoint".into(), counts, ..ManifestDraft::default() };
     Ok(scratch.commit(draft)?)

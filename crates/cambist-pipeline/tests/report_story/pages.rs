@@ -69,6 +69,7 @@ fn perform(text: &str, folder: &Path) -> Vec<(String, Artifact)> {
         stop: &AtomicBool::new(false),
         calls: cambist_io::transport::StopSignal::new(),
         capabilities: cambist_pipeline::run::Capabilities::default(),
+        state_every: cambist_pipeline::run::STATE_EVERY,
     };
     run(&plan, &all, &folder.join("store"), &runtime).unwrap()
 }

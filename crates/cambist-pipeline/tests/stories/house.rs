@@ -74,6 +74,7 @@ impl House {
                 stop: &stop,
                 calls: cambist_io::transport::StopSignal::new(),
                 capabilities: cambist_pipeline::run::Capabilities::default(),
+                state_every: cambist_pipeline::run::STATE_EVERY,
             },
         )?;
         let Seen { mut made, mut reused } = listener.0.into_inner().unwrap();

@@ -12,6 +12,7 @@ mod recorded;
 mod runner;
 mod samples;
 mod sets;
+mod training;
 
 mod python;
 mod scripts;

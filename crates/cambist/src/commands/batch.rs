@@ -17,7 +17,8 @@ use crate::{
 };
 
 /// Nobody watches: files are written in seconds.
-const QUIET: RuntimeArgs = RuntimeArgs { threads: None, quiet: true, capabilities: CapabilitiesArg::Never };
+const QUIET: RuntimeArgs =
+    RuntimeArgs { threads: None, quiet: true, capabilities: CapabilitiesArg::Never, state_every: 30 };
 
 /// Writes the calls that are left as batch files.
 pub(super) fn export(args: &ExportRequestsArgs) -> Result<(), Failure> {

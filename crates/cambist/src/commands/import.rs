@@ -24,7 +24,7 @@ pub(super) fn perform(args: &ImportArgs) -> Result<(), Failure> {
         teacher: args.teacher.clone(),
         is_trusted: args.trust,
     };
-    let quiet = RuntimeArgs { threads: None, quiet: true, capabilities: CapabilitiesArg::Never };
+    let quiet = RuntimeArgs { threads: None, quiet: true, capabilities: CapabilitiesArg::Never, state_every: 30 };
     let imported = with_runtime(&quiet, |runtime| Ok(import_answers(&plan, &options, &given.store.store, runtime)?))?;
     if given.store.json {
         return screen::print(&json!(imported).to_string());

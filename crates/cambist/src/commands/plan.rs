@@ -21,7 +21,7 @@ pub(super) fn perform(args: &PlanArgs) -> Result<(), Failure> {
     let plan = load(&args.recipe)?;
     let all: Vec<usize> = (0..plan.jobs.len()).collect();
     if let Some(n) = args.probe {
-        let runtime = RuntimeArgs { threads: None, quiet: false, capabilities: args.capabilities };
+        let runtime = RuntimeArgs { threads: None, quiet: false, capabilities: args.capabilities, state_every: 30 };
         with_runtime(&runtime, |runtime| Ok(plan.probe((&all, n.get()), &args.store.store, runtime)?))?;
     }
     warn(&plan);

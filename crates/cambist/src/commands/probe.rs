@@ -16,7 +16,7 @@ use crate::{
 pub(super) fn perform(args: &ProbeArgs) -> Result<(), Failure> {
     let plan = load(&args.recipe)?;
     // The table says what a line on stderr would.
-    let runtime = RuntimeArgs { threads: None, quiet: true, capabilities: CapabilitiesArg::Force };
+    let runtime = RuntimeArgs { threads: None, quiet: true, capabilities: CapabilitiesArg::Force, state_every: 30 };
     let found = with_runtime(&runtime, |runtime| Ok(probe(&plan, &args.store.store, runtime)?))?;
     let (probes, errors): (Vec<EndpointProbe>, Vec<_>) =
         found.into_iter().map(|ProbedEndpoint { probe, error }| (probe, error)).unzip();

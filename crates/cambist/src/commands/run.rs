@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use cambist_io::transport::StopSignal;
@@ -123,7 +124,8 @@ pub(super) fn with_runtime<T>(
     let progress: &dyn Progress = if runtime.quiet { &Silent } else { &teller };
     let threads =
         runtime.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
-    work(&Runtime { threads, progress, stop: &stop, calls, capabilities: runtime.capabilities.into() })
+    let state_every = Duration::from_secs(runtime.state_every);
+    work(&Runtime { threads, progress, stop: &stop, calls, capabilities: runtime.capabilities.into(), state_every })
 }
 
 fn close(plan: &Plan, finished: &Finished, args: &RunArgs) -> Result<(), Failure> {

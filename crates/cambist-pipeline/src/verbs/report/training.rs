@@ -20,12 +20,22 @@ use crate::{
 /// Points of one drawn line: steps are averaged into this many bins.
 const N_BINS: usize = 40;
 
-/// One line of a training log, as far as it is drawn.
+/// One line of a training log, as far as it is drawn: a step, or a measurement on held-out rows.
 #[derive(Deserialize)]
 struct LogLine {
     step: u64,
     loss: Option<f64>,
+    #[serde(default)]
     loss_tokens: u64,
+    held_out: Option<HeldOutLine>,
+}
+
+/// What was measured on held-out rows.
+#[derive(Deserialize)]
+struct HeldOutLine {
+    rows: usize,
+    loss: Option<f64>,
+    loss_per_language: BTreeMap<String, Option<f64>>,
 }
 
 /// A checkpoint with its log.
@@ -46,13 +56,14 @@ pub(super) fn section(material: &Material<'_>) -> Result<Option<Section>, Pipeli
         |one: &&Trained<'_>| material.comparisons.iter().any(|c| c.models.contains(&one.job.id.to_string()));
     let (students, others): (Vec<&Trained<'_>>, Vec<&Trained<'_>>) = trained.iter().partition(is_student);
     let mut blocks = vec![Block::Paragraph(
-        "Losses are those of training itself, on the rows that a model learns from; no rows were held out. Each point \
-         is the mean over a stretch of steps, each step weighing by its tokens."
+        "Losses are those of training itself, on the rows that a model learns from, unless a line says that it is of \
+         held-out rows. Each point of training is the mean over a stretch of steps, each step weighing by its tokens."
             .into(),
     )];
     blocks
         .extend(figure(&by_objective(material, &others), "Loss of the models that students start from or learn from."));
     blocks.extend(figure(&[("sft", students)], "Loss of the students, mean over the seeds of a strategy."));
+    blocks.extend(trained.iter().filter_map(held_out_figure));
     blocks.push(table(material, &trained));
     Ok(Some(Section { title: "Training".into(), blocks }))
 }
@@ -112,6 +123,34 @@ fn figure(groups: &[(&str, Vec<&Trained<'_>>)], caption: &str) -> Vec<Block> {
         Block::Figure { plot: Plot::Curve(curve), caption: format!("{caption} Objective: {objective}."), origin }
     });
     drawn.collect()
+}
+
+/// Held-out losses of one run, a line for each language and one for all; none where nothing was held out.
+fn held_out_figure(one: &Trained<'_>) -> Option<Block> {
+    let measured: Vec<(u64, &HeldOutLine)> =
+        one.log.iter().filter_map(|line| Some((line.step, line.held_out.as_ref()?))).collect();
+    let n_rows = measured.first()?.1.rows;
+    let mut lines: BTreeMap<&str, Vec<[f64; 2]>> = BTreeMap::new();
+    for (step, held_out) in &measured {
+        let languages = held_out.loss_per_language.iter().map(|(language, loss)| (language.as_str(), *loss));
+        for (name, loss) in languages.chain([("all", held_out.loss)]) {
+            lines.entry(name).or_default().extend(loss.map(|loss| [*step as f64, loss]));
+        }
+    }
+    let curve = Curve {
+        x: Axis::linear("step", Direction::Neutral),
+        y: Axis::linear("held-out loss", Direction::LowerIsBetter),
+        style: Style::plain(3),
+        lines: lines.into_iter().map(|(name, points)| Line { name: name.to_owned(), points }).collect(),
+    };
+    let caption = format!("Held-out loss of `{}` by language: rows that it never learned from.", one.job.label);
+    let origin = Origin {
+        n: counted(n_rows, "held-out row"),
+        seeds: one.job.run.as_ref().and_then(|run| run.seed).into_iter().collect(),
+        artifacts: vec![one.job.id.to_string()],
+        ..Origin::default()
+    };
+    Some(Block::Figure { plot: Plot::Curve(curve), caption, origin })
 }
 
 /// The variant where all lines are of one step, or else the step and the variant.
