@@ -6,7 +6,7 @@ use candle_core::Result;
 
 use crate::{
     decoder::{Decoder, Products},
-    ops::{attention::Starts, token_log_probs::token_log_probs},
+    ops::attention::Starts,
     tape::{Tape, Value},
     train_row::Sequence,
 };
@@ -51,7 +51,7 @@ impl Batch {
         let mut attention = decoder.causal(Arc::clone(&self.starts));
         let how = (Products::Blocked, self.kept.as_ref());
         let hidden = decoder.hidden(tape, &self.tokens, &mut attention, how)?;
-        token_log_probs(tape, &hidden, &decoder.head(tape), &self.targets)
+        decoder.token_log_probs(tape, &hidden, &self.targets)
     }
 
     /// Cuts what [`Batch::log_probs`] returned into sequences.

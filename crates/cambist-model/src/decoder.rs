@@ -1,18 +1,21 @@
-//! The decoder of the Llama family: one description of its forward pass, for training, scoring and generation.
+//! The decoder: one description of its forward pass, for all families, for training, scoring and generation.
 
 use std::sync::Arc;
 
-use candle_core::Result;
+use candle_core::{Result, Tensor, bail};
 
 use crate::{
-    adapter::Adapter,
-    config::DecoderConfig,
+    config::{DecoderConfig, LayerConfig},
+    layout::{LayerLayout, Layout, Projection, plan},
     ops::{
-        attention::{CausalAttention, Starts, causal_attention},
+        attention::{CausalAttention, Heads, LayerAttention, Starts, causal_attention},
+        gated::gated,
+        head_norm::{HeadNorm, head_norm},
         linear::{linear, linear_by_row},
-        rms_norm::rms_norm,
-        rows::rows_of,
-        swiglu::swiglu,
+        logits::finish_logits,
+        norm::norm,
+        rows::{rows_of, scaled_rows_of},
+        token_log_probs::token_log_probs,
     },
     rope::Rope,
     tape::{Tape, Value},
@@ -23,11 +26,10 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Decoder {
     pub(crate) config: DecoderConfig,
-    /// In the order of [`crate::weights`]: embedding, six a layer, norm, head.
+    /// In the order of [`crate::layout`].
     pub(crate) parameters: Vec<Parameter>,
-    pub(crate) rope: Rope,
-    /// What is trained instead of the parameters, where there is one.
-    pub(crate) adapter: Option<Adapter>,
+    layout: Layout,
+    ropes: Vec<Rope>,
 }
 
 /// How products with weights are computed.
@@ -45,28 +47,50 @@ pub(crate) trait Attend {
     fn attend(&mut self, tape: &Tape, layer: usize, qkv: &Value) -> Result<Value>;
 }
 
+/// How the tokens of each layer see one another, in the order of the layers.
+pub(crate) type Attentions = Arc<[LayerAttention]>;
+
 /// Whole sequences behind one another, each from position 0.
-pub(crate) struct Causal(CausalAttention);
+pub(crate) struct Causal {
+    heads: Heads,
+    starts: Starts,
+    layers: Attentions,
+}
 
 impl Attend for Causal {
-    fn attend(&mut self, tape: &Tape, _layer: usize, qkv: &Value) -> Result<Value> {
-        causal_attention(tape, qkv, self.0.clone())
+    fn attend(&mut self, tape: &Tape, layer: usize, qkv: &Value) -> Result<Value> {
+        let (starts, layer) = (Arc::clone(&self.starts), self.layers[layer].clone());
+        causal_attention(tape, qkv, CausalAttention { heads: self.heads, starts, layer })
     }
 }
 
-/// One layer's parameters.
-const PER_LAYER: usize = 6;
-
 impl Decoder {
     pub(crate) fn new(config: DecoderConfig, parameters: Vec<Parameter>) -> Self {
-        let rope = Rope::new(config.head_dim, config.shape.rope_theta, &config.rope_scaling);
-        Self { config, parameters, rope, adapter: None }
+        let (ropes, layout) = (config.ropes.iter().map(Rope::new).collect(), plan(&config).1);
+        Self { config, parameters, layout, ropes }
     }
 
     /// Returns the attention over sequences that start at the rows `starts` says.
     pub(crate) fn causal(&self, starts: Starts) -> Causal {
         let longest = starts.windows(2).map(|ends| ends[1] - ends[0]).max().unwrap_or(0);
-        Causal(CausalAttention { heads: self.config.heads(), starts, rope: self.rope.table(longest) })
+        Causal { heads: self.config.heads(), starts, layers: self.attentions(longest) }
+    }
+
+    /// Returns how the tokens of each layer see one another, in sequences of up to `n_positions`.
+    pub(crate) fn attentions(&self, n_positions: usize) -> Attentions {
+        let tables: Vec<_> = self.ropes.iter().map(|rope| rope.tables(n_positions)).collect();
+        let layer = |layer: &LayerConfig| LayerAttention {
+            scale: self.config.attention_scale,
+            cap: self.config.attention_cap,
+            window: layer.window,
+            rope: layer.rope.map(|rope| tables[rope].clone()),
+        };
+        self.config.layers.iter().map(layer).collect()
+    }
+
+    /// The length beyond which keys that were cached before no longer hold (LongRoPE), if there is one.
+    pub(crate) fn cache_holds_until(&self) -> Option<usize> {
+        self.ropes.iter().filter_map(Rope::changes_beyond).min()
     }
 
     /// Returns the normalised hidden state of the rows `kept` (all when none), `[kept, hidden_size]`.
@@ -79,57 +103,108 @@ impl Decoder {
         attention: &mut dyn Attend,
         (products, kept): (Products, Option<&Arc<[u32]>>),
     ) -> Result<Value> {
-        let epsilon = self.config.shape.rms_eps as f32;
-        let last = self.config.shape.n_layers - 1;
-        let mut x = rows_of(tape, &self.weight(tape, 0), tokens)?;
-        for layer in 0..=last {
-            let weight = |i: usize| self.weight(tape, 1 + layer * PER_LAYER + i);
-            let product = |x: &Value, i: usize| self.product(tape, x, (1 + layer * PER_LAYER + i, products));
-            let qkv = product(&rms_norm(tape, &x, &weight(0), epsilon)?, 1)?;
-            let mut seen = attention.attend(tape, layer, &qkv)?;
-            if let Some(kept) = kept.filter(|_| layer == last) {
-                (x, seen) = (rows_of(tape, &x, kept)?, rows_of(tape, &seen, kept)?);
-            }
-            x = tape.add_to_fresh(&x, product(&seen, 2)?)?;
-            let gate_up = product(&rms_norm(tape, &x, &weight(3), epsilon)?, 4)?;
-            x = tape.add_to_fresh(&x, product(&swiglu(tape, &gate_up)?, 5)?)?;
+        let pass = Pass { decoder: self, tape, products };
+        let table = self.weight(tape, self.layout.embedding);
+        let mut x = scaled_rows_of(tape, &table, tokens, self.config.embedding_scale)?;
+        for layer in 0..self.layout.layers.len() {
+            let kept = kept.filter(|_| layer + 1 == self.layout.layers.len());
+            x = pass.layer(x, layer, attention, kept)?;
         }
-        rms_norm(tape, &x, &self.weight(tape, 1 + (last + 1) * PER_LAYER), epsilon)
+        pass.norm(&x, self.layout.norm)
+    }
+
+    /// Returns the log-probabilities of `targets`, one for each row of a hidden state, in nats.
+    pub(crate) fn token_log_probs(&self, tape: &Tape, hidden: &Value, targets: &Arc<[u32]>) -> Result<Value> {
+        token_log_probs(tape, hidden, &self.head(tape)?, (targets, self.config.logits))
+    }
+
+    /// Returns the logits of the rows of a hidden state, `[rows, vocabulary]`, without a way back.
+    pub(crate) fn logits(&self, hidden: &Value, products: Products) -> Result<Tensor> {
+        let tape = Tape::idle();
+        let product = if products == Products::ByRow { linear_by_row } else { linear };
+        let logits = product(&tape, hidden, &self.head(&tape)?)?.tensor;
+        finish_logits(&logits, self.config.logits)?;
+        Ok(logits)
     }
 
     /// Returns the output layer, `[vocabulary, hidden_size]`: the embedding table where they are tied.
-    pub(crate) fn head(&self, tape: &Tape) -> Value {
-        let tied = self.config.shape.tie_embeddings;
-        self.weight(tape, if tied { 0 } else { self.parameters.len() - 1 })
-    }
-
-    /// Returns the product of rows with parameter `i`, changed by the adapter where there is one.
-    fn product(&self, tape: &Tape, x: &Value, (i, products): (usize, Products)) -> Result<Value> {
-        let product = if products == Products::ByRow { linear_by_row } else { linear };
-        let y = product(tape, x, &self.weight(tape, i))?;
-        match &self.adapter {
-            Some(adapter) => adapter.add(tape, (x, y), (i, products)),
-            None => Ok(y),
+    fn head(&self, tape: &Tape) -> Result<Value> {
+        if let Some(n_labels) = self.config.n_labels {
+            bail!("a classifier of {n_labels} labels predicts no tokens; give a model with a language model's head")
         }
+        Ok(self.weight(tape, self.layout.head.unwrap_or(self.layout.embedding)))
     }
 
-    /// Returns parameter `i`; a constant where an adapter is trained in its place.
     fn weight(&self, tape: &Tape, i: usize) -> Value {
-        let tensor = &self.parameters[i].tensor;
-        if self.adapter.is_some() { tape.constant(tensor.clone()) } else { tape.parameter(i, tensor) }
-    }
-
-    /// Returns what is trained: the adapter where there is one, otherwise everything.
-    pub(crate) fn trained(&self) -> &[Parameter] {
-        self.adapter.as_ref().map_or(&self.parameters, |adapter| &adapter.parameters)
-    }
-
-    /// Returns the same to be changed.
-    pub(crate) fn trained_mut(&mut self) -> &mut [Parameter] {
-        self.adapter.as_mut().map_or(&mut self.parameters, |adapter| &mut adapter.parameters)
+        tape.parameter(i, &self.parameters[i].tensor)
     }
 
     pub(crate) fn n_parameters(&self) -> usize {
         self.parameters.iter().map(|p| p.tensor.elem_count()).sum()
+    }
+}
+
+/// One way through the decoder.
+struct Pass<'a> {
+    decoder: &'a Decoder,
+    tape: &'a Tape,
+    products: Products,
+}
+
+impl Pass<'_> {
+    fn layer(
+        &self,
+        mut x: Value,
+        layer: usize,
+        attention: &mut dyn Attend,
+        kept: Option<&Arc<[u32]>>,
+    ) -> Result<Value> {
+        let places = &self.decoder.layout.layers[layer];
+        let mut input = self.norm(&x, places.norm)?;
+        let qkv = self.qkv(&input, places)?;
+        let mut seen = attention.attend(self.tape, layer, &qkv)?;
+        if let Some(kept) = kept {
+            (x, seen) = (rows_of(self.tape, &x, kept)?, rows_of(self.tape, &seen, kept)?);
+            if places.mlp_norm.is_none() {
+                input = rows_of(self.tape, &input, kept)?;
+            }
+        }
+        let attended = self.project(&seen, places.output)?;
+        x = self.tape.add_to_fresh(&x, self.norm_if(attended, places.attention_norm)?)?;
+        if let Some(norm) = places.mlp_norm {
+            input = self.norm(&x, norm)?;
+        }
+        let gate_up = self.project(&input, places.gate_up)?;
+        let down = self.project(&gated(self.tape, &gate_up, self.decoder.config.activation)?, places.down)?;
+        self.tape.add_to_fresh(&x, self.norm_if(down, places.down_norm)?)
+    }
+
+    fn qkv(&self, input: &Value, places: &LayerLayout) -> Result<Value> {
+        let qkv = self.project(input, places.qkv)?;
+        let Some(gains) = places.head_norm else { return Ok(qkv) };
+        let config = &self.decoder.config;
+        let operation = HeadNorm { heads: config.heads(), norm: config.norm() };
+        head_norm(self.tape, &qkv, &self.weight(gains), operation)
+    }
+
+    fn project(&self, x: &Value, places: Projection) -> Result<Value> {
+        let product = if self.products == Products::ByRow { linear_by_row } else { linear };
+        let y = product(self.tape, x, &self.weight(places.weight))?;
+        match places.bias {
+            Some(bias) => self.tape.add_row_to_fresh(&self.weight(bias), y),
+            None => Ok(y),
+        }
+    }
+
+    fn norm(&self, x: &Value, gains: usize) -> Result<Value> {
+        norm(self.tape, x, &self.weight(gains), self.decoder.config.norm())
+    }
+
+    fn norm_if(&self, x: Value, gains: Option<usize>) -> Result<Value> {
+        gains.map_or(Ok(x.clone()), |gains| self.norm(&x, gains))
+    }
+
+    fn weight(&self, i: usize) -> Value {
+        self.decoder.weight(self.tape, i)
     }
 }

@@ -1,4 +1,4 @@
-//! Local models: students and local teachers, one decoder of the Llama family, one trainer, batched generation.
+//! Local models: students and local teachers, one decoder for all families, one trainer, batched generation.
 //!
 //! **The odd decision: no batch is ever padded.** Sequences lie behind one another in one long row of tokens;
 //! attention knows where each begins, everything else treats tokens one by one.
@@ -20,10 +20,11 @@ mod config;
 mod tokenizer;
 mod weights;
 
-mod adapter;
 mod batch;
 mod decoder;
+mod family;
 mod fault;
+mod layout;
 mod ops;
 mod rope;
 mod tape;
@@ -35,7 +36,6 @@ pub mod train;
 mod train_row;
 
 pub use crate::{
-    adapter::{AdapterError, LoraConfig, merge::MergeReport},
     chat::{ChatError, EncodeError},
     chat_format::ChatFormat,
     config::ConfigError,

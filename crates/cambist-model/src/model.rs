@@ -11,7 +11,6 @@ use crate::{
     decoder::{Decoder, Products},
     fault::TensorFault,
     model_files::{CONFIG, GENERATION_CONFIG, ModelFiles, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS, WEIGHTS_INDEX},
-    ops::linear::linear,
     shape::Shape,
     tape::Tape,
     tokenizer::{BOS, END_OF_TURN, EOS, PAD, Tokenizer, TokenizerError},
@@ -24,7 +23,7 @@ pub struct LocalModel {
     pub(crate) decoder: Decoder,
     pub(crate) chat: Chat,
     /// Every file but the weights, as it will be written again.
-    pub(crate) files: ModelFiles,
+    files: ModelFiles,
 }
 
 /// A model cannot be made or read.
@@ -88,7 +87,7 @@ impl LocalModel {
         Self::assembled(decoder, files)
     }
 
-    /// Reads a Hugging Face model folder of the Llama family, whole or in shards; f16 and bf16 become f32.
+    /// Reads a Hugging Face model folder of a supported family, whole or in shards; f16 and bf16 become f32.
     ///
     /// # Errors
     /// When a file is missing or broken, or when the model holds anything that is not implemented: nothing is computed
@@ -109,7 +108,7 @@ impl LocalModel {
         Self::assembled(decoder, rest)
     }
 
-    pub(crate) fn assembled(decoder: Decoder, files: ModelFiles) -> Result<Self, ModelError> {
+    fn assembled(decoder: Decoder, files: ModelFiles) -> Result<Self, ModelError> {
         let chat = Chat::read(&files)?;
         let (tokens, rows) = (chat.tokenizer.vocab_size(), decoder.config.vocab_size);
         if tokens > rows {
@@ -118,18 +117,17 @@ impl LocalModel {
         Ok(Self { decoder, chat, files })
     }
 
-    /// Returns the model as a Hugging Face folder that `transformers` loads with the same logits; an adapter is merged
-    /// into what is written.
+    /// Returns the model as a Hugging Face folder that `transformers` loads with the same logits.
     ///
     /// # Errors
     /// When memory does not suffice for a copy of the weights.
     pub fn to_files(&self) -> Result<ModelFiles, TensorFault> {
         let mut files = self.files.clone();
-        files.0.insert(WEIGHTS.to_owned(), weights::write(&self.decoder.merged()?)?);
+        files.0.insert(WEIGHTS.to_owned(), weights::write(&self.decoder.parameters)?);
         Ok(files)
     }
 
-    /// Returns the number of all weights without an adapter's; a tied output layer counts once.
+    /// Returns the number of trained numbers; a tied output layer counts once.
     pub fn n_parameters(&self) -> usize {
         self.decoder.n_parameters()
     }
@@ -167,8 +165,7 @@ impl LocalModel {
     pub fn logits(&self, tokens: &[u32]) -> Result<Vec<f32>, TensorFault> {
         let (tape, mut attention) = (Tape::idle(), self.decoder.causal(Arc::from([0, tokens.len()])));
         let hidden = self.decoder.hidden(&tape, &Arc::from(tokens), &mut attention, (Products::Blocked, None))?;
-        let logits = linear(&tape, &hidden, &self.decoder.head(&tape))?;
-        Ok(logits.tensor.flatten_all()?.to_vec1()?)
+        Ok(self.decoder.logits(&hidden, Products::Blocked)?.flatten_all()?.to_vec1()?)
     }
 }
 

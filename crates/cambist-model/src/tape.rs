@@ -6,29 +6,16 @@
 
 use std::cell::RefCell;
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, InplaceOp2, InplaceOp3, Layout, Result, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, InplaceOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use crate::ops::{floats, simd};
+use crate::ops::{ROWS_PER_TASK, floats, simd};
 
 /// A tensor, and where on the tape it was made; nowhere when no gradient is wanted.
 #[derive(Clone, Debug)]
 pub(crate) struct Value {
     pub(crate) tensor: Tensor,
     node: Option<usize>,
-}
-
-impl Value {
-    /// Whether no gradient is wanted of it.
-    pub(crate) fn is_constant(&self) -> bool {
-        self.node.is_none()
-    }
-}
-
-/// An operation that adds what it makes of two inputs to a third in its storage.
-pub(crate) trait AddTo: InplaceOp3 {
-    /// Returns the gradients of both inputs, given that of the sum.
-    fn back(&self, x: &Tensor, w: &Tensor, d_sum: &Tensor) -> Result<(Tensor, Tensor)>;
 }
 
 /// Records operations on values that lead back to a parameter.
@@ -48,7 +35,7 @@ enum Operation {
     One(Box<dyn CustomOp1>),
     Two(Box<dyn CustomOp2>),
     Add,
-    AddTo(Box<dyn AddTo>),
+    AddRow,
 }
 
 /// A gradient so far, and whether its storage belongs to it alone.
@@ -104,17 +91,12 @@ impl Tape {
         Ok(self.record(vec![x.clone(), fresh], output, || Operation::Add))
     }
 
-    /// Returns the sum of `fresh` and what an operation makes of `x` and `w`, in the storage of `fresh`: the same holds
-    /// of it as for [`Tape::add_to_fresh`].
-    pub(crate) fn apply_to_fresh(
-        &self,
-        (x, w): (&Value, &Value),
-        fresh: Value,
-        operation: impl AddTo + 'static,
-    ) -> Result<Value> {
-        fresh.tensor.inplace_op3(&x.tensor, &w.tensor, &operation)?;
+    /// Returns `fresh` `[rows, width]` with `row` `[width]` added to each of its rows, in its storage; the same holds
+    /// for it as for [`Tape::add_to_fresh`].
+    pub(crate) fn add_row_to_fresh(&self, row: &Value, fresh: Value) -> Result<Value> {
+        fresh.tensor.inplace_op2(&row.tensor, &AddRow)?;
         let output = fresh.tensor.clone();
-        Ok(self.record(vec![x.clone(), w.clone(), fresh], output, || Operation::AddTo(Box::new(operation))))
+        Ok(self.record(vec![row.clone(), fresh], output, || Operation::AddRow))
     }
 
     fn record(&self, inputs: Vec<Value>, tensor: Tensor, operation: impl FnOnce() -> Operation) -> Value {
@@ -161,14 +143,14 @@ fn back(
             let shared = || Some(Gradient { tensor: gradient.clone(), is_own: false });
             Ok(vec![shared(), shared()])
         }
+        (Operation::AddRow, _) => {
+            let sum = gradient.contiguous()?.apply_op1_no_bwd(&SumRows)?;
+            Ok(vec![own(Some(sum)), Some(Gradient { tensor: gradient.clone(), is_own: false })])
+        }
         (Operation::One(operation), [x]) => Ok(vec![own(operation.bwd(&x.tensor, output, gradient)?)]),
         (Operation::Two(operation), [x, w]) => {
             let (to_x, to_w) = operation.bwd(&x.tensor, &w.tensor, output, gradient)?;
             Ok(vec![own(to_x), own(to_w)])
-        }
-        (Operation::AddTo(operation), [x, w, _]) => {
-            let (to_x, to_w) = operation.back(&x.tensor, &w.tensor, gradient)?;
-            Ok(vec![own(Some(to_x)), own(Some(to_w)), Some(Gradient { tensor: gradient.clone(), is_own: false })])
         }
         _ => bail!("a parameter has no way back"),
     }
@@ -214,5 +196,84 @@ impl InplaceOp2 for AddAssign {
             )
         });
         Ok(())
+    }
+}
+
+struct AddRow;
+
+impl InplaceOp2 for AddRow {
+    fn name(&self) -> &'static str {
+        "add-row"
+    }
+
+    fn cpu_fwd(&self, into: &mut CpuStorage, li: &Layout, row: &CpuStorage, lr: &Layout) -> Result<()> {
+        let row = floats(row, lr)?;
+        let (CpuStorage::F32(into), Some((start, end))) = (into, li.contiguous_offsets()) else {
+            bail!("sums are f32 and contiguous, got {li:?}")
+        };
+        if row.is_empty() || !(end - start).is_multiple_of(row.len()) {
+            bail!("a row of {} was to be added to {li:?}", row.len())
+        }
+        into[start..end].par_chunks_mut(row.len() * ROWS_PER_TASK).for_each(|into| {
+            simd::vectorised(
+                #[inline(always)]
+                || {
+                    for into in into.chunks_exact_mut(row.len()) {
+                        simd::add_scaled(into, 1.0, row);
+                    }
+                },
+            )
+        });
+        Ok(())
+    }
+}
+
+/// Sums rows into one.
+struct SumRows;
+
+impl CustomOp1 for SumRows {
+    fn name(&self) -> &'static str {
+        "sum-rows"
+    }
+
+    fn cpu_fwd(&self, rows: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (_, width) = layout.shape().dims2()?;
+        let tasks = floats(rows, layout)?.par_chunks(width * ROWS_PER_TASK);
+        let partial: Vec<Vec<f32>> = tasks
+            .map(|rows| {
+                let mut sum = vec![0f32; width];
+                simd::vectorised(
+                    #[inline(always)]
+                    || {
+                        for row in rows.chunks_exact(width) {
+                            simd::add_scaled(&mut sum, 1.0, row);
+                        }
+                    },
+                );
+                sum
+            })
+            .collect();
+        let mut sum = vec![0f32; width];
+        for part in partial {
+            simd::add_scaled(&mut sum, 1.0, &part);
+        }
+        Ok((CpuStorage::F32(sum), Shape::from(width)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::{
+        linear::linear,
+        reference::{assert_same_gradients, noise},
+    };
+
+    #[test]
+    fn a_row_added_to_a_product_has_the_gradients_of_plain_operations() {
+        assert_same_gradients(
+            &[noise(&[150, 7], 1), noise(&[9, 7], 2), noise(&[9], 3)],
+            |tape, v| tape.add_row_to_fresh(&v[2], linear(tape, &v[0], &v[1])?),
+            |v| v[0].matmul(&v[1].t()?)?.broadcast_add(&v[2]),
+        );
     }
 }

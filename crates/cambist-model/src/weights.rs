@@ -10,11 +10,12 @@ use serde_json::Value;
 use crate::{
     config::DecoderConfig,
     fault::TensorFault,
+    layout::{Plan, Start, plan},
     model_files::{FileError, ModelFiles, WEIGHTS, WEIGHTS_INDEX},
 };
 
 /// One parameter of the decoder: one or more tensors of the file, one below the other.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Parameter {
     /// Names and rows of the tensors it is made of.
     pub(crate) parts: Vec<(String, usize)>,
@@ -71,58 +72,6 @@ pub enum WeightsError {
     Tensor(#[from] TensorFault),
 }
 
-/// Where a new tensor starts.
-#[derive(Clone, Copy)]
-enum Start {
-    /// Ones.
-    Gain,
-    /// Normal with deviation sqrt(2 / (5 width)).
-    Inner,
-    /// The same, divided by sqrt(2 layers): what a block adds to the residual stream.
-    Residual,
-}
-
-/// A parameter before it has numbers: its parts with their rows, and its columns (none for a vector).
-struct Plan {
-    parts: Vec<(String, usize)>,
-    columns: Option<usize>,
-    start: Start,
-}
-
-impl Plan {
-    fn shape(&self, rows: usize) -> Vec<usize> {
-        self.columns.map_or_else(|| vec![rows], |columns| vec![rows, columns])
-    }
-}
-
-/// Parameters in the order of the file: embedding, six a layer (norm, qkv, output, norm, gate-up, down), norm, head.
-fn plans(config: &DecoderConfig) -> Vec<Plan> {
-    let (shape, hidden) = (&config.shape, config.shape.hidden_size);
-    let (q, kv) = (shape.n_heads * config.head_dim, shape.n_kv_heads * config.head_dim);
-    let gain = |name: String| Plan { parts: vec![(name, hidden)], columns: None, start: Start::Gain };
-    let matrix = |parts: Vec<(String, usize)>, columns, start| Plan { parts, columns: Some(columns), start };
-    let table = |name: &str| matrix(vec![(name.to_owned(), config.vocab_size)], hidden, Start::Inner);
-    let mut plans = vec![table("model.embed_tokens.weight")];
-    for layer in 0..shape.n_layers {
-        let name = |part: &str| format!("model.layers.{layer}.{part}.weight");
-        let qkv = [("self_attn.q_proj", q), ("self_attn.k_proj", kv), ("self_attn.v_proj", kv)];
-        let gate_up = ["mlp.gate_proj", "mlp.up_proj"].map(|part| (name(part), shape.intermediate_size));
-        plans.extend([
-            gain(name("input_layernorm")),
-            matrix(qkv.map(|(part, rows)| (name(part), rows)).to_vec(), hidden, Start::Inner),
-            matrix(vec![(name("self_attn.o_proj"), hidden)], q, Start::Residual),
-            gain(name("post_attention_layernorm")),
-            matrix(gate_up.to_vec(), hidden, Start::Inner),
-            matrix(vec![(name("mlp.down_proj"), hidden)], shape.intermediate_size, Start::Residual),
-        ]);
-    }
-    plans.push(gain("model.norm.weight".to_owned()));
-    if !shape.tie_embeddings {
-        plans.push(table("lm_head.weight"));
-    }
-    plans
-}
-
 /// Draws the parameters of a new model, each tensor from a stream named after it.
 ///
 /// Matrices are normal with deviation sqrt(2 / (5 `hidden_size`)) (Nguyen and Salazar 2019, arXiv 1910.05895, section
@@ -135,7 +84,8 @@ pub(crate) fn draw(config: &DecoderConfig, seed: u64) -> Result<Vec<Parameter>, 
         for (name, rows) in &plan.parts {
             let mut chance = Chance::new(seed, &["weights", name]);
             let mut number = || match plan.start {
-                Start::Gain => 1.0,
+                Start::Zero => 0.0,
+                Start::One => 1.0,
                 Start::Inner => chance.normal() * inner,
                 Start::Residual => chance.normal() * residual,
             };
@@ -145,7 +95,7 @@ pub(crate) fn draw(config: &DecoderConfig, seed: u64) -> Result<Vec<Parameter>, 
         let tensor = Tensor::from_vec(data, plan.shape(rows), &Device::Cpu)?;
         Ok(Parameter { parts: plan.parts, tensor })
     };
-    plans(config).into_iter().map(parameter).collect()
+    plan(config).0.into_iter().map(parameter).collect()
 }
 
 /// Reads the parameters from one file or from the shards that the index names; every type becomes f32.
@@ -157,7 +107,7 @@ pub(crate) fn read(config: &DecoderConfig, files: &ModelFiles) -> Result<Vec<Par
         tensors.extend(candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(fault)?);
     }
     let mut parameters = vec![];
-    for plan in plans(config) {
+    for plan in plan(config).0 {
         let mut parts = vec![];
         for (name, rows) in &plan.parts {
             parts.push(take(&mut tensors, name, plan.shape(*rows))?);

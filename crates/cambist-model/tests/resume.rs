@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use cambist_core::{language::Language, prompt::Message};
 use cambist_model::{
-    HeldOutLog, Keep, LocalModel, LoraConfig, Observer, Sft, Shape, StepLog, TrainConfig, TrainError, TrainRow,
-    TrainSummary, Training, mean_loss, run, train_tokenizer,
+    HeldOutLog, Keep, LocalModel, Observer, Sft, Shape, StepLog, TrainConfig, TrainError, TrainRow, TrainSummary,
+    Training, mean_loss, run, train_tokenizer,
 };
 
 /// Sums in three languages, each an own row.
@@ -63,16 +63,8 @@ impl Observer for Listener {
 type Trained = (LocalModel, Listener, Result<TrainSummary, TrainError>);
 
 fn trained(config: &TrainConfig, resume: Option<&[u8]>, until: Option<usize>) -> Trained {
-    trained_from(model(), config, (resume, until))
-}
-
-fn trained_from(
-    mut model: LocalModel,
-    config: &TrainConfig,
-    (resume, until): (Option<&[u8]>, Option<usize>),
-) -> Trained {
     let (rows, held_out) = (rows(0..31), rows(31..40));
-    let mut listener = Listener { until, ..Listener::default() };
+    let (mut model, mut listener) = (model(), Listener { until, ..Listener::default() });
     let training = Training { rows: &rows, objective: &Sft, held_out: &held_out, resume };
     let summary = run(&mut model, &training, config, &mut listener);
     (model, listener, summary)
@@ -91,24 +83,6 @@ fn a_run_cut_off_after_any_step_ends_with_the_same_weights() {
         assert_eq!([before.losses, after.losses].concat(), heard.losses);
         assert_eq!([before.measured, after.measured].concat(), heard.measured);
     }
-}
-
-#[test]
-fn a_cut_off_adapter_ends_with_the_same_numbers_and_its_state_holds_nothing_else() {
-    let config = TrainConfig { keep: Keep::Best, ..config() };
-    let adapted = || {
-        let mut model = model();
-        model.add_adapter(&LoraConfig { rank: 4, ..LoraConfig::default() }, 5).unwrap();
-        model
-    };
-    let (whole, _, _) = trained_from(adapted(), &config, (None, None));
-    let (cut, before, _) = trained_from(adapted(), &config, (None, Some(5)));
-    let state = before.state.unwrap();
-    assert!(state.len() < 18 * cut.n_trained() + 20_000, "{} bytes for {} numbers", state.len(), cut.n_trained());
-    let (resumed, _, _) = trained_from(adapted(), &config, (Some(&state), None));
-    assert_eq!(resumed.adapter_files("base").unwrap(), whole.adapter_files("base").unwrap());
-    assert_ne!(cut.adapter_files("base").unwrap(), whole.adapter_files("base").unwrap());
-    assert!(matches!(trained_from(model(), &config, (Some(&state), None)).2, Err(TrainError::State(_))));
 }
 
 #[test]

@@ -11,9 +11,7 @@ use self::{
     cache::{KvCache, Prefill, Step},
     sampling::Sampling,
 };
-use crate::{
-    chat::EncodeError, decoder::Products, fault::TensorFault, model::LocalModel, ops::linear::linear_by_row, tape::Tape,
-};
+use crate::{chat::EncodeError, decoder::Products, fault::TensorFault, model::LocalModel, tape::Tape};
 
 /// A conversation to be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +91,7 @@ fn prompt_tokens(model: &LocalModel, messages: &[Message]) -> Result<Vec<u32>, E
 /// An answer under way.
 struct Answer {
     index: usize,
-    n_prompt: usize,
+    prompt: Vec<u32>,
     tokens: Vec<u32>,
     cache: KvCache,
     chance: Chance,
@@ -110,7 +108,7 @@ impl Answer {
         let config = &model.decoder.config;
         let mut answer = Self {
             index,
-            n_prompt: prompt.len(),
+            prompt: prompt.to_vec(),
             tokens: vec![],
             cache: KvCache::new(config.shape.n_layers, config.heads()),
             chance: Chance::new(sampling.seed, &["generate", &request.sampling_key]),
@@ -120,21 +118,28 @@ impl Answer {
             answer.finished = Some(FinishReason::Length);
             return Ok(answer);
         }
-        let causal = model.decoder.causal(Arc::from([0, prompt.len()]));
-        let rope = model.decoder.rope.table(prompt.len());
-        let mut attention = Prefill { causal, cache: &mut answer.cache, rope };
-        let last = Arc::from([prompt.len() as u32 - 1]);
-        let (tape, how) = (Tape::idle(), (Products::Blocked, Some(&last)));
-        let hidden = model.decoder.hidden(&tape, &Arc::from(prompt), &mut attention, how)?;
-        let logits = linear_by_row(&tape, &hidden, &model.decoder.head(&tape))?.tensor;
-        answer.draw(model, &logits.flatten_all()?.to_vec1()?, sampling);
+        let logits = answer.prefill(model, prompt)?;
+        answer.draw(model, &logits, sampling);
         Ok(answer)
+    }
+
+    /// Fills an empty cache with `tokens` and returns the logits behind the last of them.
+    fn prefill(&mut self, model: &LocalModel, tokens: &[u32]) -> Result<Vec<f32>, TensorFault> {
+        let config = &model.decoder.config;
+        self.cache = KvCache::new(config.shape.n_layers, config.heads());
+        let causal = model.decoder.causal(Arc::from([0, tokens.len()]));
+        let layers = model.decoder.attentions(tokens.len());
+        let mut attention = Prefill { causal, cache: &mut self.cache, layers };
+        let last = Arc::from([tokens.len() as u32 - 1]);
+        let (tape, how) = (Tape::idle(), (Products::Blocked, Some(&last)));
+        let hidden = model.decoder.hidden(&tape, &Arc::from(tokens), &mut attention, how)?;
+        Ok(model.decoder.logits(&hidden, Products::ByRow)?.flatten_all()?.to_vec1()?)
     }
 
     fn draw(&mut self, model: &LocalModel, logits: &[f32], sampling: &Sampling) {
         let token = sampling.next(logits, &mut self.chance);
         self.tokens.push(token);
-        let room = model.max_positions() - self.n_prompt;
+        let room = model.max_positions() - self.prompt.len();
         if model.chat.is_stop(token) {
             self.finished = Some(FinishReason::Stop);
         } else if self.tokens.len() >= sampling.max_new_tokens.min(room) {
@@ -142,24 +147,44 @@ impl Answer {
         }
     }
 
+    /// Whether the next token is the first to which what is cached does not apply.
+    fn outgrows_cache(&self, model: &LocalModel) -> bool {
+        let length = self.prompt.len() + self.tokens.len();
+        model.decoder.cache_holds_until().is_some_and(|limit| length == limit + 1 && self.prompt.len() <= limit)
+    }
+
     fn whole(self, model: &LocalModel, finish_reason: FinishReason) -> Result<Generated, EncodeError> {
         let ended = usize::from(finish_reason == FinishReason::Stop);
         let text = model.chat.tokenizer.decode(&self.tokens[..self.tokens.len() - ended])?;
-        let (tokens_in, tokens_out) = (self.n_prompt as u32, self.tokens.len() as u32);
+        let (tokens_in, tokens_out) = (self.prompt.len() as u32, self.tokens.len() as u32);
         Ok(Generated { text, tokens_in, tokens_out, finish_reason })
     }
 }
 
 /// Draws one more token for every answer.
 fn step(model: &LocalModel, active: &mut [Answer], sampling: &Sampling) -> Result<(), TensorFault> {
+    let (renewed, stepped): (Vec<_>, Vec<_>) = active.iter_mut().partition(|answer| answer.outgrows_cache(model));
+    for answer in renewed {
+        let tokens = [answer.prompt.as_slice(), &answer.tokens].concat();
+        let logits = answer.prefill(model, &tokens)?;
+        answer.draw(model, &logits, sampling);
+    }
+    if !stepped.is_empty() {
+        step_cached(model, stepped, sampling)?;
+    }
+    Ok(())
+}
+
+/// Draws one more token for answers whose caches hold all tokens but the last.
+fn step_cached(model: &LocalModel, mut active: Vec<&mut Answer>, sampling: &Sampling) -> Result<(), TensorFault> {
     let tokens: Arc<[u32]> = active.iter().filter_map(|answer| answer.tokens.last().copied()).collect();
-    let longest = active.iter().map(|answer| answer.n_prompt + answer.tokens.len()).max().unwrap_or(0);
-    let rope = model.decoder.rope.table(longest);
+    let longest = active.iter().map(|answer| answer.prompt.len() + answer.tokens.len()).max().unwrap_or(0);
+    let layers = model.decoder.attentions(longest);
     let caches = active.iter_mut().map(|answer| &mut answer.cache).collect();
     let tape = Tape::idle();
-    let hidden = model.decoder.hidden(&tape, &tokens, &mut Step { caches, rope }, (Products::ByRow, None))?;
-    let logits = linear_by_row(&tape, &hidden, &model.decoder.head(&tape))?.tensor.to_vec2()?;
-    for (answer, logits) in active.iter_mut().zip(&logits) {
+    let hidden = model.decoder.hidden(&tape, &tokens, &mut Step { caches, layers }, (Products::ByRow, None))?;
+    let logits = model.decoder.logits(&hidden, Products::ByRow)?.to_vec2()?;
+    for (answer, logits) in active.into_iter().zip(&logits) {
         answer.draw(model, logits, sampling);
     }
     Ok(())

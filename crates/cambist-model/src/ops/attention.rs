@@ -15,7 +15,7 @@ use super::{
     simd,
 };
 use crate::{
-    rope::RopeTable,
+    rope::{RopeTable, RopeTables},
     tape::{Tape, Value},
 };
 
@@ -43,11 +43,6 @@ impl Heads {
         self.n_heads * self.head_dim
     }
 
-    /// What the scores are multiplied by.
-    pub(crate) fn scale(self) -> f32 {
-        1.0 / (self.head_dim as f32).sqrt()
-    }
-
     pub(crate) fn key_column(self, kv_head: usize) -> usize {
         (self.n_heads + kv_head) * self.head_dim
     }
@@ -60,9 +55,36 @@ impl Heads {
 /// Where sequences begin and end in the rows of a batch: sequence `i` has rows `starts[i]..starts[i + 1]`.
 pub(crate) type Starts = Arc<[usize]>;
 
-/// Returns `softmax(scale * q k^T) v` for each head of each sequence, `[rows, n_heads * head_dim]`, from a joint
+/// How the tokens of one layer see one another.
+#[derive(Clone, Debug)]
+pub(crate) struct LayerAttention {
+    /// What the scores are multiplied by.
+    pub(crate) scale: f32,
+    /// Then they become `cap * tanh(score / cap)`.
+    pub(crate) cap: Option<f32>,
+    /// How many tokens a token sees, itself included; all before it when none.
+    pub(crate) window: Option<usize>,
+    /// How queries and keys are turned to their positions, if they are.
+    pub(crate) rope: Option<RopeTables>,
+}
+
+impl LayerAttention {
+    /// Returns the first position that the token at `position` sees.
+    #[inline(always)]
+    pub(crate) fn first_seen(&self, position: usize) -> usize {
+        self.window.map_or(0, |window| (position + 1).saturating_sub(window))
+    }
+
+    /// Returns the rotations of a sequence of `length` tokens.
+    #[inline(always)]
+    pub(crate) fn table(&self, length: usize) -> Option<&RopeTable> {
+        self.rope.as_ref().map(|tables| tables.of(length))
+    }
+}
+
+/// Returns `softmax(cap(scale * q k^T)) v` for each head of each sequence, `[rows, n_heads * head_dim]`, from a joint
 /// projection `[rows, (n_heads + 2 n_kv_heads) * head_dim]`. A token sees itself and what comes before it in its
-/// sequence; positions count from 0.
+/// sequence, as far as the window reaches; positions count from 0.
 pub(crate) fn causal_attention(tape: &Tape, qkv: &Value, operation: CausalAttention) -> Result<Value> {
     tape.apply1(qkv, operation)
 }
@@ -71,7 +93,7 @@ pub(crate) fn causal_attention(tape: &Tape, qkv: &Value, operation: CausalAttent
 pub(crate) struct CausalAttention {
     pub(crate) heads: Heads,
     pub(crate) starts: Starts,
-    pub(crate) rope: Arc<RopeTable>,
+    pub(crate) layer: LayerAttention,
 }
 
 /// Rows of probabilities that are held at once.
@@ -187,7 +209,8 @@ impl Turned<'_> {
     }
 
     #[inline(always)]
-    fn rotated(&self, column: usize, rope: &RopeTable) -> Vec<f32> {
+    fn rotated(&self, column: usize, rope: Option<&RopeTable>) -> Vec<f32> {
+        let Some(rope) = rope else { return self.plain(column) };
         let mut head = vec![0f32; self.rows.len() / self.width * self.head_dim];
         let rows = self.rows.chunks_exact(self.width);
         for (position, (out, row)) in head.chunks_exact_mut(self.head_dim).zip(rows).enumerate() {
@@ -212,18 +235,18 @@ impl Task {
 
     #[inline(always)]
     fn forward(self, qkv: &[f32], op: &CausalAttention) -> Result<Columns> {
-        let (heads, head_dim) = (op.heads, op.heads.head_dim);
+        let (heads, head_dim, rope) = (op.heads, op.heads.head_dim, op.layer.table(self.length()));
         let input = self.rows(qkv, heads.qkv_width(), head_dim);
-        let keys = input.rotated(heads.key_column(self.kv_head), &op.rope);
+        let keys = input.rotated(heads.key_column(self.kv_head), rope);
         let values = input.plain(heads.value_column(self.kv_head));
-        let mut scratch = vec![0f32; BLOCK * self.length()];
+        let mut scratch = Scratch::new(self.length(), &op.layer, false);
         let mut columns = Vec::with_capacity(heads.group());
         for head in self.query_heads(heads) {
-            let queries = input.rotated(head * head_dim, &op.rope);
+            let queries = input.rotated(head * head_dim, rope);
             let mut out = vec![0f32; queries.len()];
-            for block in blocks(self.length()) {
-                let probabilities = block.probabilities(&mut scratch, &queries, &keys, heads)?;
-                let seen = Matrix::row_major(&values, block.n_seen, head_dim);
+            for block in blocks(self.length(), &op.layer) {
+                let probabilities = block.probabilities(&mut scratch, (&queries, &keys), (head_dim, &op.layer))?;
+                let seen = Matrix::row_major(&values[block.seen(head_dim)], block.n_seen, head_dim);
                 let out = (&mut out[block.range(head_dim)], Write::Replace);
                 product(out, probabilities, seen, (1.0, Threads::One))?;
             }
@@ -234,56 +257,75 @@ impl Task {
 
     #[inline(always)]
     fn backward(self, (qkv, out, d_out): (&[f32], &[f32], &[f32]), op: &CausalAttention) -> Result<Columns> {
-        let (heads, head_dim) = (op.heads, op.heads.head_dim);
+        let (heads, head_dim, rope) = (op.heads, op.heads.head_dim, op.layer.table(self.length()));
         let input = self.rows(qkv, heads.qkv_width(), head_dim);
-        let keys = input.rotated(heads.key_column(self.kv_head), &op.rope);
+        let keys = input.rotated(heads.key_column(self.kv_head), rope);
         let values = input.plain(heads.value_column(self.kv_head));
-        let mut scratch = (vec![0f32; BLOCK * self.length()], vec![0f32; BLOCK * self.length()]);
+        let mut scratch = Scratch::new(self.length(), &op.layer, true);
+        let mut gradients = vec![0f32; BLOCK * self.length()];
         let (mut d_keys, mut d_values) = (vec![0f32; keys.len()], vec![0f32; keys.len()]);
         let mut columns = Vec::with_capacity(heads.group() + 2);
         for head in self.query_heads(heads) {
-            let queries = input.rotated(head * head_dim, &op.rope);
+            let queries = input.rotated(head * head_dim, rope);
             let out = self.rows(out, heads.out_width(), head_dim).plain(head * head_dim);
             let d_out = self.rows(d_out, heads.out_width(), head_dim).plain(head * head_dim);
             let mut d_queries = vec![0f32; queries.len()];
-            for block in blocks(self.length()) {
-                let (rows, n_seen) = (block.range(head_dim), block.n_seen);
+            for block in blocks(self.length(), &op.layer) {
+                let (rows, seen, n_seen) = (block.range(head_dim), block.seen(head_dim), block.n_seen);
                 let own = |data| Matrix::row_major(data, block.n_rows, head_dim);
                 let d_own = own(&d_out[rows.clone()]);
-                let p = block.probabilities(&mut scratch.0, &queries, &keys, heads)?;
-                let sums = (&mut d_values[..n_seen * head_dim], Write::Add);
+                let p = block.probabilities(&mut scratch, (&queries, &keys), (head_dim, &op.layer))?;
+                let sums = (&mut d_values[seen.clone()], Write::Add);
                 product(sums, p.transposed(), d_own, (1.0, Threads::One))?;
-                let d_scores = &mut scratch.1[..block.n_rows * n_seen];
-                let seen = Matrix::row_major(&values, n_seen, head_dim).transposed();
-                product((d_scores, Write::Replace), d_own, seen, (1.0, Threads::One))?;
+                let d_scores = &mut gradients[..block.n_rows * n_seen];
+                let turned = Matrix::row_major(&values[seen.clone()], n_seen, head_dim).transposed();
+                product((d_scores, Write::Replace), d_own, turned, (1.0, Threads::One))?;
                 softmax_backward(d_scores, p.data, (&out[rows.clone()], &d_out[rows.clone()]), head_dim);
+                if let Some(cap) = op.layer.cap {
+                    simd::soft_cap_back(d_scores, &scratch.capped, cap);
+                }
                 let d_scores = Matrix::row_major(d_scores, block.n_rows, n_seen);
-                let seen = Matrix::row_major(&keys, n_seen, head_dim);
-                let one = (heads.scale(), Threads::One);
-                product((&mut d_queries[rows.clone()], Write::Replace), d_scores, seen, one)?;
-                let sums = (&mut d_keys[..n_seen * head_dim], Write::Add);
+                let keys = Matrix::row_major(&keys[seen.clone()], n_seen, head_dim);
+                let one = (op.layer.scale, Threads::One);
+                product((&mut d_queries[rows.clone()], Write::Replace), d_scores, keys, one)?;
+                let sums = (&mut d_keys[seen], Write::Add);
                 product(sums, d_scores.transposed(), own(&queries[rows]), one)?;
             }
-            columns.push((head * head_dim, turned_back(&d_queries, head_dim, &op.rope)));
+            columns.push((head * head_dim, turned_back(d_queries, head_dim, rope)));
         }
-        columns.push((heads.key_column(self.kv_head), turned_back(&d_keys, head_dim, &op.rope)));
+        columns.push((heads.key_column(self.kv_head), turned_back(d_keys, head_dim, rope)));
         columns.push((heads.value_column(self.kv_head), d_values));
         Ok(columns)
     }
 }
 
-/// A run of query rows with the keys that any of them sees.
+/// Room for the scores of one block.
+struct Scratch {
+    probabilities: Vec<f32>,
+    /// Scores after the cap, where the way back needs them; empty otherwise.
+    capped: Vec<f32>,
+}
+
+impl Scratch {
+    fn new(length: usize, layer: &LayerAttention, way_back: bool) -> Self {
+        let capped = if way_back && layer.cap.is_some() { vec![0f32; BLOCK * length] } else { vec![] };
+        Self { probabilities: vec![0f32; BLOCK * length], capped }
+    }
+}
+
+/// A run of query rows with the run of keys that any of them sees.
 #[derive(Clone, Copy)]
 struct Block {
     first: usize,
     n_rows: usize,
+    first_seen: usize,
     n_seen: usize,
 }
 
-fn blocks(length: usize) -> impl Iterator<Item = Block> {
+fn blocks(length: usize, layer: &LayerAttention) -> impl Iterator<Item = Block> {
     (0..length).step_by(BLOCK).map(move |first| {
-        let n_rows = BLOCK.min(length - first);
-        Block { first, n_rows, n_seen: first + n_rows }
+        let (n_rows, first_seen) = (BLOCK.min(length - first), layer.first_seen(first));
+        Block { first, n_rows, first_seen, n_seen: first + n_rows - first_seen }
     })
 }
 
@@ -292,23 +334,35 @@ impl Block {
         self.first * head_dim..(self.first + self.n_rows) * head_dim
     }
 
-    /// Returns `[n_rows, n_seen]`, 0 for what lies ahead.
+    fn seen(self, head_dim: usize) -> std::ops::Range<usize> {
+        self.first_seen * head_dim..(self.first_seen + self.n_seen) * head_dim
+    }
+
+    /// Returns `[n_rows, n_seen]`, 0 for what lies ahead and for what lies before the window.
     #[inline(always)]
     fn probabilities<'a>(
         self,
-        scratch: &'a mut [f32],
-        queries: &[f32],
-        keys: &[f32],
-        heads: Heads,
+        scratch: &'a mut Scratch,
+        (queries, keys): (&[f32], &[f32]),
+        (head_dim, layer): (usize, &LayerAttention),
     ) -> Result<Matrix<'a>> {
-        let scores = &mut scratch[..self.n_rows * self.n_seen];
-        let own = Matrix::row_major(&queries[self.range(heads.head_dim)], self.n_rows, heads.head_dim);
-        let seen = Matrix::row_major(keys, self.n_seen, heads.head_dim).transposed();
-        product((scores, Write::Replace), own, seen, (heads.scale(), Threads::One))?;
+        let scores = &mut scratch.probabilities[..self.n_rows * self.n_seen];
+        let own = Matrix::row_major(&queries[self.range(head_dim)], self.n_rows, head_dim);
+        let seen = Matrix::row_major(&keys[self.seen(head_dim)], self.n_seen, head_dim).transposed();
+        product((scores, Write::Replace), own, seen, (layer.scale, Threads::One))?;
+        if let Some(cap) = layer.cap {
+            simd::soft_cap(scores, cap);
+            if !scratch.capped.is_empty() {
+                scratch.capped[..scores.len()].copy_from_slice(scores);
+            }
+        }
         for (row, scores) in scores.chunks_exact_mut(self.n_seen).enumerate() {
-            let (seen, ahead) = scores.split_at_mut(self.first + row + 1);
+            let position = self.first + row;
+            let (scores, ahead) = scores.split_at_mut(position + 1 - self.first_seen);
+            let (behind, seen) = scores.split_at_mut(layer.first_seen(position) - self.first_seen);
             simd::softmax(seen);
             ahead.fill(0.0);
+            behind.fill(0.0);
         }
         Ok(Matrix::row_major(scores, self.n_rows, self.n_seen))
     }
@@ -328,7 +382,8 @@ fn softmax_backward(d_scores: &mut [f32], p: &[f32], (out, d_out): (&[f32], &[f3
 }
 
 #[inline(always)]
-fn turned_back(head: &[f32], head_dim: usize, rope: &RopeTable) -> Vec<f32> {
+fn turned_back(head: Vec<f32>, head_dim: usize, rope: Option<&RopeTable>) -> Vec<f32> {
+    let Some(rope) = rope else { return head };
     let mut out = vec![0f32; head.len()];
     for (position, (out, row)) in out.chunks_exact_mut(head_dim).zip(head.chunks_exact(head_dim)).enumerate() {
         rope.rotate_back(out, row, position);
@@ -340,22 +395,53 @@ fn turned_back(head: &[f32], head_dim: usize, rope: &RopeTable) -> Vec<f32> {
 mod tests {
     use super::*;
     use crate::{
-        ops::reference::{self, assert_same_gradients, noise},
-        rope::{Rope, RopeScaling},
+        ops::reference::{self, PlainAttention, assert_same_gradients, noise},
+        rope::{Rope, RopeConfig, RopeScaling},
     };
+
+    const HEADS: Heads = Heads { n_heads: 4, n_kv_heads: 2, head_dim: 6 };
+    const PLAIN: PlainAttention =
+        PlainAttention { heads: HEADS, scale: 0.4, cap: None, window: None, rope: Some((100.0, 6, false)) };
+
+    fn compare(plain: PlainAttention) {
+        let starts: Starts = Arc::from([0, 5, 6, 146]);
+        let rope = plain.rope.map(|(theta, width, interleaved)| {
+            let scaling = RopeScaling::Default;
+            Rope::new(&RopeConfig { theta: theta.into(), width, interleaved, max_positions: 512, scaling }).tables(140)
+        });
+        let layer = LayerAttention { scale: plain.scale, cap: plain.cap, window: plain.window, rope };
+        assert_same_gradients(
+            &[noise(&[146, HEADS.qkv_width()], 1)],
+            |tape, v| {
+                let (starts, layer) = (Arc::clone(&starts), layer.clone());
+                causal_attention(tape, &v[0], CausalAttention { heads: HEADS, starts, layer })
+            },
+            |v| reference::causal_attention(&v[0], plain, &starts),
+        );
+    }
 
     #[test]
     fn gradients_equal_those_of_plain_operations_for_ragged_batches_and_grouped_queries() {
-        let heads = Heads { n_heads: 4, n_kv_heads: 2, head_dim: 6 };
-        let starts: Starts = Arc::from([0, 5, 6, 76]);
-        let rope = Rope::new(6, 100.0, &RopeScaling::Default);
-        assert_same_gradients(
-            &[noise(&[76, heads.qkv_width()], 1)],
-            |tape, v| {
-                let operation = CausalAttention { heads, starts: Arc::clone(&starts), rope: rope.table(70) };
-                causal_attention(tape, &v[0], operation)
-            },
-            |v| reference::causal_attention(&v[0], heads, &starts, 100.0),
-        );
+        compare(PLAIN);
+    }
+
+    #[test]
+    fn gradients_equal_those_of_plain_operations_within_windows() {
+        for window in [1, 3, 64, 100] {
+            compare(PlainAttention { window: Some(window), ..PLAIN });
+        }
+    }
+
+    #[test]
+    fn gradients_equal_those_of_plain_operations_under_a_cap() {
+        compare(PlainAttention { cap: Some(1.5), ..PLAIN });
+        compare(PlainAttention { cap: Some(1.5), window: Some(70), ..PLAIN });
+    }
+
+    #[test]
+    fn gradients_equal_those_of_plain_operations_for_every_rotation() {
+        for rope in [None, Some((100.0, 4, false)), Some((100.0, 6, true)), Some((100.0, 2, true))] {
+            compare(PlainAttention { rope, ..PLAIN });
+        }
     }
 }

@@ -10,16 +10,12 @@ use super::{
 };
 use crate::tape::{Tape, Value};
 
-/// Returns `x W^T`, `[rows, out]`, for `x` `[rows, in]` and a weight `[out, in]`; differentiable in both, and free of
-/// the work for either that is constant.
+/// Returns `x W^T`, `[rows, out]`, for `x` `[rows, in]` and a weight `[out, in]`; differentiable in both.
 pub(crate) fn linear(tape: &Tape, x: &Value, weight: &Value) -> Result<Value> {
-    tape.apply2(x, weight, Linear { x_is_constant: x.is_constant(), weight_is_constant: weight.is_constant() })
+    tape.apply2(x, weight, Linear)
 }
 
-struct Linear {
-    x_is_constant: bool,
-    weight_is_constant: bool,
-}
+struct Linear;
 
 impl CustomOp2 for Linear {
     fn name(&self) -> &'static str {
@@ -32,9 +28,8 @@ impl CustomOp2 for Linear {
 
     fn bwd(&self, x: &Tensor, w: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let dy = dy.contiguous()?;
-        let dx = (!self.x_is_constant).then(|| dy.apply_op2_no_bwd(w, &Product::Plain)).transpose()?;
-        let dw = (!self.weight_is_constant).then(|| dy.apply_op2_no_bwd(x, &Product::LeftTransposed)).transpose()?;
-        Ok((dx, dw))
+        let dx = dy.apply_op2_no_bwd(w, &Product::Plain)?;
+        Ok((Some(dx), Some(dy.apply_op2_no_bwd(x, &Product::LeftTransposed)?)))
     }
 }
 

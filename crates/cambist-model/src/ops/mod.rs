@@ -9,11 +9,12 @@ pub(crate) mod kernel;
 pub(crate) mod simd;
 
 pub(crate) mod attention;
+pub(crate) mod gated;
+pub(crate) mod head_norm;
 pub(crate) mod linear;
-pub(crate) mod low_rank;
-pub(crate) mod rms_norm;
+pub(crate) mod logits;
+pub(crate) mod norm;
 pub(crate) mod rows;
-pub(crate) mod swiglu;
 pub(crate) mod token_log_probs;
 
 #[cfg(test)]

@@ -8,25 +8,28 @@ use rayon::prelude::*;
 use super::{
     floats,
     kernel::{Matrix, Threads, Write, product},
+    logits::Logits,
     simd,
 };
 use crate::tape::{Tape, Value};
 
-/// Returns `ln softmax(hidden weight^T)[target]` in nats for each row, `[rows]`; differentiable in `hidden`
-/// `[rows, width]` and `weight` `[vocabulary, width]`, and free of the work for a weight that is constant.
-pub(crate) fn token_log_probs(tape: &Tape, hidden: &Value, weight: &Value, targets: &Arc<[u32]>) -> Result<Value> {
-    let keep = tape.is_recording() && targets.len() * weight.tensor.dim(0)? <= KEPT;
-    let operation = TokenLogProbs {
-        targets: Arc::clone(targets),
-        weight_is_constant: weight.is_constant(),
-        kept: Mutex::new(keep.then(Vec::new)),
-    };
-    tape.apply2(hidden, weight, operation)
+/// Returns `ln softmax(logits(hidden weight^T))[target]` in nats for each row, `[rows]`; differentiable in `hidden`
+/// `[rows, width]` and `weight` `[vocabulary, width]`.
+pub(crate) fn token_log_probs(
+    tape: &Tape,
+    hidden: &Value,
+    weight: &Value,
+    (targets, logits): (&Arc<[u32]>, Logits),
+) -> Result<Value> {
+    let few = targets.len() * weight.tensor.dim(0)? <= KEPT;
+    let keep = tape.is_recording() && few && logits.cap.is_none();
+    let kept = Mutex::new(keep.then(Vec::new));
+    tape.apply2(hidden, weight, TokenLogProbs { targets: Arc::clone(targets), logits, kept })
 }
 
 struct TokenLogProbs {
     targets: Arc<[u32]>,
-    weight_is_constant: bool,
+    logits: Logits,
     /// What the way there leaves for the way back: e^(logit - largest logit of the row), all rows.
     kept: Mutex<Option<Vec<f32>>>,
 }
@@ -43,7 +46,7 @@ impl CustomOp2 for TokenLogProbs {
     }
 
     fn cpu_fwd(&self, h: &CpuStorage, lh: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
-        let head = Head::new((floats(h, lh)?, lh), (floats(w, lw)?, lw), &self.targets)?;
+        let head = Head::new((floats(h, lh)?, lh), (floats(w, lw)?, lw), (&self.targets, self.logits))?;
         let mut out = vec![0f32; self.targets.len()];
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *kept {
@@ -64,21 +67,17 @@ impl CustomOp2 for TokenLogProbs {
 
     fn bwd(&self, h: &Tensor, w: &Tensor, _out: &Tensor, d_out: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let weight_is_constant = self.weight_is_constant;
-        let backward = Backward { targets: Arc::clone(&self.targets), weight_is_constant, kept: Mutex::new(kept) };
+        let backward = Backward { targets: Arc::clone(&self.targets), logits: self.logits, kept: Mutex::new(kept) };
         let both = h.apply_op3_no_bwd(w, &d_out.contiguous()?, &backward)?;
-        if weight_is_constant {
-            return Ok((Some(both), None));
-        }
         let n_rows = h.dim(0)?;
         Ok((Some(both.narrow(0, 0, n_rows)?), Some(both.narrow(0, n_rows, w.dim(0)?)?)))
     }
 }
 
-/// Gives the gradients of the hidden rows and, below them, those of the weight where it is no constant.
+/// Gives the gradients of the hidden rows and, below them, those of the weight.
 struct Backward {
     targets: Arc<[u32]>,
-    weight_is_constant: bool,
+    logits: Logits,
     kept: Mutex<Option<Vec<f32>>>,
 }
 
@@ -96,11 +95,10 @@ impl CustomOp3 for Backward {
         d_out: &CpuStorage,
         ld: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let head = Head::new((floats(h, lh)?, lh), (floats(w, lw)?, lw), &self.targets)?;
+        let head = Head::new((floats(h, lh)?, lh), (floats(w, lw)?, lw), (&self.targets, self.logits))?;
         let d_out = floats(d_out, ld)?;
         let (n_rows, vocabulary, width) = (self.targets.len(), head.vocabulary, head.width);
-        let n_weights = if self.weight_is_constant { 0 } else { vocabulary };
-        let mut out = vec![0f32; (n_rows + n_weights) * width];
+        let mut out = vec![0f32; (n_rows + vocabulary) * width];
         let (d_hidden, d_weight) = out.split_at_mut(n_rows * width);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let mut fresh = vec![0f32; if kept.is_some() { 0 } else { head.chunk_len() }];
@@ -110,7 +108,10 @@ impl CustomOp3 for Backward {
                 Some(kept) => &mut kept[i * CHUNK * vocabulary..][..n * vocabulary],
                 None => {
                     let logits = &mut fresh[..n * vocabulary];
-                    head.exponentials(logits, i, None)?;
+                    match self.logits.cap {
+                        Some(_) => head.logits(logits, i)?,
+                        None => head.exponentials(logits, i, None)?,
+                    }
                     logits
                 }
             };
@@ -119,17 +120,19 @@ impl CustomOp3 for Backward {
             rows.for_each(|(row, (target, d))| {
                 simd::vectorised(
                     #[inline(always)]
-                    || d_logits(row, *target as usize, *d),
+                    || match self.logits.cap {
+                        Some(cap) => d_capped(row, (*target as usize, *d), cap),
+                        None => d_logits(row, *target as usize, *d),
+                    },
                 );
             });
             let d_logits = Matrix::row_major(logits, n, vocabulary);
             let weight = Matrix::row_major(head.weight, vocabulary, width);
-            product((d_hidden, Write::Replace), d_logits, weight, (1.0, Threads::Pool))?;
-            if !self.weight_is_constant {
-                product((&mut *d_weight, Write::Add), d_logits.transposed(), head.rows(i), (1.0, Threads::Pool))?;
-            }
+            let scale = (self.logits.scale, Threads::Pool);
+            product((d_hidden, Write::Replace), d_logits, weight, scale)?;
+            product((d_weight, Write::Add), d_logits.transposed(), head.rows(i), scale)?;
         }
-        Ok((CpuStorage::F32(out), Shape::from((n_rows + n_weights, width))))
+        Ok((CpuStorage::F32(out), Shape::from((n_rows + vocabulary, width))))
     }
 }
 
@@ -143,8 +146,18 @@ fn d_logits(row: &mut [f32], target: usize, d: f32) {
     row[target] += d;
 }
 
+/// Replaces a row of capped logits by the gradient of what the cap was put on.
+#[inline(always)]
+fn d_capped(row: &mut [f32], (target, d): (usize, f32), cap: f32) {
+    let capped = row.to_vec();
+    simd::exp_shifted(row);
+    d_logits(row, target, d);
+    simd::soft_cap_back(row, &capped, cap);
+}
+
 struct Head<'a> {
     targets: &'a [u32],
+    as_logits: Logits,
     hidden: &'a [f32],
     weight: &'a [f32],
     vocabulary: usize,
@@ -152,7 +165,11 @@ struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    fn new((h, lh): (&'a [f32], &Layout), (w, lw): (&'a [f32], &Layout), targets: &'a [u32]) -> Result<Self> {
+    fn new(
+        (h, lh): (&'a [f32], &Layout),
+        (w, lw): (&'a [f32], &Layout),
+        (targets, as_logits): (&'a [u32], Logits),
+    ) -> Result<Self> {
         let ((n_rows, width), (vocabulary, w_width)) = (lh.shape().dims2()?, lw.shape().dims2()?);
         if width != w_width || n_rows != targets.len() {
             bail!("{} targets and a weight of width {w_width} met rows of [{n_rows}, {width}]", targets.len())
@@ -160,7 +177,7 @@ impl<'a> Head<'a> {
         if let Some(beyond) = targets.iter().find(|t| **t as usize >= vocabulary) {
             bail!("target {beyond} is beyond a vocabulary of {vocabulary}")
         }
-        Ok(Self { targets, hidden: h, weight: w, vocabulary, width })
+        Ok(Self { targets, as_logits, hidden: h, weight: w, vocabulary, width })
     }
 
     fn chunk_len(&self) -> usize {
@@ -173,10 +190,25 @@ impl<'a> Head<'a> {
         Matrix::row_major(rows, n_rows, self.width)
     }
 
+    /// Fills a chunk with logits.
+    fn logits(&self, logits: &mut [f32], chunk: usize) -> Result<()> {
+        let weight = Matrix::row_major(self.weight, self.vocabulary, self.width);
+        let scale = (self.as_logits.scale, Threads::Pool);
+        product((logits, Write::Replace), self.rows(chunk), weight.transposed(), scale)?;
+        if let Some(cap) = self.as_logits.cap {
+            logits.par_chunks_mut(self.vocabulary).for_each(|row| {
+                simd::vectorised(
+                    #[inline(always)]
+                    || simd::soft_cap(row, cap),
+                );
+            });
+        }
+        Ok(())
+    }
+
     /// Fills a chunk with e^(logit - largest logit of the row), and `out` with the targets' log-probabilities.
     fn exponentials(&self, logits: &mut [f32], chunk: usize, out: Option<&mut [f32]>) -> Result<()> {
-        let weight = Matrix::row_major(self.weight, self.vocabulary, self.width);
-        product((logits, Write::Replace), self.rows(chunk), weight.transposed(), (1.0, Threads::Pool))?;
+        self.logits(logits, chunk)?;
         let targets = &self.targets[chunk * CHUNK..][..logits.len() / self.vocabulary];
         let rows = logits.par_chunks_mut(self.vocabulary).zip(targets);
         let scores: Vec<f32> = rows
@@ -201,12 +233,16 @@ mod tests {
     use super::*;
     use crate::ops::reference::{self, assert_same_gradients, noise};
 
+    const PLAIN: Logits = Logits { scale: 1.0, cap: None };
+
     #[test]
     fn gradients_equal_those_of_plain_operations_across_chunks() {
         let targets: Arc<[u32]> = (0..300).map(|i| i * 7 % 19).collect();
         let inputs = [noise(&[300, 10], 1), noise(&[19, 10], 2)];
-        let plain = |v: &[Tensor]| reference::token_log_probs(&v[0], &v[1], &targets);
-        assert_same_gradients(&inputs, |tape, v| token_log_probs(tape, &v[0], &v[1], &targets), plain);
+        for logits in [PLAIN, Logits { scale: 0.25, cap: None }, Logits { scale: 1.5, cap: Some(3.0) }] {
+            let plain = |v: &[Tensor]| reference::token_log_probs(&v[0], &v[1], (&targets, logits));
+            assert_same_gradients(&inputs, |tape, v| token_log_probs(tape, &v[0], &v[1], (&targets, logits)), plain);
+        }
     }
 
     #[test]
@@ -216,8 +252,7 @@ mod tests {
         let gradients = |kept: Option<Vec<f32>>| {
             let tape = Tape::recording(2);
             let (h, w) = (tape.parameter(0, &hidden), tape.parameter(1, &weight));
-            let kept = Mutex::new(kept);
-            let operation = TokenLogProbs { targets: Arc::clone(&targets), weight_is_constant: false, kept };
+            let operation = TokenLogProbs { targets: Arc::clone(&targets), logits: PLAIN, kept: Mutex::new(kept) };
             let out = tape.apply2(&h, &w, operation).unwrap();
             let found = tape.backward(&out, noise(&[300], 3)).unwrap();
             found.into_iter().map(|g| g.unwrap().to_vec2::<f32>().unwrap()).collect::<Vec<_>>()
@@ -226,25 +261,9 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_weight_takes_no_gradient_and_changes_none() {
-        let targets: Arc<[u32]> = (0..300).map(|i| i * 5 % 19).collect();
-        let (hidden, weight) = (noise(&[300, 10], 1), noise(&[19, 10], 2));
-        let gradients = |frozen: bool| {
-            let tape = Tape::recording(2);
-            let w = if frozen { tape.constant(weight.clone()) } else { tape.parameter(1, &weight) };
-            let out = token_log_probs(&tape, &tape.parameter(0, &hidden), &w, &targets).unwrap();
-            tape.backward(&out, noise(&[300], 3)).unwrap()
-        };
-        let (all, some) = (gradients(false), gradients(true));
-        let numbers = |g: &Option<Tensor>| g.as_ref().map(|g| g.to_vec2::<f32>().unwrap());
-        assert_eq!(numbers(&all[0]), numbers(&some[0]));
-        assert!(all[1].is_some() && some[1].is_none());
-    }
-
-    #[test]
     fn a_target_beyond_the_vocabulary_is_refused() {
         let tape = Tape::idle();
         let value = |rows, seed| tape.parameter(0, &noise(&[rows, 4], seed));
-        assert!(token_log_probs(&tape, &value(1, 1), &value(5, 2), &Arc::from([5])).is_err());
+        assert!(token_log_probs(&tape, &value(1, 1), &value(5, 2), (&Arc::from([5]), PLAIN)).is_err());
     }
 }

@@ -48,7 +48,7 @@ impl HeldOut {
         let is_best = loss.is_finite() && self.best.as_ref().is_none_or(|best| loss < best.loss);
         if is_best {
             self.best = Some(Best { step, loss, n_since: 0 });
-            let copies = model.decoder.trained().iter().map(|parameter| parameter.tensor.copy());
+            let copies = model.decoder.parameters.iter().map(|parameter| parameter.tensor.copy());
             self.parameters = copies.collect::<candle_core::Result<_>>()?;
         } else if let Some(best) = &mut self.best {
             best.n_since += 1;
@@ -85,7 +85,7 @@ impl HeldOut {
     /// Gives the model the parameters of the best step, and names it; none when nothing was measured.
     pub(super) fn restore(self, model: &mut LocalModel) -> Option<usize> {
         let best = self.best?;
-        for (parameter, tensor) in model.decoder.trained_mut().iter_mut().zip(self.parameters) {
+        for (parameter, tensor) in model.decoder.parameters.iter_mut().zip(self.parameters) {
             parameter.tensor = tensor;
         }
         Some(best.step)

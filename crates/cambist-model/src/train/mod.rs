@@ -165,8 +165,7 @@ pub(crate) struct EncodedRow {
     pub(crate) reference: Vec<Vec<f32>>,
 }
 
-/// Trains a model in place, or only its adapter where it has one, and tells the observer of every step, which may stop
-/// the run after it.
+/// Trains a model in place and tells the observer of every step, which may stop the run after it.
 ///
 /// Rows are shuffled anew for each pass. The same model, rows, objective and configuration give the same weights to
 /// the last bit on the same kind of processor, whatever the number of threads. Runs on the current rayon pool.
@@ -198,7 +197,7 @@ pub fn run(
     let rows = encode_rows(model, (training.rows, training.objective), max_length)?;
     let fingerprint = state::fingerprint(model, &rows, (training.objective, config));
     let mut run = Run {
-        optimizer: AdamW::new(model.decoder.trained()),
+        optimizer: AdamW::new(&model.decoder.parameters),
         held_out: HeldOut::new(encode_rows(model, (training.held_out, training.objective), max_length)?),
         summary: TrainSummary::default(),
     };
@@ -251,7 +250,7 @@ impl Run {
             return Err(TrainError::NotFinite { step, loss, grad_norm, lr, rows });
         }
         let scale = config.max_grad_norm.map_or(1.0, |limit| (limit / (grad_norm + 1e-6)).min(1.0));
-        self.optimizer.step(model.decoder.trained(), &pass.gradients, (lr, scale, config))?;
+        self.optimizer.step(&model.decoder.parameters, &pass.gradients, (lr, scale, config))?;
         self.summary.n_steps += 1;
         self.summary.n_tokens += pass.n_tokens;
         self.summary.n_loss_tokens += pass.n_loss_tokens;
@@ -335,7 +334,7 @@ impl Pass {
         (objective, denominator): (&dyn Objective, f64),
     ) -> Result<(), TrainError> {
         let batch = Batch::new(rows.iter().flat_map(|row| &row.sequences));
-        let tape = Tape::recording(model.decoder.trained().len());
+        let tape = Tape::recording(model.decoder.parameters.len());
         let log_probs = batch.log_probs(&model.decoder, &tape)?;
         let values = batch.split(&log_probs.tensor.to_vec1()?);
         let mut by_token = Vec::with_capacity(batch.n_loss_tokens());
@@ -357,7 +356,7 @@ impl Pass {
 
     fn accumulate(&mut self, model: &LocalModel, found: Vec<Option<Tensor>>) -> Result<(), TrainError> {
         let mut new = Vec::with_capacity(found.len());
-        for (parameter, gradient) in model.decoder.trained().iter().zip(found) {
+        for (parameter, gradient) in model.decoder.parameters.iter().zip(found) {
             new.push(gradient.ok_or_else(|| TrainError::NoGradient(parameter.name().to_owned()))?);
         }
         if self.gradients.is_empty() {

@@ -75,9 +75,10 @@ impl AdamW {
     }
 }
 
-/// Whether weight decay applies: to matrices, but not to embeddings.
+/// Whether weight decay applies: to matrices, but not to embeddings or to gains that are kept head by head.
 fn decays(parameter: &Parameter) -> bool {
-    parameter.tensor.dims().len() == 2 && !parameter.name().contains("embed_tokens")
+    let kept = |name: &str| name.contains("embed_tokens") || name.contains("norm");
+    parameter.tensor.dims().len() == 2 && !kept(parameter.name())
 }
 
 struct Update<'a> {

@@ -59,7 +59,7 @@ pub(super) fn fingerprint(
     (objective, config): (&dyn Objective, &TrainConfig),
 ) -> String {
     let shapes: Vec<String> =
-        model.decoder.trained().iter().map(|p| format!("{} {:?}", p.name(), p.tensor.dims())).collect();
+        model.decoder.parameters.iter().map(|p| format!("{} {:?}", p.name(), p.tensor.dims())).collect();
     let mut parts = vec![objective.name().as_bytes().to_vec(), format!("{config:?}").into_bytes()];
     parts.push(shapes.join("\n").into_bytes());
     for row in rows {
@@ -76,7 +76,7 @@ impl Run {
     /// Returns what [`Run::resume`] goes on from.
     pub(super) fn state(&self, model: &LocalModel, fingerprint: &str) -> Result<Vec<u8>, TrainError> {
         let mut tensors = BTreeMap::new();
-        let parameters = model.decoder.trained().iter().map(|parameter| &parameter.tensor);
+        let parameters = model.decoder.parameters.iter().map(|parameter| &parameter.tensor);
         for (i, parameter) in parameters.enumerate() {
             tensors.insert(format!("parameter.{i}"), Numbers::new(parameter.flatten_all()?.to_vec1()?));
         }
@@ -107,7 +107,7 @@ impl Run {
         }
         let tensors = SafeTensors::deserialize(state).map_err(|e| broken(&e))?;
         let mut moments = vec![];
-        for (i, parameter) in model.decoder.trained_mut().iter_mut().enumerate() {
+        for (i, parameter) in model.decoder.parameters.iter_mut().enumerate() {
             let n = parameter.tensor.elem_count();
             let read = |name: &str| numbers(&tensors, &format!("{name}.{i}"), n);
             let as_parameter =
