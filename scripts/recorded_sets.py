@@ -8,7 +8,11 @@ DATA holds a folder of JSON lines for each set (`routing-sib200/outputs.jsonl.zs
 SET is one of them, JUDGE whose scores count (`-` for a set without).
 Made with Python 3.11.7 and pyarrow 26.0.1, the only package that is needed.
 
-OUT gets `calibration.jsonl` and `compare.jsonl`, the prompts at even and at odd places; `answers.jsonl`; `scores.jsonl`.
+OUT gets `prompts.jsonl`; `calibration.jsonl` and `compare.jsonl`, those at even and at odd places; `answers.jsonl`;
+`scores.jsonl`. For the frontier of routing, which cuts the prompts by itself:
+
+    cambist init OUT/frontier.yaml --prompts OUT/prompts.jsonl --answers OUT/answers.jsonl --scores OUT/scores.jsonl --judge JUDGE
+
 A set without texts has `(not recorded)` in their place, so that answers are there to be chosen.
 """
 import json
@@ -62,7 +66,9 @@ def mt_bench(data):
     for language in ("de", "en", "id", "ja", "pl", "vi", "zh"):
         folder = data / "routing-mt-bench-multilingual" / language
         name = lambda row: f"{language}-{row['question_id']}"
-        prompts += [prompt(name(r), language, r["turns"][0]) for r in rows(folder / "questions.jsonl.zst")]
+        shared = lambda r: {"source_id": str(r["question_id"]), "task": r["category"]}
+        questions = rows(folder / "questions.jsonl.zst")
+        prompts += [prompt(name(r), language, r["turns"][0]) | shared(r) for r in questions]
         answers += [answer(name(r), r["model"], r["turns"][0]) for r in rows(folder / "completions.jsonl.zst")]
         first = [r for r in rows(folder / "scores.jsonl.zst") if r["turn"] == 1]
         scores += [score(name(r), r["model"], r["judge"], r["score"]) for r in first]
@@ -243,7 +249,8 @@ pool:
 
 def write(out, prompts, answers, scores, judge):
     out.mkdir(parents=True, exist_ok=True)
-    files = {"calibration": prompts[0::2], "compare": prompts[1::2], "answers": answers, "scores": scores}
+    halves = {"calibration": prompts[0::2], "compare": prompts[1::2]}
+    files = {"prompts": prompts, **halves, "answers": answers, "scores": scores}
     for name, of_file in files.items():
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in of_file)
         (out / f"{name}.jsonl").write_text(text, encoding="utf-8")

@@ -1,6 +1,6 @@
 //! Random numbers by name: a counter-based generator keyed by what the number is for.
 
-use sha2::{Digest as _, Sha256};
+use ring::digest::{Context, SHA256};
 
 /// A stream of random numbers that depends on its key alone, never on who asked before.
 ///
@@ -15,15 +15,14 @@ pub struct Chance {
 impl Chance {
     /// Returns the stream that belongs to `seed` and the parts of the key in their order.
     pub fn new(seed: u64, key: &[&str]) -> Self {
-        let mut hasher = Sha256::new();
-        hasher.update(seed.to_le_bytes());
+        let mut context = Context::new(&SHA256);
+        context.update(&seed.to_le_bytes());
         for part in key {
-            hasher.update((part.len() as u64).to_le_bytes());
-            hasher.update(part.as_bytes());
+            context.update(&(part.len() as u64).to_le_bytes());
+            context.update(part.as_bytes());
         }
-        let hash = hasher.finalize();
         let mut first = [0u8; 8];
-        first.copy_from_slice(&hash[..8]);
+        first.copy_from_slice(&context.finish().as_ref()[..8]);
         Self { state: u64::from_le_bytes(first) }
     }
 

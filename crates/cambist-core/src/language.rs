@@ -4,11 +4,10 @@ use std::fmt;
 
 use icu::locale::subtags::Language as LanguageSubtag;
 use icu_experimental::displaynames::{DisplayNamesOptions, Fallback, multi::LanguageDisplayNames};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
 
 /// A language by its BCP-47 tag in lower case, with the script only where it matters: `en`, `tr`, `zh-hant`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Language(String);
 
 /// What was given is no BCP-47 tag.
@@ -22,10 +21,13 @@ impl Language {
     /// # Errors
     /// When the primary subtag is not two or three letters, or another subtag is not 1 to 8 letters or digits.
     pub fn parse(tag: &str) -> Result<Self, LanguageError> {
+        let is_primary = |tag: &str| (2..=3).contains(&tag.len()) && tag.bytes().all(|b| b.is_ascii_lowercase());
+        if is_primary(tag) {
+            return Ok(Self(tag.to_owned()));
+        }
         let tag_lower = tag.trim().replace('_', "-").to_ascii_lowercase();
         let mut subtags = tag_lower.split('-');
-        let primary = subtags.next().unwrap_or_default();
-        let primary_ok = (2..=3).contains(&primary.len()) && primary.bytes().all(|b| b.is_ascii_lowercase());
+        let primary_ok = is_primary(subtags.next().unwrap_or_default());
         let rest_ok = subtags.all(|s| (1..=8).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_alphanumeric()));
         if primary_ok && rest_ok { Ok(Self(tag_lower)) } else { Err(LanguageError(tag.to_owned())) }
     }
@@ -62,17 +64,30 @@ impl fmt::Display for Language {
     }
 }
 
-impl TryFrom<String> for Language {
-    type Error = LanguageError;
-
-    fn try_from(tag: String) -> Result<Self, Self::Error> {
-        Self::parse(&tag)
+/// As its tag, without a copy of it: tables have millions.
+impl Serialize for Language {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 
-impl From<Language> for String {
-    fn from(language: Language) -> Self {
-        language.0
+impl<'de> Deserialize<'de> for Language {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(TagReader)
+    }
+}
+
+struct TagReader;
+
+impl Visitor<'_> for TagReader {
+    type Value = Language;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, tag: &str) -> Result<Language, E> {
+        Language::parse(tag).map_err(E::custom)
     }
 }
 

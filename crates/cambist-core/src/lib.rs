@@ -33,6 +33,7 @@ pub mod candidate;
 pub mod comparison;
 pub mod ensemble;
 pub mod fault;
+pub mod features;
 pub mod gates;
 pub mod identify;
 pub mod outline;
@@ -42,9 +43,16 @@ pub mod script;
 pub mod statistics;
 pub mod tally;
 
+pub mod head;
 pub mod license;
 pub mod pool;
 pub mod router;
+
+pub mod advice;
+pub mod frontier;
+pub mod reservation;
+pub mod reward_table;
+pub mod search;
 
 pub mod align;
 pub mod pairs;

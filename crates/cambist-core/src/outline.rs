@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Range};
 use crate::{
     candidate::{Candidate, Matrix, Row},
     completion::{Completion, FinishReason, Origin},
-    gates::{LanguageVerdict, Reason, Stop, Verdict},
+    gates::{Reason, Stop, Verdict},
     language::Language,
     prompt::Prompt,
 };
@@ -231,43 +231,75 @@ impl<'a> Line<'a> {
     /// Returns the row that it is the outline of, without texts: neither the prompt's messages nor the answers' words
     /// are there, nor what the gates said beside the reason.
     pub fn row(&self) -> Row {
-        let head = self.head();
         let prompt = Prompt {
-            id: self.id().to_owned(),
-            source_id: self.source_id().to_owned(),
+            id: String::new(),
+            source_id: String::new(),
             language: self.language().clone(),
-            answer_language: head.answer_language.map(|language| self.outline.answer_languages.name(language).clone()),
+            answer_language: None,
             messages: Vec::new(),
-            task: self.task().map(str::to_owned),
+            task: None,
             reference: None,
             check: None,
-            source: self.source().to_owned(),
+            source: String::new(),
             origin: None,
             mt_engine: None,
         };
-        let candidates = self.range().map(|place| self.candidate(place)).collect();
-        Row { prompt, candidates }
+        let mut row = Row { prompt, candidates: Vec::new() };
+        self.write_row(&mut row);
+        row
+    }
+
+    /// Turns a row from [`Line::row`] of any line into the one of this line, in the memory that it has.
+    pub fn write_row(&self, row: &mut Row) {
+        let (head, prompt) = (self.head(), &mut row.prompt);
+        self.id().clone_into(&mut prompt.id);
+        self.source_id().clone_into(&mut prompt.source_id);
+        prompt.language.clone_from(self.language());
+        prompt.answer_language = head.answer_language.map(|place| self.outline.answer_languages.name(place).clone());
+        prompt.task = self.task().map(str::to_owned);
+        self.source().clone_into(&mut prompt.source);
+        row.candidates.truncate(self.answers().len());
+        for (at, place) in self.range().enumerate() {
+            match row.candidates.get_mut(at) {
+                Some(candidate) => self.write_candidate(candidate, place),
+                None => row.candidates.push(self.candidate(place)),
+            }
+        }
     }
 
     fn candidate(&self, place: usize) -> Candidate {
-        let answer = &self.outline.answers[place];
         let completion = Completion {
-            prompt_id: self.id().to_owned(),
-            source_id: self.source_id().to_owned(),
+            prompt_id: String::new(),
+            source_id: String::new(),
             language: self.language().clone(),
-            teacher: self.outline.teachers.name(answer.teacher).clone(),
-            sample: answer.sample,
+            teacher: String::new(),
+            sample: 0,
             text: String::new(),
             finish_reason: FinishReason::Stop,
             failure: None,
-            tokens_in: answer.tokens_in,
-            tokens_out: answer.tokens_out,
-            cost_usd: answer.cost_usd,
-            origin: self.outline.origins.get(&place).cloned(),
+            tokens_in: None,
+            tokens_out: None,
+            cost_usd: 0.0,
+            origin: None,
         };
-        let stopped = answer.stopped.map(|reason| Stop { reason, detail: String::new() });
-        let verdict = Verdict { stopped, language: LanguageVerdict::Unchecked, identified: None, is_refusal: false };
-        Candidate { completion, verdict, reward: answer.reward }
+        let mut candidate = Candidate { completion, verdict: Verdict::pass(), reward: None };
+        self.write_candidate(&mut candidate, place);
+        candidate
+    }
+
+    fn write_candidate(&self, candidate: &mut Candidate, place: usize) {
+        let (answer, completion) = (&self.outline.answers[place], &mut candidate.completion);
+        self.id().clone_into(&mut completion.prompt_id);
+        self.source_id().clone_into(&mut completion.source_id);
+        completion.language.clone_from(self.language());
+        self.teacher(answer).clone_into(&mut completion.teacher);
+        completion.sample = answer.sample;
+        completion.tokens_in = answer.tokens_in;
+        completion.tokens_out = answer.tokens_out;
+        completion.cost_usd = answer.cost_usd;
+        completion.origin = self.outline.origins.get(&place).cloned();
+        candidate.verdict.stopped = answer.stopped.map(|reason| Stop { reason, detail: String::new() });
+        candidate.reward = answer.reward;
     }
 
     fn head(&self) -> Head {

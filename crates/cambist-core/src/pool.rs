@@ -68,6 +68,11 @@ impl Eligibility {
         }
     }
 
+    /// Whether `teacher` may be asked in no language at all: it is excluded, or its licence forbids the purpose.
+    pub fn bars(&self, teacher: &Teacher) -> bool {
+        self.exclude.contains(&teacher.id) || !self.admits(teacher.permission())
+    }
+
     /// Returns why `teacher` may not answer in `language`; none when it may.
     pub fn obstacle(&self, teacher: &Teacher, language: &Language) -> Option<Ineligible> {
         let licensed = self.admits(teacher.permission());

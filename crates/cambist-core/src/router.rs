@@ -14,8 +14,10 @@ use crate::{
 
 mod all;
 mod best;
+mod budgeted;
 mod calibration;
 mod fixed;
+mod learned;
 mod random;
 mod ranked;
 mod replay;
@@ -24,17 +26,21 @@ mod strategy;
 
 pub use all::{All, AllBestOfN};
 pub(crate) use best::by_rank;
+pub use budgeted::{Budgeted, BudgetedOptions};
 pub use calibration::{CalibrationError, Standing, best_single};
+pub(crate) use calibration::{MIN_PROMPTS, measured_rewards};
 pub use fixed::{Fixed, FixedTable, Rank};
+pub use learned::{FittedRouter, Learned, LearnedError, ScoredTeacher};
 pub use random::Random;
 pub use ranked::Fallback;
-pub use replay::{Replay, ReplayError, Replayer, Spend, StrategyCost, replay, spend_of};
+pub use replay::{Replay, ReplayError, Replayed, Replayer, Spend, StrategyCost, replay, spend_of};
 pub use single::{Single, SingleBestOfN};
 pub use strategy::{Setting, Strategy, StrategyError};
 
 /// Decides whom to ask about a prompt and whose answer to take, from nothing but its arguments.
 ///
-/// A replay brings neither the prompt's messages nor the answers' texts: ids, languages, verdicts and rewards decide.
+/// A replay does not bring the answers' texts, and the prompt's messages only where [`Router::reads_prompts`]: ids,
+/// languages, verdicts and rewards decide.
 pub trait Router: Send + Sync {
     /// The strategy's name with its parameters, such as `single:aya` or `random`.
     fn strategy(&self) -> String;
@@ -47,6 +53,16 @@ pub trait Router: Send + Sync {
 
     /// Returns the answer to take of those seen; none when none is valid.
     fn choose(&self, query: &Query<'_>, observed: &[&Candidate]) -> Option<Choice>;
+
+    /// Whether it reads what the prompt says; a replay then brings the prompt's messages.
+    fn reads_prompts(&self) -> bool {
+        false
+    }
+
+    /// Whether its calibration had prompts of the language; without them it falls back to all languages together.
+    fn is_calibrated_for(&self, _language: &Language) -> bool {
+        true
+    }
 
     /// What it cost to calibrate it, before the first prompt.
     fn calibration(&self) -> Spend {

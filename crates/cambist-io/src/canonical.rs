@@ -1,7 +1,11 @@
 //! One text for equal JSON values.
 
+mod frame;
+
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
+
+pub use self::frame::TextFrame;
 
 /// Returns JSON text without spaces and with the keys of every object sorted by their bytes: equal values, equal text.
 ///

@@ -2,12 +2,14 @@
 
 use std::{
     fs::{self, File},
-    io::{self, ErrorKind, Write as _},
+    io::{self, ErrorKind, Read as _, Write as _},
     path::{Path, PathBuf},
 };
 
-use cambist_core::{digest::Digest, fault::Fault};
-use sha2::{Digest as _, Sha256};
+use cambist_core::{
+    digest::{Digest, Pieces},
+    fault::Fault,
+};
 
 /// What went wrong between this program and the disk.
 #[derive(Debug, thiserror::Error)]
@@ -142,11 +144,27 @@ pub fn read_text(path: &Path) -> Result<String> {
 /// # Errors
 /// When it is missing, a folder, or cannot be read.
 pub fn digest_file(path: &Path) -> Result<Digest> {
-    let failed = |source| DiskError::of("read", path, source);
-    let mut file = File::open(path).map_err(failed)?;
-    let mut hasher = Sha256::new();
-    io::copy(&mut file, &mut hasher).map_err(failed)?;
-    Ok(Digest::from_bytes(&hasher.finalize()))
+    Ok(measure_file(path)?.1)
+}
+
+/// Returns the length and the digest of a file's bytes, as they were read.
+pub(crate) fn measure_file(path: &Path) -> Result<(u64, Digest)> {
+    let measure = || -> io::Result<(u64, Digest)> {
+        let mut file = File::open(path)?;
+        let (mut pieces, mut n_bytes, mut piece) = (Pieces::default(), 0, vec![0; 1 << 18]);
+        loop {
+            match file.read(&mut piece) {
+                Ok(0) => return Ok((n_bytes, pieces.digest())),
+                Ok(n_read) => {
+                    pieces.push(&piece[..n_read]);
+                    n_bytes += n_read as u64;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    measure().map_err(|source| DiskError::of("read", path, source))
 }
 
 /// Writes a file and waits until it is on the disk; the caller syncs the folder.
@@ -164,6 +182,34 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
         file.sync_all()
     };
     write().map_err(|source| DiskError::of("write", path, source))
+}
+
+/// Adds bytes to the end of a file, `head` first where the file is new or empty, and waits until they are on the disk.
+pub(crate) fn append(path: &Path, head: &[u8], bytes: &[u8]) -> Result<()> {
+    create_folder(parent(path))?;
+    let write = || {
+        permit()?;
+        let mut file = File::options().append(true).create(true).open(path)?;
+        let is_new = file.metadata()?.len() == 0;
+        // In one piece, so that two writers do not mix.
+        let all = if is_new { [head, bytes].concat() } else { bytes.to_vec() };
+        if let Err(refused) = permit() {
+            file.write_all(&all[..all.len() / 2])?;
+            return Err(refused);
+        }
+        file.write_all(&all)?;
+        file.sync_data()
+    };
+    write().map_err(|source| DiskError::of("write", path, source))
+}
+
+/// Cuts a file to its first bytes.
+pub(crate) fn truncate(path: &Path, n_bytes: u64) -> Result<()> {
+    let cut = || {
+        permit()?;
+        File::options().write(true).open(path)?.set_len(n_bytes)
+    };
+    cut().map_err(|source| DiskError::of("write", path, source))
 }
 
 /// Waits until a file that somebody else wrote is on the disk.
@@ -209,7 +255,10 @@ pub(crate) fn remove_folder(path: &Path) -> Result<()> {
 }
 
 /// Returns what is in a folder, sorted by name; a missing folder is empty.
-pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+///
+/// # Errors
+/// When it is no folder or cannot be read.
+pub fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let read = match fs::read_dir(folder) {
         Err(source) if source.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         read => read.map_err(|source| DiskError::of("read", folder, source))?,

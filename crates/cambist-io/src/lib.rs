@@ -21,6 +21,7 @@
 pub mod canonical;
 pub mod clock;
 pub mod disk;
+pub mod memory;
 
 pub mod store;
 

@@ -48,13 +48,13 @@ impl Objective for Tokens {
         Ok(vec![Sequence::new(tokens, weights, n_tokens)])
     }
 
-    fn denominator(&self, sequences: &[Sequence]) -> f64 {
-        sequences.iter().map(|s| s.n_loss_tokens() as f64).sum()
+    fn denominators(&self, sequences: &[Sequence]) -> Vec<f64> {
+        vec![sequences.iter().map(|s| s.n_loss_tokens() as f64).sum()]
     }
 
     fn loss(&self, row: ScoredRow<'_>) -> RowLoss {
         let gradients = row.log_probs.iter().map(|log_probs| vec![-1.0; log_probs.len()]).collect();
-        RowLoss { sum: row.log_probs.iter().flatten().map(|x| -f64::from(*x)).sum(), gradients }
+        RowLoss::of_one_term(row.log_probs.iter().flatten().map(|x| -f64::from(*x)).sum(), gradients)
     }
 }
 

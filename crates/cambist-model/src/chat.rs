@@ -1,9 +1,12 @@
 //! Conversations to tokens: the chat template, exactly one beginning, and which tokens are the assistant's.
 
+mod template;
+pub(crate) mod view;
+
 use cambist_core::prompt::{Message, Role};
-use minijinja::{Environment, ErrorKind, context, syntax::SyntaxConfig, value::Serde};
 use serde_json::Value;
 
+use self::template::{Names, Template};
 use crate::{
     model_files::{CHAT_TEMPLATE, FileError, GENERATION_CONFIG, ModelFiles, TOKENIZER, TOKENIZER_CONFIG},
     tokenizer::{Tokenizer, TokenizerError},
@@ -17,13 +20,25 @@ pub(crate) const DEFAULT_TEMPLATE: &str = "{{ bos_token }}{% for message in mess
 #[derive(Debug)]
 pub(crate) struct Chat {
     pub(crate) tokenizer: Tokenizer,
-    /// Holds the template under the name `chat`, if the model has one.
-    templates: Environment<'static>,
-    bos: Option<(String, u32)>,
+    template: Option<Template>,
+    bos: Option<Beginning>,
     eos: Option<(String, u32)>,
+    /// What fills up batches in other programs.
+    pub(crate) pad: Option<u32>,
     special: Vec<(String, u32)>,
     /// Tokens that end an answer.
     stops: Vec<u32>,
+}
+
+/// The token that begins every sequence.
+#[derive(Debug)]
+struct Beginning {
+    name: String,
+    id: u32,
+    /// Whether it is put before a text that the template does not begin with it.
+    is_put: bool,
+    /// Whether it stands nowhere else: not so where a template begins or ends each turn with it.
+    is_unique: bool,
 }
 
 /// A conversation cannot become tokens.
@@ -51,13 +66,20 @@ pub enum EncodeError {
         /// How often it is there.
         found: usize,
     },
-    /// The template rewrites earlier turns, so that what was trained is not what is generated.
+    /// What was trained would not be what is generated: the template rewrites earlier turns, or an answer grows
+    /// together with what stands before it.
     #[error(
-        "the tokens up to turn {turn} are not how the whole conversation begins; the template rewrites earlier turns"
+        "what turn {turn} is generated from is not how the whole conversation begins: token {position} is `{generated}` there and `{whole}` here; train such conversations turn by turn, without what the template takes out of earlier turns, or mend the template"
     )]
     Prefix {
-        /// The turn, from 0.
+        /// The assistant's turn, from 0.
         turn: usize,
+        /// The first token that differs, from 0.
+        position: usize,
+        /// What stands there when the turn is generated.
+        generated: String,
+        /// What stands there in the whole conversation.
+        whole: String,
     },
     /// Nothing says that an answer is over.
     #[error("the template ends turn {turn} without a control token, so that generation would never stop")]
@@ -65,6 +87,11 @@ pub enum EncodeError {
         /// The turn, from 0.
         turn: usize,
     },
+    /// Nothing to predict the first token of a bare text from.
+    #[error(
+        "the model names neither `bos_token` nor `eos_token`, so that an empty context has no token; give a context"
+    )]
+    NoBeginning,
     /// No token would be trained.
     #[error("no token of the row counts in the loss: {0}")]
     EmptyMask(&'static str),
@@ -86,9 +113,35 @@ pub enum EncodeError {
         /// The model's positions.
         max_positions: usize,
     },
+    /// A pair that does not fit, not even with the shorter of its answers.
+    #[error("the prompt with the shorter answer has {n_tokens} tokens, more than the {max_length} of `max_length`")]
+    PairTooLong {
+        /// Tokens of the prompt and the shorter answer.
+        n_tokens: usize,
+        /// The longest sequence.
+        max_length: usize,
+    },
+    /// An answer of a pair says nothing.
+    #[error("the {0} answer is empty")]
+    EmptyAnswer(&'static str),
+    /// The answers of a pair are the same, as far as they fit.
+    #[error("the chosen answer is the rejected one, as far as both fit")]
+    SameAnswers,
     /// The tokenizer refuses a text.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+}
+
+impl EncodeError {
+    /// Returns the reason for which a row is left out of training and counted, where the error does not end the run.
+    pub fn drops(&self) -> Option<&'static str> {
+        match self {
+            Self::PairTooLong { .. } => Some("too-long"),
+            Self::EmptyAnswer(_) => Some("empty"),
+            Self::SameAnswers => Some("identical"),
+            _ => None,
+        }
+    }
 }
 
 /// The files that describe conversations cannot be read.
@@ -110,10 +163,20 @@ pub enum ChatError {
 
 /// A conversation in tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Conversation {
-    pub(crate) tokens: Vec<u32>,
+pub struct Conversation {
+    /// All tokens, with exactly one beginning where the model has one.
+    pub tokens: Vec<u32>,
     /// Whether a token is the assistant's own: its text and the end of its turn.
-    pub(crate) is_answer: Vec<bool>,
+    pub is_answer: Vec<bool>,
+}
+
+impl Conversation {
+    /// Returns 1 for each token of the assistant's last turn and 0 for all others.
+    pub(crate) fn last_answer(&self) -> Vec<f32> {
+        let first = self.is_answer.iter().rposition(|own| *own).unwrap_or(0);
+        let begins = self.is_answer[..first].iter().rposition(|own| !own).map_or(0, |before| before + 1);
+        self.is_answer.iter().enumerate().map(|(i, own)| f32::from(*own && i >= begins)).collect()
+    }
 }
 
 impl Chat {
@@ -123,15 +186,22 @@ impl Chat {
         let in_file = files.0.get(CHAT_TEMPLATE).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         let template = in_file.or_else(|| config.get("chat_template").and_then(template_text));
         let named = |key: &str| {
-            let name = config.get(key).and_then(|v| v.as_str().or_else(|| v.get("content")?.as_str()));
+            let name = config.get(key).and_then(token_name);
             let known = |name: &str| tokenizer.token_id(name).ok_or_else(|| ChatError::UnknownToken(name.to_owned()));
             name.map(|name| Ok::<_, ChatError>((name.to_owned(), known(name)?))).transpose()
         };
-        let (bos, eos) = (named("bos_token")?, named("eos_token")?);
+        let eos = named("eos_token")?;
+        let is_put = config.get("add_bos_token") != Some(&Value::Bool(false));
+        let beginning = |(name, id)| Beginning { name, id, is_put, is_unique: true };
+        let bos = named("bos_token")?.map(beginning);
+        let pad = config.get("pad_token").and_then(token_name).and_then(|name| tokenizer.token_id(name));
         let mut stops = token_ids(files.json(GENERATION_CONFIG)?.get("eos_token_id"));
         stops.extend(eos.iter().map(|(_, id)| *id));
         let special = tokenizer.special_tokens();
-        let mut chat = Self { templates: templates(template)?, bos, eos, special, stops, tokenizer };
+        let refused = |error: minijinja::Error| ChatError::Template(format!("{error:#}"));
+        let template = template.map(|text| Template::new(&text)).transpose().map_err(refused)?;
+        let mut chat = Self { template, bos, eos, pad, special, stops, tokenizer };
+        chat.look_at_beginnings();
         chat.stops.extend(chat.end_of_turn());
         chat.stops.sort_unstable();
         chat.stops.dedup();
@@ -140,19 +210,16 @@ impl Chat {
 
     /// Returns the text that the template makes of a conversation, with the cue for an answer where asked.
     pub(crate) fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, EncodeError> {
-        let template = self.templates.get_template("chat").map_err(|_| EncodeError::NoTemplate)?;
-        let text = |token: &Option<(String, u32)>| token.as_ref().map(|(name, _)| name.clone());
-        let variables = context! {
-            messages => Serde(messages), add_generation_prompt, bos_token => text(&self.bos), eos_token => text(&self.eos),
-        };
-        let failed = |e: minijinja::Error| EncodeError::Template(format!("{e:#}"));
-        template.render(variables).map_err(failed)
+        let template = self.template.as_ref().ok_or(EncodeError::NoTemplate)?;
+        let bos = self.bos.as_ref().map(|bos| bos.name.as_str());
+        let names = Names { bos, eos: self.eos.as_ref().map(|(name, _)| name.as_str()) };
+        template.render(messages, (add_generation_prompt, names)).map_err(EncodeError::Template)
     }
 
-    /// Returns the tokens of a conversation up to where the answer begins.
-    pub(crate) fn encode_prompt(&self, messages: &[Message]) -> Result<Vec<u32>, EncodeError> {
+    /// Returns the tokens of all that the template makes of a conversation, with the cue for an answer where asked.
+    pub(crate) fn encode_whole(&self, messages: &[Message], has_cue: bool) -> Result<Vec<u32>, EncodeError> {
         self.refuse_control_tokens(messages)?;
-        self.encode_text(&self.render(messages, true)?)
+        self.encode_text(&self.render(messages, has_cue)?)
     }
 
     /// Returns the tokens of a whole conversation and which of them the assistant wrote.
@@ -165,36 +232,83 @@ impl Chat {
         let mut is_answer = vec![false; tokens.len()];
         for (turn, _) in messages.iter().enumerate().filter(|(_, m)| m.role == Role::Assistant) {
             let cue = self.encode_text(&self.render(&messages[..turn], true)?)?;
+            self.check_prefix(&tokens, &cue, turn)?;
             let end = match turn + 1 == messages.len() {
                 true => tokens.len(),
-                false => self.prefix_len(&tokens, &messages[..=turn], turn)?,
+                false => self.end_of(&tokens, &messages[..=turn], turn)?,
             };
-            if !tokens.starts_with(&cue) || cue.len() > end {
-                return Err(EncodeError::Prefix { turn });
-            }
-            let own = &tokens[cue.len()..end];
-            let last = own.iter().rposition(|t| self.is_special(*t)).ok_or(EncodeError::NoEndOfTurn { turn })?;
-            is_answer[cue.len()..=cue.len() + last].fill(true);
+            let own = tokens.get(cue.len()..end).unwrap_or_default();
+            let n_own = self.n_until_end_of_turn(own).ok_or(EncodeError::NoEndOfTurn { turn })?;
+            is_answer[cue.len()..cue.len() + n_own].fill(true);
         }
         Ok(Conversation { tokens, is_answer })
     }
 
-    fn prefix_len(&self, tokens: &[u32], messages: &[Message], turn: usize) -> Result<usize, EncodeError> {
-        let prefix = self.encode_text(&self.render(messages, false)?)?;
-        if tokens.starts_with(&prefix) { Ok(prefix.len()) } else { Err(EncodeError::Prefix { turn }) }
+    /// Returns where a turn inside a conversation ends: up to there it is what it is at the end of one. What a template
+    /// writes behind a whole conversation (Phi-3 ends it with `<|endoftext|>`) is no part of the turn.
+    fn end_of(&self, tokens: &[u32], messages: &[Message], turn: usize) -> Result<usize, EncodeError> {
+        let alone = self.encode_text(&self.render(messages, false)?)?;
+        let common = tokens.iter().zip(&alone).take_while(|(a, b)| a == b).count();
+        match alone[common..].iter().all(|token| self.is_special(*token)) {
+            true => Ok(common),
+            false => self.check_prefix(tokens, &alone, turn).map(|()| common),
+        }
+    }
+
+    /// Returns how many of an assistant's tokens are its own: its words and the control tokens that end its turn, which
+    /// are the first behind which only white space and control tokens come.
+    fn n_until_end_of_turn(&self, own: &[u32]) -> Option<usize> {
+        let is_blank = |token: u32| self.tokenizer.decode(&[token]).is_ok_and(|text| text.trim().is_empty());
+        let is_over = |token: &u32| self.is_special(*token) || is_blank(*token);
+        let words = own.iter().rposition(|token| !is_over(token)).map_or(0, |last| last + 1);
+        let first = words + own[words..].iter().position(|token| self.is_special(*token))?;
+        Some(first + own[first..].iter().take_while(|token| self.is_special(**token)).count())
+    }
+
+    fn check_prefix(&self, whole: &[u32], prefix: &[u32], turn: usize) -> Result<(), EncodeError> {
+        if whole.starts_with(prefix) {
+            return Ok(());
+        }
+        let position = whole.iter().zip(prefix).take_while(|(a, b)| a == b).count();
+        let piece = |tokens: &[u32]| {
+            let name = |id: &u32| self.tokenizer.token_name(*id).unwrap_or_else(|| format!("token {id}"));
+            tokens.get(position).map_or("the end".to_owned(), name)
+        };
+        Err(EncodeError::Prefix { turn, position, generated: piece(prefix), whole: piece(whole) })
     }
 
     /// Returns the tokens of a text that may hold control tokens, with exactly one beginning where the model has one.
     pub(crate) fn encode_text(&self, text: &str) -> Result<Vec<u32>, EncodeError> {
         let mut tokens = self.tokenizer.encode(text)?;
-        let Some((name, bos)) = &self.bos else { return Ok(tokens) };
-        if tokens.first() != Some(bos) {
-            tokens.insert(0, *bos);
+        let Some(bos) = &self.bos else { return Ok(tokens) };
+        if bos.is_put && tokens.first() != Some(&bos.id) {
+            tokens.insert(0, bos.id);
         }
-        match tokens.iter().filter(|t| *t == bos).count() {
-            1 => Ok(tokens),
-            found => Err(EncodeError::Beginnings { token: name.clone(), found }),
+        let found = match bos.is_unique {
+            true => tokens.iter().filter(|token| **token == bos.id).count(),
+            false => tokens.iter().take_while(|token| **token == bos.id).count(),
+        };
+        match found {
+            0 | 1 => Ok(tokens),
+            _ => Err(EncodeError::Beginnings { token: bos.name.clone(), found }),
         }
+    }
+
+    /// Returns the tokens of a bare text with the special tokens that `tokenizer.json` adds, which may be none.
+    pub(crate) fn encode_plain(&self, text: &str) -> Result<Vec<u32>, EncodeError> {
+        let tokens = self.tokenizer.encode_with_specials(text)?;
+        match &self.bos {
+            Some(bos) if tokens.starts_with(&[bos.id, bos.id]) => {
+                Err(EncodeError::Beginnings { token: bos.name.clone(), found: 2 })
+            }
+            _ => Ok(tokens),
+        }
+    }
+
+    /// The token that the first of a sequence without a context is predicted from: the beginning, else the end.
+    pub(crate) fn beginning(&self) -> Option<u32> {
+        let bos = self.bos.as_ref().map(|bos| bos.id);
+        bos.or(self.eos.as_ref().map(|(_, id)| *id))
     }
 
     /// Returns the tokens of a document: the beginning, its text, the end, as far as the model has them.
@@ -224,12 +338,31 @@ impl Chat {
         }
     }
 
+    /// Finds out whether the template begins or ends turns with the token that begins sequences.
+    fn look_at_beginnings(&mut self) {
+        let Some(bos) = &self.bos else { return };
+        let turn = [Message::user("a")];
+        let ids = |has_cue: bool| self.tokenizer.encode(&self.render(&turn, has_cue).ok()?).ok();
+        let in_cue = ids(true)
+            .zip(ids(false))
+            .is_some_and(|(cued, plain)| cued[plain.len().min(cued.len())..].contains(&bos.id));
+        let is_marker = in_cue || self.eos.as_ref().is_some_and(|(_, eos)| *eos == bos.id);
+        if let Some(bos) = &mut self.bos {
+            bos.is_unique = !is_marker;
+        }
+    }
+
     /// The control token that the template puts behind an answer, seen in a conversation of one turn each.
     fn end_of_turn(&self) -> Option<u32> {
         let probe = self.encode_conversation(&[Message::user("a"), Message::assistant("b")]).ok()?;
         let last = probe.is_answer.iter().rposition(|own| *own)?;
         probe.tokens.get(last).copied()
     }
+}
+
+/// A token stands there by its name, or as an object with a `content`.
+fn token_name(value: &Value) -> Option<&str> {
+    value.as_str().or_else(|| value.get("content")?.as_str())
 }
 
 /// `chat_template` is a text, or a list of named ones of which `default` is meant.
@@ -246,55 +379,5 @@ fn token_ids(value: Option<&Value>) -> Vec<u32> {
         Some(Value::Array(ids)) => ids.iter().filter_map(number).collect(),
         Some(one) => number(one).into_iter().collect(),
         None => vec![],
-    }
-}
-
-/// Jinja as `transformers` sets it up.
-fn templates(chat: Option<String>) -> Result<Environment<'static>, ChatError> {
-    let mut templates = Environment::new();
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-    templates.set_syntax(syntax.map_err(|e| ChatError::Template(e.to_string()))?);
-    templates.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    templates.add_function("raise_exception", |message: String| -> Result<String, minijinja::Error> {
-        Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
-    });
-    if let Some(chat) = chat {
-        templates.add_template_owned("chat", chat).map_err(|e| ChatError::Template(format!("{e:#}")))?;
-    }
-    Ok(templates)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Templates of real models with the texts that Jinja makes of them; calls of tools, retrieved documents and
-    /// pictures are left out, for no message here can hold them.
-    #[test]
-    fn templates_of_real_models_render_as_jinja_renders_them() {
-        let file =
-            concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/chat-templates/huggingface.js_renderings.jsonl");
-        let Ok(lines) = std::fs::read_to_string(file) else {
-            println!("skipped: {file} is not there");
-            return;
-        };
-        let (mut failed, mut n_compared) = (vec![], 0);
-        for line in lines.lines() {
-            let case: Value = serde_json::from_str(line).unwrap();
-            let data = &case["data"];
-            let plain = data["messages"].as_array().into_iter().flatten().all(|message| message["content"].is_string());
-            let with_tools = data["tools"].is_array() || data["documents"].is_array();
-            if case["matches_jinja2"] != true || !plain || with_tools {
-                continue;
-            }
-            n_compared += 1;
-            let templates = templates(case["chat_template"].as_str().map(str::to_owned)).unwrap();
-            let rendered = templates.get_template("chat").unwrap().render(Serde(&case["data"]));
-            if rendered.as_ref().ok().map(String::as_str) != case["target"].as_str() {
-                failed.push(format!("{}: {rendered:?}", case["name"]));
-            }
-        }
-        assert!(failed.is_empty(), "{failed:#?}");
-        assert!(n_compared > 25, "{n_compared}");
     }
 }

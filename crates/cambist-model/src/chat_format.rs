@@ -3,7 +3,7 @@
 use cambist_core::prompt::Message;
 
 use crate::{
-    chat::{Chat, ChatError, EncodeError},
+    chat::{Chat, ChatError, Conversation, EncodeError},
     model_files::ModelFiles,
 };
 
@@ -27,6 +27,26 @@ impl ChatFormat {
     /// When there is no template, or it refuses the conversation.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, EncodeError> {
         self.0.render(messages, add_generation_prompt)
+    }
+
+    /// Returns the tokens of a whole conversation as training sees them, and which of them are trained.
+    ///
+    /// # Errors
+    /// When the template refuses the conversation or rewrites earlier turns, or a text holds a control token.
+    pub fn conversation(&self, messages: &[Message]) -> Result<Conversation, EncodeError> {
+        self.0.encode_conversation(messages)
+    }
+
+    /// Returns the tokens that an answer to `messages` is generated from.
+    ///
+    /// # Errors
+    /// When the template refuses the conversation, or a text holds a control token.
+    pub fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>, EncodeError> {
+        self.0.encode_whole(messages, true)
+    }
+
+    pub(crate) fn chat(&self) -> &Chat {
+        &self.0
     }
 
     /// Returns the token ids of rendered text; nothing is put before it.

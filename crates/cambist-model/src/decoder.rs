@@ -5,13 +5,16 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor, bail};
 
 use crate::{
+    adapter::Adapter,
     config::{DecoderConfig, LayerConfig},
+    head::Head,
     layout::{LayerLayout, Layout, Projection, plan},
     ops::{
         attention::{CausalAttention, Heads, LayerAttention, Starts, causal_attention},
+        by_row::linear_by_row,
         gated::gated,
         head_norm::{HeadNorm, head_norm},
-        linear::{linear, linear_by_row},
+        linear::linear,
         logits::finish_logits,
         norm::norm,
         rows::{rows_of, scaled_rows_of},
@@ -30,6 +33,8 @@ pub(crate) struct Decoder {
     pub(crate) parameters: Vec<Parameter>,
     layout: Layout,
     ropes: Vec<Rope>,
+    /// What is trained instead of the parameters, where there is one.
+    pub(crate) adapter: Option<Adapter>,
 }
 
 /// How products with weights are computed.
@@ -67,7 +72,7 @@ impl Attend for Causal {
 impl Decoder {
     pub(crate) fn new(config: DecoderConfig, parameters: Vec<Parameter>) -> Self {
         let (ropes, layout) = (config.ropes.iter().map(Rope::new).collect(), plan(&config).1);
-        Self { config, parameters, layout, ropes }
+        Self { config, parameters, layout, ropes, adapter: None }
     }
 
     /// Returns the attention over sequences that start at the rows `starts` says.
@@ -104,18 +109,50 @@ impl Decoder {
         (products, kept): (Products, Option<&Arc<[u32]>>),
     ) -> Result<Value> {
         let pass = Pass { decoder: self, tape, products };
-        let table = self.weight(tape, self.layout.embedding);
-        let mut x = scaled_rows_of(tape, &table, tokens, self.config.embedding_scale)?;
-        for layer in 0..self.layout.layers.len() {
-            let kept = kept.filter(|_| layer + 1 == self.layout.layers.len());
-            x = pass.layer(x, layer, attention, kept)?;
+        let mut x = self.embed(tape, tokens)?;
+        for layer in 0..self.n_layers() {
+            x = pass.layer((x, layer), attention, kept)?;
         }
         pass.norm(&x, self.layout.norm)
+    }
+
+    /// Returns what goes into the first layer, `[tokens, hidden_size]`.
+    pub(crate) fn embed(&self, tape: &Tape, tokens: &Arc<[u32]>) -> Result<Value> {
+        let table = self.weight(tape, self.layout.embedding);
+        scaled_rows_of(tape, &table, tokens, self.config.embedding_scale)
+    }
+
+    pub(crate) fn n_layers(&self) -> usize {
+        self.layout.layers.len()
+    }
+
+    /// Returns what comes out of one layer; of the last one only the rows `kept`.
+    pub(crate) fn layer(
+        &self,
+        tape: &Tape,
+        input: (Value, usize),
+        attention: &mut dyn Attend,
+        kept: Option<&Arc<[u32]>>,
+    ) -> Result<Value> {
+        Pass { decoder: self, tape, products: Products::Blocked }.layer(input, attention, kept)
+    }
+
+    /// Returns the hidden state of what came out of the last layer.
+    pub(crate) fn last_norm(&self, tape: &Tape, x: &Value) -> Result<Value> {
+        Pass { decoder: self, tape, products: Products::Blocked }.norm(x, self.layout.norm)
     }
 
     /// Returns the log-probabilities of `targets`, one for each row of a hidden state, in nats.
     pub(crate) fn token_log_probs(&self, tape: &Tape, hidden: &Value, targets: &Arc<[u32]>) -> Result<Value> {
         token_log_probs(tape, hidden, &self.head(tape)?, (targets, self.config.logits))
+    }
+
+    /// Returns the reward of each row of a hidden state, `[rows, 1]`.
+    pub(crate) fn rewards(&self, tape: &Tape, hidden: &Value) -> Result<Value> {
+        match (self.config.head, self.layout.head) {
+            (Head::Reward, Some(head)) => linear(tape, hidden, &self.weight(tape, head)),
+            _ => bail!("this model has a language model's head and gives no rewards; give one with a reward head"),
+        }
     }
 
     /// Returns the logits of the rows of a hidden state, `[rows, vocabulary]`, without a way back.
@@ -129,14 +166,46 @@ impl Decoder {
 
     /// Returns the output layer, `[vocabulary, hidden_size]`: the embedding table where they are tied.
     fn head(&self, tape: &Tape) -> Result<Value> {
-        if let Some(n_labels) = self.config.n_labels {
-            bail!("a classifier of {n_labels} labels predicts no tokens; give a model with a language model's head")
+        if self.config.head == Head::Reward {
+            bail!("this model has a reward head and predicts no tokens; give one with a language model's head")
         }
         Ok(self.weight(tape, self.layout.head.unwrap_or(self.layout.embedding)))
     }
 
+    /// Returns the product of rows with parameter `i`, changed by the adapter where there is one.
+    fn product(&self, tape: &Tape, x: &Value, (i, products): (usize, Products)) -> Result<Value> {
+        let product = if products == Products::ByRow { linear_by_row } else { linear };
+        let y = product(tape, x, &self.weight(tape, i))?;
+        match &self.adapter {
+            Some(adapter) => adapter.add(tape, (x, y), (i, products)),
+            None => Ok(y),
+        }
+    }
+
+    /// Returns parameter `i`; a constant where an adapter is trained in its place.
     fn weight(&self, tape: &Tape, i: usize) -> Value {
-        tape.parameter(i, &self.parameters[i].tensor)
+        let tensor = &self.parameters[i].tensor;
+        if self.adapter.is_some() { tape.constant(tensor.clone()) } else { tape.parameter(i, tensor) }
+    }
+
+    /// Returns how many numbers an adapter adds to each token's way through a layer.
+    pub(crate) fn adapter_width(&self) -> usize {
+        self.adapter.as_ref().map_or(0, Adapter::width).div_ceil(self.n_layers())
+    }
+
+    /// Whether queries and keys are normalised head by head.
+    pub(crate) fn normalises_heads(&self) -> bool {
+        self.layout.layers.iter().any(|layer| layer.head_norm.is_some())
+    }
+
+    /// Returns what is trained: the adapter where there is one, otherwise everything.
+    pub(crate) fn trained(&self) -> &[Parameter] {
+        self.adapter.as_ref().map_or(&self.parameters, |adapter| &adapter.parameters)
+    }
+
+    /// Returns the same to be changed.
+    pub(crate) fn trained_mut(&mut self) -> &mut [Parameter] {
+        self.adapter.as_mut().map_or(&mut self.parameters, |adapter| &mut adapter.parameters)
     }
 
     pub(crate) fn n_parameters(&self) -> usize {
@@ -154,11 +223,11 @@ struct Pass<'a> {
 impl Pass<'_> {
     fn layer(
         &self,
-        mut x: Value,
-        layer: usize,
+        (mut x, layer): (Value, usize),
         attention: &mut dyn Attend,
         kept: Option<&Arc<[u32]>>,
     ) -> Result<Value> {
+        let kept = kept.filter(|_| layer + 1 == self.decoder.n_layers());
         let places = &self.decoder.layout.layers[layer];
         let mut input = self.norm(&x, places.norm)?;
         let qkv = self.qkv(&input, places)?;
@@ -188,8 +257,7 @@ impl Pass<'_> {
     }
 
     fn project(&self, x: &Value, places: Projection) -> Result<Value> {
-        let product = if self.products == Products::ByRow { linear_by_row } else { linear };
-        let y = product(self.tape, x, &self.weight(places.weight))?;
+        let y = self.decoder.product(self.tape, x, (places.weight, self.products))?;
         match places.bias {
             Some(bias) => self.tape.add_row_to_fresh(&self.weight(bias), y),
             None => Ok(y),

@@ -10,6 +10,8 @@ use crate::model_files::JsonObject;
 pub(crate) struct Family {
     /// Its name in `config.json`.
     pub(crate) model_type: &'static str,
+    /// What `transformers` calls its models with a reward head, if it has any.
+    pub(crate) classifier: Option<&'static str>,
     /// Keys of `config.json` that its models have beyond [`SHARED`]; those that `transformers` does not look at too.
     keys: &'static [&'static str],
     /// What `transformers` takes for keys that a file leaves out, as JSON.
@@ -109,6 +111,7 @@ pub(crate) const SHARED: [&str; 20] = [
 
 const LLAMA: Family = Family {
     model_type: "llama",
+    classifier: Some("LlamaForSequenceClassification"),
     keys: &["attention_bias", "mlp_bias"],
     defaults: r#"{"tie_word_embeddings": false, "rms_norm_eps": 1e-6}"#,
     norm: NormKind::Rms,
@@ -124,6 +127,7 @@ const LLAMA: Family = Family {
 
 const GEMMA2: Family = Family {
     model_type: "gemma2",
+    classifier: Some("Gemma2ForSequenceClassification"),
     keys: &[
         "attention_bias",
         "attn_logit_softcapping",
@@ -146,6 +150,7 @@ const GEMMA2: Family = Family {
 
 const COHERE: Family = Family {
     model_type: "cohere",
+    classifier: None,
     keys: &["attention_bias", "layer_norm_eps", "logit_scale", "model_max_length", "use_qk_norm"],
     defaults: r#"{"tie_word_embeddings": true, "layer_norm_eps": 1e-5, "logit_scale": 0.0625, "rope_theta": 500000.0}"#,
     norm: NormKind::Layer,
@@ -160,6 +165,7 @@ pub(crate) static FAMILIES: [Family; 9] = [
     LLAMA,
     Family {
         model_type: "mistral",
+        classifier: Some("MistralForSequenceClassification"),
         keys: &["sliding_window"],
         defaults: r#"{"tie_word_embeddings": false, "rms_norm_eps": 1e-6, "sliding_window": 4096}"#,
         windows: Windows::All,
@@ -167,6 +173,7 @@ pub(crate) static FAMILIES: [Family; 9] = [
     },
     Family {
         model_type: "qwen2",
+        classifier: Some("Qwen2ForSequenceClassification"),
         keys: &["layer_types", "max_window_layers", "sliding_window", "use_sliding_window"],
         defaults: r#"{"tie_word_embeddings": false, "rms_norm_eps": 1e-6, "sliding_window": 4096,
             "max_window_layers": 28}"#,
@@ -176,6 +183,7 @@ pub(crate) static FAMILIES: [Family; 9] = [
     },
     Family {
         model_type: "qwen3",
+        classifier: Some("Qwen3ForSequenceClassification"),
         keys: &["attention_bias", "layer_types", "max_window_layers", "sliding_window", "use_sliding_window"],
         defaults: r#"{"tie_word_embeddings": false, "rms_norm_eps": 1e-6, "sliding_window": 4096,
             "max_window_layers": 28, "head_dim": 128}"#,
@@ -185,6 +193,7 @@ pub(crate) static FAMILIES: [Family; 9] = [
     },
     Family {
         model_type: "phi3",
+        classifier: Some("Phi3ForSequenceClassification"),
         keys: &[
             "full_attn_mod",
             "interpolate_factor",
@@ -200,6 +209,7 @@ pub(crate) static FAMILIES: [Family; 9] = [
     GEMMA2,
     Family {
         model_type: "gemma3_text",
+        classifier: Some("Gemma3TextForSequenceClassification"),
         keys: &[
             "_sliding_window_pattern",
             "attention_bias",

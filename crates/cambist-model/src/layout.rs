@@ -3,6 +3,7 @@
 use crate::{
     config::DecoderConfig,
     family::{Block, HeadNorms, NormKind},
+    head::Head,
 };
 
 /// Where a new tensor starts.
@@ -37,7 +38,7 @@ pub(crate) struct Layout {
     pub(crate) embedding: usize,
     pub(crate) layers: Vec<LayerLayout>,
     pub(crate) norm: usize,
-    /// The output layer or the labels' weight; none where the embedding is the output layer too.
+    /// The output layer or the reward's weight; none where the embedding is the output layer too.
     pub(crate) head: Option<usize>,
 }
 
@@ -72,9 +73,9 @@ pub(crate) fn plan(config: &DecoderConfig) -> (Vec<Plan>, Layout) {
     let embedding = planner.table("model.embed_tokens.weight", config.vocab_size);
     let layers = (0..config.shape.n_layers).map(|layer| planner.layer(&format!("model.layers.{layer}"))).collect();
     let norm = planner.gain(vec![("model.norm.weight".to_owned(), hidden)]);
-    let head = match config.n_labels {
-        Some(n_labels) => Some(planner.table("score.weight", n_labels)),
-        None => (!config.shape.tie_embeddings).then(|| planner.table("lm_head.weight", config.vocab_size)),
+    let head = match config.head {
+        Head::Reward => Some(planner.table("score.weight", 1)),
+        Head::Language => (!config.shape.tie_embeddings).then(|| planner.table("lm_head.weight", config.vocab_size)),
     };
     (planner.plans, Layout { embedding, layers, norm, head })
 }

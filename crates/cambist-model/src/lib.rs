@@ -20,36 +20,58 @@ mod config;
 mod tokenizer;
 mod weights;
 
+mod adapter;
 mod batch;
 mod decoder;
+mod dtype;
 mod family;
 mod fault;
+mod head;
 mod layout;
+mod log_prob;
 mod ops;
+mod recompute;
 mod rope;
 mod tape;
 
 pub mod generate;
 pub mod objective;
+mod reward_model;
 pub mod score;
 pub mod train;
 mod train_row;
 
 pub use crate::{
-    chat::{ChatError, EncodeError},
+    adapter::{AdapterError, LoraConfig, PROJECTIONS, merge::MergeReport},
+    chat::{
+        ChatError, Conversation, EncodeError,
+        view::{TokenView, TokenizedText},
+    },
     chat_format::ChatFormat,
     config::ConfigError,
+    dtype::Dtype,
     fault::TensorFault,
-    generate::{GenerateRequest, Generated, generate, sampling::Sampling},
+    generate::{AnswerRequest, Drawn, GenerateRequest, Generated, Generation, generate, sampling::Sampling},
+    head::Head,
+    log_prob::TokenLogProb,
     model::{LocalModel, ModelError},
     model_files::{FileError, ModelFiles},
-    objective::{Objective, pretrain::Pretrain, sft::Sft},
-    score::{AnswerLogProb, MeanLoss, log_probs, mean_loss},
+    objective::{
+        Objective,
+        preference::{ChosenNll, IpoNormalization, NllReduction, Preference, PreferenceError, PreferenceLoss},
+        pretrain::Pretrain,
+        sft::Sft,
+    },
+    reward_model::{NoReward, RewardModel, RewardModelError, RewardTokens},
+    score::{
+        AnswerLogProb, ChoiceLogProb, ChoiceQuestion, MeanLoss, choices, log_probs, mean_loss, sequence_log_probs,
+    },
     shape::Shape,
     tokenizer::{Tokenizer, TokenizerError, train_tokenizer},
     train::{
-        StateError, StepLog, TrainError, TrainSummary, Training,
+        DroppedRow, Means, ReferenceRow, ReferenceSource, StateError, StepLog, TrainError, TrainSummary, Training,
         config::{Keep, Schedule, TrainConfig},
+        memory::MemoryNeed,
         observer::{HeldOutLog, Observer},
         run, train,
     },

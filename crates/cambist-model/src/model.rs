@@ -3,17 +3,22 @@
 use std::sync::Arc;
 
 use cambist_core::prompt::Message;
+use candle_core::Tensor;
 use serde_json::json;
 
 use crate::{
     chat::{Chat, ChatError, DEFAULT_TEMPLATE, EncodeError},
     config::{ConfigError, DecoderConfig},
     decoder::{Decoder, Products},
+    dtype::Dtype,
     fault::TensorFault,
+    head::Head,
     model_files::{CONFIG, GENERATION_CONFIG, ModelFiles, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS, WEIGHTS_INDEX},
+    objective::{Encoder, Objective},
     shape::Shape,
     tape::Tape,
     tokenizer::{BOS, END_OF_TURN, EOS, PAD, Tokenizer, TokenizerError},
+    train_row::{RowContent, Sequence},
     weights::{self, WeightsError},
 };
 
@@ -23,7 +28,7 @@ pub struct LocalModel {
     pub(crate) decoder: Decoder,
     pub(crate) chat: Chat,
     /// Every file but the weights, as it will be written again.
-    files: ModelFiles,
+    pub(crate) files: ModelFiles,
 }
 
 /// A model cannot be made or read.
@@ -42,13 +47,19 @@ pub enum ModelError {
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
     /// The tokenizer can name tokens that the embedding table does not have.
-    #[error("the tokenizer has {tokens} tokens, the embedding table only {rows} rows")]
+    #[error(
+        "`tokenizer.json` names tokens up to number {}, the embedding table has {rows} rows (`vocab_size`); take the tokenizer that the weights were trained with",
+        tokens - 1
+    )]
     Vocabulary {
-        /// Tokens of the tokenizer.
+        /// One more than the greatest number of a token.
         tokens: usize,
         /// Rows of the table.
         rows: usize,
     },
+    /// A family whose models cannot have a reward head.
+    #[error("`transformers` has no `{0}` models with a reward head; take a model of another family")]
+    NoClassifier(&'static str),
     /// The tensor library failed.
     #[error(transparent)]
     Tensor(#[from] TensorFault),
@@ -108,26 +119,48 @@ impl LocalModel {
         Self::assembled(decoder, rest)
     }
 
-    fn assembled(decoder: Decoder, files: ModelFiles) -> Result<Self, ModelError> {
+    pub(crate) fn assembled(decoder: Decoder, files: ModelFiles) -> Result<Self, ModelError> {
         let chat = Chat::read(&files)?;
-        let (tokens, rows) = (chat.tokenizer.vocab_size(), decoder.config.vocab_size);
+        let (tokens, rows) = (chat.tokenizer.n_numbers(), decoder.config.vocab_size);
         if tokens > rows {
             return Err(ModelError::Vocabulary { tokens, rows });
         }
         Ok(Self { decoder, chat, files })
     }
 
-    /// Returns the model as a Hugging Face folder that `transformers` loads with the same logits.
+    /// Returns the model as a Hugging Face folder in f32 that `transformers` loads with the same logits; an adapter is
+    /// merged into what is written.
     ///
     /// # Errors
     /// When memory does not suffice for a copy of the weights.
-    pub fn to_files(&self) -> Result<ModelFiles, TensorFault> {
+    pub fn to_files(&self) -> Result<ModelFiles, ModelError> {
+        self.to_files_in(Dtype::F32)
+    }
+
+    /// Returns the same with weights rounded to `dtype`.
+    ///
+    /// # Errors
+    /// When a number lies beyond what `dtype` can hold, too.
+    pub fn to_files_in(&self, dtype: Dtype) -> Result<ModelFiles, ModelError> {
         let mut files = self.files.clone();
-        files.0.insert(WEIGHTS.to_owned(), weights::write(&self.decoder.parameters)?);
+        if !dtype.is_f32() {
+            let mut config = files.json(CONFIG).map_err(ConfigError::from)?;
+            config.remove("torch_dtype");
+            config.insert("dtype".to_owned(), dtype.name().into());
+            files.0.insert(CONFIG.to_owned(), pretty(&config.into()));
+        }
+        files.0.insert(WEIGHTS.to_owned(), weights::write(&self.decoder.merged().map_err(TensorFault)?, dtype)?);
         Ok(files)
     }
 
-    /// Returns the number of trained numbers; a tied output layer counts once.
+    /// Returns the files that text is turned into tokens with: what lies beside an adapter.
+    pub fn tokenizer_files(&self) -> ModelFiles {
+        let mut files = self.files.clone();
+        files.0.retain(|name, _| ![CONFIG, GENERATION_CONFIG].contains(&name.as_str()));
+        files
+    }
+
+    /// Returns the number of all weights without an adapter's; a tied output layer counts once.
     pub fn n_parameters(&self) -> usize {
         self.decoder.n_parameters()
     }
@@ -135,6 +168,11 @@ impl LocalModel {
     /// The text to tokens and back.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.chat.tokenizer
+    }
+
+    /// What it says of a sequence.
+    pub fn head(&self) -> Head {
+        self.decoder.config.head
     }
 
     /// Longest sequence in tokens, prompt and answer together.
@@ -155,7 +193,56 @@ impl LocalModel {
     /// # Errors
     /// When the template refuses the conversation, or a text holds a control token.
     pub fn encode(&self, messages: &[Message]) -> Result<Vec<u32>, EncodeError> {
-        self.chat.encode_prompt(messages)
+        self.chat.encode_whole(messages, true)
+    }
+
+    /// Returns a row as the tokens that a run would train on, cut to `max_length` (the model's positions when none).
+    ///
+    /// # Errors
+    /// When the row is of another kind than the objective's or cannot become tokens.
+    pub fn sequences(
+        &self,
+        row: &RowContent,
+        objective: &dyn Objective,
+        max_length: Option<usize>,
+    ) -> Result<Vec<Sequence>, EncodeError> {
+        let max_length = max_length.unwrap_or(self.max_positions());
+        objective.encode(row, Encoder { chat: &self.chat, max_length })
+    }
+
+    /// Says in what another model cannot have been trained from this one: another architecture or size, numbers that are
+    /// not finite; none when it can.
+    ///
+    /// # Errors
+    /// When the tensor library fails.
+    pub fn differs_from(&self, other: &Self) -> Result<Option<String>, TensorFault> {
+        let (ours, theirs) = (&self.decoder, &other.decoder);
+        for (ours, theirs) in ours.parameters.iter().zip(&theirs.parameters) {
+            let (name, expected, found) = (ours.name(), ours.tensor.dims(), theirs.tensor.dims());
+            if name != theirs.name() || expected != found {
+                let other = theirs.name();
+                return Ok(Some(format!("it has `{other}` of {found:?}, expected `{name}` of {expected:?}")));
+            }
+            // A sum is finite only where every number is.
+            if !theirs.tensor.sum_all()?.to_scalar::<f32>()?.is_finite() {
+                return Ok(Some(format!("its `{name}` holds numbers that are not finite")));
+            }
+        }
+        Ok((ours.config != theirs.config).then(|| "its `config.json` describes another decoder".to_owned()))
+    }
+
+    /// Whether every weight of another model of the same shape is the same to the last bit, adapters merged.
+    ///
+    /// # Errors
+    /// When the tensor library fails.
+    pub fn has_weights_of(&self, other: &Self) -> Result<bool, TensorFault> {
+        let numbers = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
+        for (ours, theirs) in self.decoder.merged()?.iter().zip(&other.decoder.merged()?) {
+            if numbers(&ours.tensor)? != numbers(&theirs.tensor)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Returns the logits of every position of a sequence, `[tokens, vocabulary]` row by row.
@@ -173,6 +260,6 @@ fn number((key, id): (&str, u32)) -> (String, serde_json::Value) {
     (key.to_owned(), id.into())
 }
 
-fn pretty(value: &serde_json::Value) -> Vec<u8> {
+pub(crate) fn pretty(value: &serde_json::Value) -> Vec<u8> {
     format!("{value:#}\n").into_bytes()
 }

@@ -1,17 +1,26 @@
 //! Exact log-probabilities and held-out losses.
 
+mod choices;
+mod tokens;
+mod tree;
+
 use std::collections::BTreeMap;
 
 use cambist_core::{language::Language, prompt::Message};
+
+pub use self::{
+    choices::{ChoiceLogProb, ChoiceQuestion, choices},
+    tokens::sequence_log_probs,
+};
 
 use crate::{
     batch::Batch,
     chat::EncodeError,
     fault::TensorFault,
     model::LocalModel,
-    objective::{Objective, ScoredRow},
+    objective::Objective,
     tape::Tape,
-    train::{TrainError, encode_rows},
+    train::{Means, TrainError, rows::encode_rows, tally::Tally},
     train_row::{Sequence, TrainRow},
 };
 
@@ -34,7 +43,7 @@ pub struct MeanLoss {
 }
 
 /// Tokens that are scored in one pass.
-const TOKENS_PER_PASS: usize = 4096;
+pub(crate) const TOKENS_PER_PASS: usize = 4096;
 
 /// Returns the log-probability of the last turn of each conversation given those before it, in their order. One
 /// conversation that cannot become tokens does not keep the others back.
@@ -61,10 +70,7 @@ fn last_answer(model: &LocalModel, messages: &[Message]) -> Result<Sequence, Enc
     if n_tokens > max_positions {
         return Err(EncodeError::TooLong { n_tokens, max_positions });
     }
-    let first = whole.is_answer.iter().rposition(|own| *own).unwrap_or(0);
-    let begins = whole.is_answer[..first].iter().rposition(|own| !own).map_or(0, |before| before + 1);
-    let weight = |(i, own): (usize, &bool)| f32::from(*own && i >= begins);
-    let weights = whole.is_answer.iter().enumerate().map(weight).collect();
+    let weights = whole.last_answer();
     let sequence = Sequence::new(whole.tokens, weights, n_tokens);
     match sequence.n_loss_tokens() {
         0 => Err(EncodeError::EmptyMask("the last turn is not the assistant's")),
@@ -72,28 +78,31 @@ fn last_answer(model: &LocalModel, messages: &[Message]) -> Result<Sequence, Enc
     }
 }
 
-/// Returns the held-out loss of each language under an objective.
+/// Returns the held-out loss of each language under an objective without a reference model.
 ///
 /// # Errors
-/// When a row cannot become tokens.
+/// When a row cannot become tokens, or the objective compares with a reference model.
 pub fn mean_loss(
     model: &LocalModel,
     rows: &[TrainRow],
     objective: &dyn Objective,
 ) -> Result<BTreeMap<Language, MeanLoss>, TrainError> {
-    let mut sums = BTreeMap::<Language, (f64, f64, usize)>::new();
-    for row in encode_rows(model, (rows, objective), model.max_positions())? {
-        let log_probs = token_log_probs(model, &row.sequences)?;
-        let loss = objective.loss(ScoredRow { sequences: &row.sequences, log_probs: &log_probs, reference: &[] });
-        let (sum, denominator, n_rows) = sums.entry(row.language.clone()).or_default();
-        (*sum, *denominator, *n_rows) = (*sum + loss.sum, *denominator + row.denominator, *n_rows + 1);
+    if objective.needs_reference() {
+        return Err(TrainError::NoReference(objective.name()));
     }
-    let mean = |(sum, denominator, n_rows)| MeanLoss { loss: sum / denominator, n_rows };
-    Ok(sums.into_iter().map(|(language, sums)| (language, mean(sums))).collect())
+    let (rows, _) = encode_rows(model, (rows, objective), model.max_positions())?;
+    let mut tally = Tally::new(objective);
+    for row in &rows {
+        let log_probs = values(model, &row.sequences)?;
+        tally.add(row, &objective.loss(row.scored(&log_probs)));
+    }
+    let mean = |means: Means| MeanLoss { loss: means.loss, n_rows: means.n_rows };
+    Ok(tally.per_language().into_iter().map(|(language, means)| (language, mean(means))).collect())
 }
 
-/// Returns the log-probabilities of the tokens that count in each sequence, in nats.
-pub(crate) fn token_log_probs(model: &LocalModel, sequences: &[Sequence]) -> Result<Vec<Vec<f32>>, TensorFault> {
+/// Returns what the model's head says of each sequence: the log-probabilities of the tokens that count, in nats, or the
+/// reward.
+pub(crate) fn values(model: &LocalModel, sequences: &[Sequence]) -> Result<Vec<Vec<f32>>, TensorFault> {
     passes(model, &sequences.iter().collect::<Vec<_>>())
 }
 
@@ -107,8 +116,8 @@ pub(crate) fn passes(model: &LocalModel, sequences: &[&Sequence]) -> Result<Vec<
             n_tokens <= TOKENS_PER_PASS
         };
         let n = sequences[first..].iter().take_while(fits).count().max(1);
-        let batch = Batch::new(sequences[first..first + n].iter().copied());
-        scores.extend(batch.split(&batch.log_probs(&model.decoder, &Tape::idle())?.tensor.to_vec1()?));
+        let batch = Batch::new(&model.decoder, sequences[first..first + n].iter().copied());
+        scores.extend(batch.split(&batch.values(&model.decoder, &Tape::idle())?)?);
         first += n;
     }
     Ok(scores)

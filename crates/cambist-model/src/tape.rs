@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, InplaceOp2, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, InplaceOp2, InplaceOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use crate::ops::{ROWS_PER_TASK, floats, simd};
@@ -16,6 +16,24 @@ use crate::ops::{ROWS_PER_TASK, floats, simd};
 pub(crate) struct Value {
     pub(crate) tensor: Tensor,
     node: Option<usize>,
+}
+
+impl Value {
+    /// Whether no gradient is wanted of it.
+    pub(crate) fn is_constant(&self) -> bool {
+        self.node.is_none()
+    }
+
+    /// Returns some of the rows, without a way back.
+    pub(crate) fn narrow(&self, first: usize, n_rows: usize) -> Result<Self> {
+        Ok(Self { tensor: self.tensor.narrow(0, first, n_rows)?, node: None })
+    }
+}
+
+/// An operation that adds what it makes of two inputs to a third in its storage.
+pub(crate) trait AddTo: InplaceOp3 {
+    /// Returns the gradients of both inputs, given that of the sum.
+    fn back(&self, x: &Tensor, w: &Tensor, d_sum: &Tensor) -> Result<(Tensor, Tensor)>;
 }
 
 /// Records operations on values that lead back to a parameter.
@@ -36,6 +54,7 @@ enum Operation {
     Two(Box<dyn CustomOp2>),
     Add,
     AddRow,
+    AddTo(Box<dyn AddTo>),
 }
 
 /// A gradient so far, and whether its storage belongs to it alone.
@@ -99,6 +118,19 @@ impl Tape {
         Ok(self.record(vec![row.clone(), fresh], output, || Operation::AddRow))
     }
 
+    /// Returns the sum of `fresh` and what an operation makes of `x` and `w`, in the storage of `fresh`: the same holds
+    /// of it as for [`Tape::add_to_fresh`].
+    pub(crate) fn apply_to_fresh(
+        &self,
+        (x, w): (&Value, &Value),
+        fresh: Value,
+        operation: impl AddTo + 'static,
+    ) -> Result<Value> {
+        fresh.tensor.inplace_op3(&x.tensor, &w.tensor, &operation)?;
+        let output = fresh.tensor.clone();
+        Ok(self.record(vec![x.clone(), w.clone(), fresh], output, || Operation::AddTo(Box::new(operation))))
+    }
+
     fn record(&self, inputs: Vec<Value>, tensor: Tensor, operation: impl FnOnce() -> Operation) -> Value {
         if inputs.iter().all(|input| input.node.is_none()) {
             return Value { tensor, node: None };
@@ -151,6 +183,10 @@ fn back(
         (Operation::Two(operation), [x, w]) => {
             let (to_x, to_w) = operation.bwd(&x.tensor, &w.tensor, output, gradient)?;
             Ok(vec![own(to_x), own(to_w)])
+        }
+        (Operation::AddTo(operation), [x, w, _]) => {
+            let (to_x, to_w) = operation.back(&x.tensor, &w.tensor, gradient)?;
+            Ok(vec![own(Some(to_x)), own(Some(to_w)), Some(Gradient { tensor: gradient.clone(), is_own: false })])
         }
         _ => bail!("a parameter has no way back"),
     }

@@ -1,6 +1,6 @@
 //! Text to tokens and back.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use serde_json::{Value, json};
 use tokenizers::{
@@ -173,6 +173,21 @@ impl Tokenizer {
         Ok(self.inner.encode_fast(text, false).map_err(library)?.get_ids().to_vec())
     }
 
+    /// Returns the tokens of `text` with the bytes of it that each stands for.
+    pub(crate) fn spans(&self, text: &str) -> Result<Vec<(u32, Range<usize>)>, TokenizerError> {
+        let encoded = self.inner.encode(text, false).map_err(library)?;
+        let spans = encoded.get_offsets().iter().map(|(first, end)| *first..*end);
+        Ok(encoded.get_ids().iter().copied().zip(spans).collect())
+    }
+
+    /// Returns the tokens of `text` with those that the tokenizer's post-processor adds, such as a beginning.
+    ///
+    /// # Errors
+    /// When the tokenizer library refuses the text.
+    pub fn encode_with_specials(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        Ok(self.inner.encode_fast(text, true).map_err(library)?.get_ids().to_vec())
+    }
+
     /// Returns the text of `tokens` without the special ones; bytes that form no UTF-8 become U+FFFD.
     ///
     /// # Errors
@@ -184,6 +199,23 @@ impl Tokenizer {
     /// Returns the number of tokens, special ones included.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)
+    }
+
+    /// Returns one more than the greatest number of a token: numbers may have gaps.
+    pub(crate) fn n_numbers(&self) -> usize {
+        let numbers = self.inner.get_vocab(true).into_values();
+        numbers.max().map_or(0, |greatest| greatest as usize + 1)
+    }
+
+    /// Returns the text of one token, special ones included; none where it is a part of a character or has no text.
+    pub fn token_text(&self, token: u32) -> Option<String> {
+        let text = self.inner.decode(&[token], false).ok()?;
+        (!text.is_empty() && !text.contains('\u{fffd}')).then_some(text)
+    }
+
+    /// Returns a token's name in the vocabulary.
+    pub fn token_name(&self, token: u32) -> Option<String> {
+        self.inner.id_to_token(token)
     }
 
     /// Returns the number of a token by its name.

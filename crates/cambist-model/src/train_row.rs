@@ -4,12 +4,14 @@ use cambist_core::{language::Language, prompt::Message};
 use serde::{Deserialize, Serialize};
 
 /// One row of training data.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainRow {
     /// Names the row in errors.
     pub id: String,
     /// The language that its loss is reported under.
     pub language: Language,
+    /// What the row counts in means over rows, above 0; 1 unless said otherwise.
+    pub weight: f64,
     /// What is learned from.
     pub content: RowContent,
 }
@@ -47,12 +49,23 @@ impl RowContent {
 impl TrainRow {
     /// Returns a row that holds a document.
     pub fn text(id: impl Into<String>, language: Language, text: impl Into<String>) -> Self {
-        Self { id: id.into(), language, content: RowContent::Text(text.into()) }
+        Self { id: id.into(), language, weight: 1.0, content: RowContent::Text(text.into()) }
     }
 
     /// Returns a row that holds a conversation.
     pub fn chat(id: impl Into<String>, language: Language, messages: Vec<Message>) -> Self {
-        Self { id: id.into(), language, content: RowContent::Chat(messages) }
+        Self { id: id.into(), language, weight: 1.0, content: RowContent::Chat(messages) }
+    }
+
+    /// Returns a row that holds two answers to one prompt, the better one first.
+    pub fn pair(
+        id: impl Into<String>,
+        language: Language,
+        prompt: Vec<Message>,
+        [chosen, rejected]: [String; 2],
+    ) -> Self {
+        let content = RowContent::Pair { prompt, chosen, rejected };
+        Self { id: id.into(), language, weight: 1.0, content }
     }
 }
 
@@ -75,6 +88,15 @@ impl Sequence {
         Self { tokens, weights }
     }
 
+    /// Returns a whole sequence of which one number is read at its end.
+    pub(crate) fn read_at_end(tokens: Vec<u32>) -> Self {
+        let mut weights = vec![0.0; tokens.len()];
+        if let Some(last) = weights.last_mut() {
+            *last = 1.0;
+        }
+        Self { tokens, weights }
+    }
+
     /// The tokens.
     pub fn tokens(&self) -> &[u32] {
         &self.tokens
@@ -83,6 +105,11 @@ impl Sequence {
     /// The weights of the tokens that count, in their order.
     pub fn loss_weights(&self) -> impl Iterator<Item = f32> {
         self.weights.iter().copied().filter(|weight| *weight != 0.0)
+    }
+
+    /// The weight of each token in the loss, in their order; 0 where it does not count.
+    pub fn weights(&self) -> &[f32] {
+        &self.weights
     }
 
     /// How many tokens count.

@@ -3,19 +3,21 @@
 use std::collections::{BTreeMap, HashMap};
 
 use cambist_core::chance::Chance;
-use candle_core::{DType, Device, Tensor};
-use safetensors::{Dtype, tensor::TensorView};
+use candle_core::{DType, Device, Storage, Tensor, bail};
+use safetensors::{Dtype as Stored, SafeTensorError, SafeTensors, tensor::TensorView};
 use serde_json::Value;
 
 use crate::{
     config::DecoderConfig,
+    dtype::Dtype,
     fault::TensorFault,
     layout::{Plan, Start, plan},
     model_files::{FileError, ModelFiles, WEIGHTS, WEIGHTS_INDEX},
+    ops::floats,
 };
 
 /// One parameter of the decoder: one or more tensors of the file, one below the other.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Parameter {
     /// Names and rows of the tensors it is made of.
     pub(crate) parts: Vec<(String, usize)>,
@@ -38,13 +40,41 @@ pub enum WeightsError {
     /// The index names a shard that is not there.
     #[error("`model.safetensors.index.json` names `{0}`, which the model folder does not have")]
     Shard(String),
-    /// The bytes are no safetensors, or hold a type that cannot become f32.
-    #[error("`{file}` cannot be read as safetensors: {source}")]
+    /// The bytes are no safetensors.
+    #[error("`{file}` is no whole safetensors file: {reason}; save or fetch it again")]
     Format {
         /// The file.
         file: String,
-        /// What the reader says.
-        source: TensorFault,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Numbers of a type that no weights here have.
+    #[error("tensor `{name}` holds {found}; expected F16, BF16, F32 or F64: quantised weights are not read")]
+    Type {
+        /// The tensor.
+        name: String,
+        /// Its type in the file.
+        found: String,
+    },
+    /// Two files hold the same tensor.
+    #[error("`{file}` holds `{name}`, as does a file before it; expected each tensor once")]
+    Twice {
+        /// The later file.
+        file: String,
+        /// The tensor.
+        name: String,
+    },
+    /// A weight that is no number: whatever it touches would be none either.
+    #[error(
+        "tensor `{name}` holds {found} at place {place}; expected finite numbers: did the run that wrote it diverge?"
+    )]
+    NotFinite {
+        /// The tensor.
+        name: String,
+        /// What it holds.
+        found: f32,
+        /// Where, from 0, row by row.
+        place: usize,
     },
     /// A tensor that the config calls for.
     #[error("the weights have no tensor `{name}`, expected with shape {expected:?}")]
@@ -67,6 +97,14 @@ pub enum WeightsError {
     /// A tensor that this architecture has no place for: leaving it out would change the numbers.
     #[error("the weights hold `{0}`, which this architecture has no place for")]
     Unexpected(String),
+    /// A number that the type of the folder does not have.
+    #[error("`{name}` holds numbers beyond what {dtype} can hold; write f32 or bf16")]
+    Range {
+        /// The tensor.
+        name: String,
+        /// The type.
+        dtype: &'static str,
+    },
     /// The tensor library failed.
     #[error(transparent)]
     Tensor(#[from] TensorFault),
@@ -77,25 +115,40 @@ pub enum WeightsError {
 /// Matrices are normal with deviation sqrt(2 / (5 `hidden_size`)) (Nguyen and Salazar 2019, arXiv 1910.05895, section
 /// 2.3), those that write to the residual stream divided by sqrt(2 `n_layers`) (GPT-2); norms are 1.
 pub(crate) fn draw(config: &DecoderConfig, seed: u64) -> Result<Vec<Parameter>, TensorFault> {
+    plan(config).0.into_iter().map(|plan| draw_one(config, plan, seed)).collect()
+}
+
+fn draw_one(config: &DecoderConfig, plan: Plan, seed: u64) -> Result<Parameter, TensorFault> {
     let inner = (0.4 / config.shape.hidden_size as f64).sqrt();
     let residual = inner / (2.0 * config.shape.n_layers as f64).sqrt();
-    let parameter = |plan: Plan| {
-        let mut data = Vec::new();
-        for (name, rows) in &plan.parts {
-            let mut chance = Chance::new(seed, &["weights", name]);
-            let mut number = || match plan.start {
-                Start::Zero => 0.0,
-                Start::One => 1.0,
-                Start::Inner => chance.normal() * inner,
-                Start::Residual => chance.normal() * residual,
-            };
-            data.extend((0..rows * plan.columns.unwrap_or(1)).map(|_| number() as f32));
-        }
-        let rows = plan.parts.iter().map(|(_, rows)| rows).sum();
-        let tensor = Tensor::from_vec(data, plan.shape(rows), &Device::Cpu)?;
-        Ok(Parameter { parts: plan.parts, tensor })
+    let mut data = Vec::new();
+    for (name, rows) in &plan.parts {
+        let mut chance = Chance::new(seed, &["weights", name]);
+        let mut number = || match plan.start {
+            Start::Zero => 0.0,
+            Start::One => 1.0,
+            Start::Inner => chance.normal() * inner,
+            Start::Residual => chance.normal() * residual,
+        };
+        data.extend((0..rows * plan.columns.unwrap_or(1)).map(|_| number() as f32));
+    }
+    let rows = plan.parts.iter().map(|(_, rows)| rows).sum();
+    let tensor = Tensor::from_vec(data, plan.shape(rows), &Device::Cpu)?;
+    Ok(Parameter { parts: plan.parts, tensor })
+}
+
+/// Fits parameters to a config that has another head: those of the same name stay, the others are drawn.
+pub(crate) fn refit(
+    config: &DecoderConfig,
+    parameters: Vec<Parameter>,
+    seed: u64,
+) -> Result<Vec<Parameter>, TensorFault> {
+    let mut kept: BTreeMap<String, Parameter> = parameters.into_iter().map(|p| (p.name().to_owned(), p)).collect();
+    let fit = |plan: Plan| {
+        let name = plan.parts.first().map_or("", |(name, _)| name);
+        kept.remove(name).map_or_else(|| draw_one(config, plan, seed), Ok)
     };
-    plan(config).0.into_iter().map(parameter).collect()
+    plan(config).0.into_iter().map(fit).collect()
 }
 
 /// Reads the parameters from one file or from the shards that the index names; every type becomes f32.
@@ -103,8 +156,11 @@ pub(crate) fn read(config: &DecoderConfig, files: &ModelFiles) -> Result<Vec<Par
     let mut tensors = BTreeMap::new();
     for file in weight_files(files)? {
         let bytes = files.0.get(&file).ok_or_else(|| WeightsError::Shard(file.clone()))?;
-        let fault = |e| WeightsError::Format { file: file.clone(), source: TensorFault(e) };
-        tensors.extend(candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(fault)?);
+        for (name, tensor) in tensors_of(&file, bytes)? {
+            if tensors.insert(name.clone(), tensor).is_some() {
+                return Err(WeightsError::Twice { file, name });
+            }
+        }
     }
     let mut parameters = vec![];
     for plan in plan(config).0 {
@@ -120,6 +176,43 @@ pub(crate) fn read(config: &DecoderConfig, files: &ModelFiles) -> Result<Vec<Par
     match tensors.into_keys().find(|name| !harmless(name)) {
         Some(name) => Err(WeightsError::Unexpected(name)),
         None => Ok(parameters),
+    }
+}
+
+/// Reads all tensors of a file in the types that they have there.
+fn tensors_of(file: &str, bytes: &[u8]) -> Result<Vec<(String, Tensor)>, WeightsError> {
+    let broken = |error| WeightsError::Format { file: file.to_owned(), reason: in_words(&error) };
+    let read = |(name, view): (&str, TensorView<'_>)| {
+        let dtype = match view.dtype() {
+            Stored::F16 => DType::F16,
+            Stored::BF16 => DType::BF16,
+            Stored::F32 => DType::F32,
+            Stored::F64 => DType::F64,
+            other => return Err(WeightsError::Type { name: name.to_owned(), found: format!("{other:?}") }),
+        };
+        let tensor = Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu);
+        Ok((name.to_owned(), tensor.map_err(TensorFault)?))
+    };
+    SafeTensors::deserialize(bytes).map_err(broken)?.iter().map(read).collect()
+}
+
+fn in_words(error: &SafeTensorError) -> String {
+    match error {
+        SafeTensorError::HeaderTooSmall => "it has fewer than eight bytes".to_owned(),
+        SafeTensorError::HeaderTooLarge => "its first eight bytes announce a header of more than 100 MB".to_owned(),
+        SafeTensorError::InvalidHeaderLength => "its header goes beyond its end".to_owned(),
+        SafeTensorError::InvalidOffset(name) => {
+            format!("the bytes of `{name}` begin before those of the tensor before it end, or leave a gap")
+        }
+        SafeTensorError::TensorInvalidInfo => {
+            "a tensor has not as many bytes as its shape and type call for".to_owned()
+        }
+        SafeTensorError::MetadataIncompleteBuffer => "its tensors end elsewhere than the file".to_owned(),
+        SafeTensorError::ValidationOverflow => "a tensor has more numbers than can be counted".to_owned(),
+        SafeTensorError::InvalidHeader(_) | SafeTensorError::InvalidHeaderDeserialization(_) => {
+            format!("its header is not what it should be: {error}")
+        }
+        other => other.to_string(),
     }
 }
 
@@ -144,26 +237,34 @@ fn take(tensors: &mut BTreeMap<String, Tensor>, name: &str, expected: Vec<usize>
     if tensor.dims() != expected {
         return Err(WeightsError::Shape { name: name.to_owned(), found: tensor.dims().to_vec(), expected });
     }
-    Ok(tensor.to_dtype(DType::F32).map_err(TensorFault)?)
+    let tensor = tensor.to_dtype(DType::F32).map_err(TensorFault)?;
+    match first_not_finite(&tensor).map_err(TensorFault)? {
+        Some((place, found)) => Err(WeightsError::NotFinite { name: name.to_owned(), found, place }),
+        None => Ok(tensor),
+    }
 }
 
-/// Writes all parameters as one safetensors file in f32, as `transformers` reads it.
-pub(crate) fn write(parameters: &[Parameter]) -> Result<Vec<u8>, TensorFault> {
+fn first_not_finite(tensor: &Tensor) -> candle_core::Result<Option<(usize, f32)>> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let Storage::Cpu(storage) = &*storage else { bail!("weights are read on the CPU") };
+    let numbers = floats(storage, layout)?;
+    Ok(numbers.iter().copied().enumerate().find(|(_, x)| !x.is_finite()))
+}
+
+/// Writes all parameters as one safetensors file, as `transformers` reads it.
+pub(crate) fn write(parameters: &[Parameter], dtype: Dtype) -> Result<Vec<u8>, WeightsError> {
     let mut tensors = vec![];
     for parameter in parameters {
         let mut first = 0;
         for (name, rows) in &parameter.parts {
-            let tensor = parameter.tensor.narrow(0, first, *rows)?;
-            let bytes: Vec<u8> = tensor.flatten_all()?.to_vec1::<f32>()?.iter().flat_map(|x| x.to_le_bytes()).collect();
-            tensors.push((name.clone(), tensor.dims().to_vec(), bytes));
+            let tensor = parameter.tensor.narrow(0, first, *rows).map_err(TensorFault)?;
+            let rounded = dtype.round(&tensor).map_err(TensorFault)?;
+            let rounded = rounded.ok_or_else(|| WeightsError::Range { name: name.clone(), dtype: dtype.name() })?;
+            tensors.push((name.as_str(), rounded));
             first += rows;
         }
     }
-    let mut views = vec![];
-    for (name, dims, bytes) in &tensors {
-        let view = TensorView::new(Dtype::F32, dims.clone(), bytes).map_err(candle_core::Error::wrap)?;
-        views.push((name.as_str(), view));
-    }
     let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    Ok(safetensors::serialize(views, Some(format)).map_err(candle_core::Error::wrap)?)
+    let bytes = safetensors::serialize(tensors, Some(format)).map_err(candle_core::Error::wrap);
+    Ok(bytes.map_err(TensorFault)?)
 }

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fs, ops::ControlFlow, path::PathBuf, process::C
 
 use cambist_core::{language::Language, prompt::Message};
 use cambist_model::{
-    EncodeError, GenerateRequest, Generated, LocalModel, ModelFiles, Objective, RowContent, Sampling, Sequence,
-    TrainConfig, TrainRow, generate,
+    Dtype, EncodeError, GenerateRequest, Generated, LocalModel, LoraConfig, ModelFiles, Objective, RowContent,
+    Sampling, Sequence, TrainConfig, TrainRow, generate,
     objective::{Encoder, RowLoss, ScoredRow},
     train,
 };
@@ -87,13 +87,13 @@ impl Objective for Tokens {
         Ok(vec![Sequence::new(tokens, weights, n_tokens)])
     }
 
-    fn denominator(&self, sequences: &[Sequence]) -> f64 {
-        sequences.iter().map(|s| s.n_loss_tokens() as f64).sum()
+    fn denominators(&self, sequences: &[Sequence]) -> Vec<f64> {
+        vec![sequences.iter().map(|s| s.n_loss_tokens() as f64).sum()]
     }
 
     fn loss(&self, row: ScoredRow<'_>) -> RowLoss {
         let gradients = row.log_probs.iter().map(|log_probs| vec![-1.0; log_probs.len()]).collect();
-        RowLoss { sum: row.log_probs.iter().flatten().map(|x| -f64::from(*x)).sum(), gradients }
+        RowLoss::of_one_term(row.log_probs.iter().flatten().map(|x| -f64::from(*x)).sum(), gradients)
     }
 }
 
@@ -225,4 +225,124 @@ fn transformers_loads_what_this_crate_writes_with_the_same_logits() {
     let text = String::from_utf8_lossy(&run.stdout);
     assert!(run.status.success(), "{text}{}", String::from_utf8_lossy(&run.stderr));
     assert_eq!(text.lines().filter(|line| line.contains("loaded, logits")).count(), MODELS.len(), "{text}");
+}
+
+#[test]
+fn an_adapter_of_every_family_begins_as_nothing_is_trained_alone_and_merges() {
+    for name in MODELS {
+        let (plain, mut adapted, tokens) = (model(name), model(name), expected(name).tokens);
+        adapted.add_adapter(&LoraConfig { r: 2, ..LoraConfig::default() }, 3).unwrap();
+        let start = plain.logits(&tokens).unwrap();
+        assert_eq!(adapted.logits(&tokens).unwrap(), start, "{name}");
+
+        let config = TrainConfig { steps: Some(3), batch_size: 1, lr: 0.02, ..TrainConfig::default() };
+        let mut observer = |_: &_| ControlFlow::Continue(());
+        train(&mut adapted, (&[row(&tokens)], &Tokens { first: 1 }), &config, &mut observer).unwrap();
+        let trained = adapted.logits(&tokens).unwrap();
+        assert!(gap(&trained, &start) > 1e-3, "{name}: the adapter learned nothing");
+
+        let mut read = model(name);
+        read.read_adapter(&adapted.adapter_files(name).unwrap()).unwrap();
+        assert_eq!(read.logits(&tokens).unwrap(), trained, "{name}");
+        let report = adapted.merge_adapter().unwrap();
+        assert_eq!(report.n_changed, report.n_adapted, "{name}");
+        let gap = gap(&adapted.logits(&tokens).unwrap(), &trained);
+        assert!(gap < 1e-5, "{name}: merged logits are {gap} of the largest apart");
+    }
+}
+
+/// Gradient checkpointing: weights after three steps in micro-batches, of the whole model and of an adapter.
+#[test]
+fn layers_that_are_computed_again_give_the_same_bits() {
+    let config = |gradient_checkpointing| TrainConfig {
+        steps: Some(3),
+        batch_size: 3,
+        micro_batch_size: Some(2),
+        lr: 0.02,
+        gradient_checkpointing,
+        ..TrainConfig::default()
+    };
+    for name in MODELS {
+        let expected = expected(name);
+        let rows: Vec<TrainRow> = [3, 2, 1].map(|part| row(&expected.tokens[..expected.tokens.len() / part])).into();
+        let trained = |checkpointing, adapt: bool| {
+            let mut model = model(name);
+            if adapt {
+                model.add_adapter(&LoraConfig { r: 2, ..LoraConfig::default() }, 3).unwrap();
+            }
+            let mut observer = |_: &_| ControlFlow::Continue(());
+            train(&mut model, (&rows, &Tokens { first: 2 }), &config(checkpointing), &mut observer).unwrap();
+            model.to_files().unwrap()
+        };
+        assert_ne!(trained(false, false), model(name).to_files().unwrap(), "{name}");
+        for adapt in [false, true] {
+            assert!(trained(false, adapt) == trained(true, adapt), "{name}, an adapter: {adapt}");
+        }
+    }
+}
+
+/// The names, types and numbers of a model's weights.
+fn weights(files: &ModelFiles) -> BTreeMap<String, (safetensors::Dtype, Vec<u8>)> {
+    let read = SafeTensors::deserialize(&files.0["model.safetensors"]).unwrap();
+    read.iter().map(|(name, view)| (name.to_owned(), (view.dtype(), view.data().to_vec()))).collect()
+}
+
+#[test]
+fn sixteen_bits_are_the_nearest_and_come_back_as_they_are() {
+    for (dtype, stored, named, bits) in
+        [(Dtype::Bf16, safetensors::Dtype::BF16, "bfloat16", 8), (Dtype::F16, safetensors::Dtype::F16, "float16", 11)]
+    {
+        for name in MODELS {
+            let whole = model(name);
+            let files = whole.to_files_in(dtype).unwrap();
+            let config: serde_json::Value = serde_json::from_slice(&files.0["config.json"]).unwrap();
+            assert!(config["dtype"] == named && config.get("torch_dtype").is_none(), "{name}: {config}");
+            let read = LocalModel::from_files(&files).unwrap();
+            assert_eq!(read.to_files_in(dtype).unwrap(), files, "{name}");
+            let (exact, rounded) = (weights(&whole.to_files().unwrap()), weights(&read.to_files().unwrap()));
+            for (tensor, (exact_type, exact)) in &exact {
+                assert_eq!((weights(&files)[tensor].0, *exact_type), (stored, safetensors::Dtype::F32));
+                let numbers = |bytes: &[u8]| -> Vec<f32> {
+                    bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+                };
+                for (exact, rounded) in numbers(exact).iter().zip(numbers(&rounded[tensor].1)) {
+                    // Half of the last bit; numbers below the normal ones of f16 have an absolute error.
+                    let tolerance = exact.abs() * 0.5f32.powi(bits) + 3e-8;
+                    assert!((exact - rounded).abs() <= tolerance, "{name}: {tensor}: {exact} became {rounded}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_beyond_f16_are_refused_by_tensor() {
+    let mut files = files("llama");
+    let bytes = files.0.get_mut("model.safetensors").unwrap();
+    let end = bytes.len();
+    bytes[end - 4..].copy_from_slice(&65_520f32.to_le_bytes());
+    let model = LocalModel::from_files(&files).unwrap();
+    let error = model.to_files_in(Dtype::F16).unwrap_err().to_string();
+    assert!(error.contains("holds numbers beyond what float16 can hold"), "{error}");
+    model.to_files_in(Dtype::Bf16).unwrap();
+}
+
+/// The numbers of `golden/adapter_families.py`: joint projections, biases, norms around blocks, parallel blocks.
+#[test]
+fn logits_with_an_adapter_of_peft_equal_those_of_peft() {
+    for name in ["qwen2", "phi3", "gemma3", "cohere2"] {
+        let adapter = files(&format!("../adapter/families/{name}"));
+        let theirs = fs::read(folder(&format!("../adapter/families/{name}")).join("expected.json")).unwrap();
+        let theirs: BTreeMap<String, Vec<Vec<f32>>> = serde_json::from_slice(&theirs).unwrap();
+        let (mut model, tokens) = (model(name), expected(name).tokens);
+        model.read_adapter(&adapter).unwrap();
+        for merged in [false, true] {
+            if merged {
+                model.merge_adapter().unwrap();
+            }
+            let logits = every_fifth(&model.logits(&tokens).unwrap(), tokens.len());
+            let gap = gap(&logits, &theirs["logits"].concat());
+            assert!(gap < 1e-5, "{name}, merged: {merged}: logits are {gap} of the largest apart");
+        }
+    }
 }

@@ -131,56 +131,36 @@ fn the_observer_stops_the_run_after_a_whole_step() {
     assert_eq!((summary.n_steps, summary.stopped, n_seen), (3, true, 3));
 }
 
-/// A preference objective made of what is public: `-ln sigmoid(margin)` against a frozen model (arXiv 2305.18290, eq. 7).
-struct Preference(LocalModel);
+/// An objective made of what is public: answers become as unlikely as chance would have them.
+struct Forget;
 
-impl Objective for Preference {
+impl Objective for Forget {
     fn name(&self) -> &'static str {
-        "preference"
+        "forget"
     }
 
     fn encode(&self, row: &RowContent, encoder: Encoder<'_>) -> Result<Vec<Sequence>, EncodeError> {
-        let RowContent::Pair { prompt, chosen, rejected } = row else { return Err(EncodeError::EmptyMask("no pair")) };
-        let side = |answer: &String| {
-            let messages = prompt.iter().cloned().chain([Message::assistant(answer)]).collect();
-            Sft.encode(&RowContent::Chat(messages), encoder).map(|mut one| one.remove(0))
-        };
-        Ok(vec![side(chosen)?, side(rejected)?])
+        Sft.encode(row, encoder)
     }
 
-    fn denominator(&self, _sequences: &[Sequence]) -> f64 {
-        1.0
+    fn denominators(&self, _sequences: &[Sequence]) -> Vec<f64> {
+        vec![1.0]
     }
 
     fn loss(&self, row: ScoredRow<'_>) -> RowLoss {
-        let sum = |log_probs: &[f32]| log_probs.iter().map(|x| f64::from(*x)).sum::<f64>();
-        let gain = |side: usize| sum(&row.log_probs[side]) - sum(&row.reference[side]);
-        let margin = gain(0) - gain(1);
-        let pull = -1.0 / (1.0 + margin.exp());
-        let gradients = [pull, -pull].iter().zip(row.log_probs).map(|(g, l)| vec![*g as f32; l.len()]).collect();
-        RowLoss { sum: (-margin).exp().ln_1p(), gradients }
-    }
-
-    fn reference(&self) -> Option<&LocalModel> {
-        Some(&self.0)
+        let log_probs = &row.log_probs[0];
+        RowLoss::of_one_term(log_probs.iter().map(|x| f64::from(*x)).sum(), vec![vec![1.0; log_probs.len()]])
     }
 }
 
 #[test]
-fn a_preference_objective_needs_nothing_but_its_own_file() {
-    let prompt = vec![Message::user("Schreibe die Ziffer 1")];
-    let content = RowContent::Pair { prompt, chosen: "eins".into(), rejected: "bir".into() };
-    let row = TrainRow { id: "pair".into(), language: Language::parse("de").unwrap(), content };
-    let config = TrainConfig { steps: Some(12), batch_size: 1, lr: 1e-3, ..TrainConfig::default() };
-    let (mut model, mut losses) = (model(1), vec![]);
-    let objective = Preference(LocalModel::from_files(&model.to_files().unwrap()).unwrap());
-    let mut keep = |log: &cambist_model::StepLog| {
-        losses.push(log.loss);
-        ControlFlow::Continue(())
-    };
-    train(&mut model, (&[row], &objective), &config, &mut keep).unwrap();
-    assert!((losses[0] - 2f64.ln()).abs() < 1e-5, "policy = reference gives ln 2: {losses:?}");
-    assert!(losses[11] < 0.2, "{losses:?}");
+fn an_objective_needs_nothing_but_its_own_file() {
+    let mut model = model(1);
+    let before = mean_loss(&model, &rows(), &Forget).unwrap();
+    let config = TrainConfig { steps: Some(5), ..config() };
+    train(&mut model, (&rows(), &Forget), &config, &mut |_| ControlFlow::Continue(())).unwrap();
+    let after = mean_loss(&model, &rows(), &Forget).unwrap();
+    assert!(after.iter().all(|(language, loss)| loss.loss < before[language].loss - 1.0), "{before:?} {after:?}");
 }
 
 #[test]

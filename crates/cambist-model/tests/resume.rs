@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use cambist_core::{language::Language, prompt::Message};
 use cambist_model::{
-    HeldOutLog, Keep, LocalModel, Observer, Sft, Shape, StepLog, TrainConfig, TrainError, TrainRow, TrainSummary,
-    Training, mean_loss, run, train_tokenizer,
+    HeldOutLog, Keep, LocalModel, LoraConfig, Observer, Sft, Shape, StepLog, TrainConfig, TrainError, TrainRow,
+    TrainSummary, Training, mean_loss, run, train_tokenizer,
 };
 
 /// Sums in three languages, each an own row.
@@ -63,9 +63,17 @@ impl Observer for Listener {
 type Trained = (LocalModel, Listener, Result<TrainSummary, TrainError>);
 
 fn trained(config: &TrainConfig, resume: Option<&[u8]>, until: Option<usize>) -> Trained {
+    trained_from(model(), config, (resume, until))
+}
+
+fn trained_from(
+    mut model: LocalModel,
+    config: &TrainConfig,
+    (resume, until): (Option<&[u8]>, Option<usize>),
+) -> Trained {
     let (rows, held_out) = (rows(0..31), rows(31..40));
-    let (mut model, mut listener) = (model(), Listener { until, ..Listener::default() });
-    let training = Training { rows: &rows, objective: &Sft, held_out: &held_out, resume };
+    let mut listener = Listener { until, ..Listener::default() };
+    let training = Training { held_out: &held_out, resume, ..Training::new(&rows, &Sft) };
     let summary = run(&mut model, &training, config, &mut listener);
     (model, listener, summary)
 }
@@ -86,18 +94,36 @@ fn a_run_cut_off_after_any_step_ends_with_the_same_weights() {
 }
 
 #[test]
+fn a_cut_off_adapter_ends_with_the_same_numbers_and_its_state_holds_nothing_else() {
+    let config = TrainConfig { keep: Keep::Best, ..config() };
+    let adapted = || {
+        let mut model = model();
+        model.add_adapter(&LoraConfig { r: 4, ..LoraConfig::default() }, 5).unwrap();
+        model
+    };
+    let (whole, _, _) = trained_from(adapted(), &config, (None, None));
+    let (cut, before, _) = trained_from(adapted(), &config, (None, Some(5)));
+    let state = before.state.unwrap();
+    assert!(state.len() < 18 * cut.n_trained() + 20_000, "{} bytes for {} numbers", state.len(), cut.n_trained());
+    let (resumed, _, _) = trained_from(adapted(), &config, (Some(&state), None));
+    assert_eq!(resumed.adapter_files("base").unwrap(), whole.adapter_files("base").unwrap());
+    assert_ne!(cut.adapter_files("base").unwrap(), whole.adapter_files("base").unwrap());
+    assert!(matches!(trained_from(model(), &config, (Some(&state), None)).2, Err(TrainError::State(_))));
+}
+
+#[test]
 fn the_best_step_on_held_out_rows_is_kept_and_a_rising_loss_ends_the_run() {
     // With so high a rate the rows are soon learned by heart, and the others suffer.
     let wild = TrainConfig { lr: 5e-2, steps: Some(60), keep: Keep::Best, patience: Some(2), ..config() };
     let (model, heard, summary) = trained(&wild, None, None);
     let summary = summary.unwrap();
     assert!(summary.ended_early && summary.n_steps < 60, "{summary:?}");
-    let best = heard.measured.iter().min_by(|a, b| a.loss.total_cmp(&b.loss)).unwrap();
+    let best = heard.measured.iter().min_by(|a, b| a.all.loss.total_cmp(&b.all.loss)).unwrap();
     assert_eq!(summary.kept_step, best.step);
     assert_eq!(heard.measured.iter().rev().take(2).filter(|log| log.is_best).count(), 0);
     let now = mean_loss(&model, &rows(31..40), &Sft).unwrap();
-    for (language, loss) in &best.loss_per_language {
-        assert!((now[language].loss - loss).abs() < 1e-6, "{language}");
+    for (language, measured) in &best.per_language {
+        assert!((now[language].loss - measured.loss).abs() < 1e-6, "{language}");
     }
 }
 

@@ -181,6 +181,8 @@ pub enum ModelFault {
     Train(#[from] cambist_model::TrainError),
     /// Its tokenizer cannot be trained.
     Tokenizer(#[from] cambist_model::TokenizerError),
+    /// Its adapter cannot be made, read or merged.
+    Adapter(#[from] cambist_model::AdapterError),
     /// Its numbers cannot be computed.
     Tensor(#[from] cambist_model::TensorFault),
 }
@@ -189,8 +191,8 @@ impl ModelFault {
     /// Whose fault it is: tensors of the wrong shape are ours, the rest is what was given.
     fn fault(&self) -> Fault {
         match self {
-            Self::Tensor(_) => Fault::Us,
-            Self::Model(_) | Self::Train(_) | Self::Tokenizer(_) => Fault::You,
+            Self::Tensor(_) | Self::Adapter(cambist_model::AdapterError::Tensor(_)) => Fault::Us,
+            Self::Model(_) | Self::Train(_) | Self::Tokenizer(_) | Self::Adapter(_) => Fault::You,
         }
     }
 }

@@ -12,30 +12,44 @@ pub mod recipe;
 
 pub mod plan;
 
+mod checkpoint;
+
 mod network;
 
 pub mod probe;
 
 pub mod run;
 
+pub mod routing;
+
 mod verbs;
 
 pub mod batch;
 
+pub mod handover;
+
 pub mod import;
+
+pub mod merge_adapter;
 
 mod target;
 
 pub mod report;
 
+pub mod starter;
 pub mod summary;
 
 pub mod inspect;
 
+pub mod tokens;
+
 pub mod view;
+
+pub mod serve;
 
 pub mod progress;
 
 mod error;
 
+pub use cambist_model::Dtype;
 pub use error::PipelineError;

@@ -4,16 +4,13 @@ mod money;
 mod standing;
 mod warnings;
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use cambist_core::digest::Digest;
 use cambist_io::{
     disk::DiskError,
     formats::ModelFolderError,
-    store::{self, ArtifactId, Identity},
+    store::{self, ArtifactId, FileDigests, Identity},
 };
 use serde_json::{Value, json};
 
@@ -21,10 +18,11 @@ pub use money::{Estimate, Range};
 pub use standing::{Standing, State};
 
 use crate::{
+    checkpoint::{Bases, Checkpoint},
     error::PipelineError,
     recipe::{
         Action, Arbiter, PoolMember, Recipe, Reference, Step, TrainRun,
-        params::{GenerateParams, PromptsParams, SelectParams, TrainParams, TranslateParams},
+        params::{FitParams, GenerateParams, PromptsParams, SelectParams, TrainParams, TranslateParams},
     },
 };
 
@@ -77,7 +75,7 @@ impl Input {
 /// The revision of each verb's meaning: raised when the same parameters come to mean another result.
 fn revision(verb: &str) -> u32 {
     match verb {
-        "translate" | "generate" | "score" | "train" => 1,
+        "translate" | "generate" | "score" | "fit" | "frontier" | "train" => 1,
         // 2: gates on refusals, mixed languages and lengths, safety scores, declared permissions.
         "select" => 2,
         // 2: how long calls took, how far arbiters agree.
@@ -96,7 +94,15 @@ impl Plan {
     /// # Errors
     /// When a file that the recipe names is missing or cannot be read.
     pub fn new(recipe: Recipe, folder: &Path) -> Result<Self, PipelineError> {
-        let mut planner = Planner { recipe: &recipe, folder, jobs: Vec::new(), files: BTreeMap::new() };
+        Self::with_digests(recipe, folder, &FileDigests::default())
+    }
+
+    /// As [`Plan::new`]; files that `digests` remembers are not read.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn with_digests(recipe: Recipe, folder: &Path, digests: &FileDigests) -> Result<Self, PipelineError> {
+        let mut planner = Planner { recipe: &recipe, folder, jobs: Vec::new(), digests };
         for index in 0..recipe.steps.len() {
             planner.step(index)?;
         }
@@ -153,7 +159,7 @@ struct Planner<'a> {
     recipe: &'a Recipe,
     folder: &'a Path,
     jobs: Vec<Job>,
-    files: BTreeMap<PathBuf, Digest>,
+    digests: &'a FileDigests,
 }
 
 impl Planner<'_> {
@@ -166,20 +172,31 @@ impl Planner<'_> {
             Action::Score(params) => {
                 let mut inputs = self.read("from", &params.from);
                 inputs.extend(self.prompts_behind(&params.from));
-                inputs.extend(self.scales(index, &params.arbiter));
+                inputs.extend(self.behind_arbiter(index, &params.arbiter));
                 let arbiter = self.arbiter(&params.arbiter)?;
                 self.job(index, None, inputs, json!({ "score": params, "arbiter": arbiter }));
+                Ok(())
+            }
+            Action::Fit(params) => {
+                self.fit(index, params);
                 Ok(())
             }
             Action::Select(params) => {
                 self.select(index, params);
                 Ok(())
             }
+            Action::Frontier(params) => {
+                let mut inputs = self.read("from", &params.from);
+                inputs.extend(self.prompts_behind(&params.from));
+                inputs.extend(params.scores.iter().flat_map(|scores| self.read("scores", scores)));
+                self.job(index, None, inputs, json!({ "frontier": params, "pool": recipe.pool }));
+                Ok(())
+            }
             Action::Train(params) => self.train(index, params),
             Action::Evaluate(params) => {
                 let mut inputs = self.read("models", &params.models);
                 inputs.extend(self.read("prompts", &params.prompts));
-                inputs.extend(self.scales(index, &params.arbiter));
+                inputs.extend(self.behind_arbiter(index, &params.arbiter));
                 let arbiter = self.arbiter(&params.arbiter)?;
                 self.job(index, None, inputs, json!({ "evaluate": params, "arbiter": arbiter }));
                 Ok(())
@@ -211,6 +228,9 @@ impl Planner<'_> {
             inputs.extend(self.read("calibration", calibration));
             inputs.extend(self.prompts_behind(calibration).into_iter().map(as_calibration));
         }
+        if let Some(router) = params.router.fitted_by() {
+            inputs.extend(self.read("router", router));
+        }
         let recipe = self.recipe;
         let asked = |member: &&PoolMember| params.teachers.is_empty() || params.teachers.contains(&member.id);
         let mut teachers = Vec::new();
@@ -218,7 +238,7 @@ impl Planner<'_> {
             teachers.push(self.teacher(member, &mut inputs)?);
         }
         if let Some(arbiter) = &params.arbiter {
-            inputs.extend(self.scales(index, arbiter));
+            inputs.extend(self.behind_arbiter(index, arbiter));
         }
         let arbiter = params.arbiter.as_deref().map(|id| self.arbiter(id)).transpose()?;
         self.job(index, None, inputs, json!({ "generate": params, "teachers": teachers, "arbiter": arbiter }));
@@ -256,6 +276,15 @@ impl Planner<'_> {
         Ok(())
     }
 
+    fn fit(&mut self, index: usize, params: &FitParams) {
+        let mut inputs = self.read("from", &params.from);
+        inputs.extend(self.prompts_behind(&params.from));
+        if let Some(scores) = &params.scores {
+            inputs.extend(self.read("scores", scores));
+        }
+        self.job(index, None, inputs, json!({ "fit": params, "pool": self.recipe.pool }));
+    }
+
     fn select(&mut self, index: usize, params: &SelectParams) {
         let mut inputs = self.read("from", &params.from);
         inputs.extend(self.prompts_behind(&params.from));
@@ -279,6 +308,9 @@ impl Planner<'_> {
             if let Some(safety) = &strategy.safety {
                 inputs.extend(self.read(&format!("safety {name}"), safety));
             }
+            if let Some(router) = strategy.router.fitted_by() {
+                inputs.extend(self.read(&format!("router {name}"), router));
+            }
         }
         self.job(index, None, inputs, json!({ "select": params, "pool": self.recipe.pool }));
     }
@@ -288,6 +320,8 @@ impl Planner<'_> {
             (Some(base), _) => self.read("base", base),
             _ => Vec::new(),
         };
+        let compared = params.reference_model.iter().flat_map(|reference| self.read("reference_model", reference));
+        let start: Vec<Input> = start.into_iter().chain(compared).collect();
         let folder = params.base_folder.as_deref().map(|folder| self.model_folder(folder)).transpose()?;
         for run in self.recipe.runs(params) {
             let mut inputs = start.clone();
@@ -330,11 +364,10 @@ impl Planner<'_> {
             .flat_map(|job| {
                 let step = &self.recipe.steps[job.step];
                 let parts = match &job.run {
-                    Some(run) => vec![run.name()],
-                    None => self.recipe.part_names(step),
+                    Some(run) => Some(run.name()).into_iter().filter(|part| reference.covers(part)).collect(),
+                    None => self.recipe.parts_read(step, reference),
                 };
-                let wanted = parts.into_iter().filter(|part| reference.covers(part));
-                wanted.map(|part| Input { role: role.to_owned(), part, id: job.id.clone() })
+                parts.into_iter().map(|part| Input { role: role.to_owned(), part, id: job.id.clone() })
             })
             .collect()
     }
@@ -359,11 +392,25 @@ impl Planner<'_> {
         };
         let file = arbiter.recorded.as_ref().map(|recorded| self.file(&recorded.file)).transpose()?;
         let mut identity = json!({ "arbiter": arbiter as &Arbiter, "file_sha256": file });
+        if let Some(folder) = &arbiter.folder {
+            identity["folder_sha256"] = json!(self.model_folder(folder)?);
+        }
         if let Some(panel) = &arbiter.ensemble {
             let members = panel.of.iter().map(|member| self.arbiter(member)).collect::<Result<Vec<_>, _>>()?;
             identity["members"] = json!(members);
         }
         Ok(identity)
+    }
+
+    /// The checkpoints that score, and what a panel's scales are fitted on.
+    fn behind_arbiter(&self, index: usize, id: &str) -> Vec<Input> {
+        let trained = |arbiter: &Arbiter| {
+            let read = |reference| self.read(&format!("arbiter {}", arbiter.id), reference);
+            arbiter.local.as_ref().map(read).unwrap_or_default()
+        };
+        let mut inputs: Vec<Input> = self.recipe.members_of(id).into_iter().flat_map(trained).collect();
+        inputs.extend(self.scales(index, id));
+        inputs
     }
 
     /// What a panel's scales are fitted on, where that is not the step itself.
@@ -380,36 +427,31 @@ impl Planner<'_> {
     }
 
     /// The digest of a file that the recipe names.
-    fn file(&mut self, path: &Path) -> Result<Digest, PipelineError> {
+    fn file(&self, path: &Path) -> Result<Digest, PipelineError> {
         let path = self.folder.join(path);
-        if let Some(digest) = self.files.get(&path) {
-            return Ok(digest.clone());
-        }
-        let digest = cambist_io::disk::digest_file(&path).map_err(|error| not_there(error, &path))?;
-        self.files.insert(path, digest.clone());
-        Ok(digest)
+        self.digests.digest(&path).map_err(|error| not_there(error, &path))
     }
 
     /// The digest of a file, folder, pattern or address of prompts; what lies elsewhere is fetched.
     fn source(&self, path: &Path) -> Result<Digest, PipelineError> {
         let path = cambist_io::remote::locate(self.folder, path)?;
-        cambist_io::formats::digest_source(&path).map_err(|error| not_there(error, &path))
+        cambist_io::formats::digest_source(&path, self.digests).map_err(|error| not_there(error, &path))
     }
 
     fn model_folder(&mut self, path: &Path) -> Result<Digest, PipelineError> {
         let path = self.folder.join(path);
-        let files = cambist_io::formats::read_model_folder(&path).map_err(|error| match error {
-            ModelFolderError::Disk(error) => not_there(error, &path),
-            error => error.into(),
+        let checkpoint = Checkpoint::of_folder(&path, Bases::of_recipe(self.folder)).map_err(|error| match error {
+            PipelineError::ModelFolder(ModelFolderError::Disk(error)) => not_there(error, &path),
+            error => error,
         })?;
-        Ok(model_digest(&files))
+        Ok(checkpoint.digest())
     }
 }
 
 /// Returns the parameters without the names of steps: what they stand for is in the inputs, so that renaming a step
 /// makes nothing anew.
 fn without_references(params: Value) -> Value {
-    const REFERENCES: [&str; 11] = [
+    const REFERENCES: [&str; 12] = [
         "answers",
         "base",
         "calibration",
@@ -419,6 +461,7 @@ fn without_references(params: Value) -> Value {
         "local",
         "models",
         "prompts",
+        "reference_model",
         "safety",
         "scores",
     ];
@@ -439,11 +482,6 @@ fn not_there(error: DiskError, path: &Path) -> PipelineError {
         DiskError::Missing { .. } => PipelineError::NoFile { path: path.to_owned() },
         error => error.into(),
     }
-}
-
-/// Names a model by the bytes of its files.
-pub(crate) fn model_digest(files: &BTreeMap<String, Vec<u8>>) -> Digest {
-    Digest::of_parts(files.iter().flat_map(|(name, bytes)| [name.as_bytes(), bytes]))
 }
 
 /// Calibration prompts stand beside the prompts to decide on, under their own role.

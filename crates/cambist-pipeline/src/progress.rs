@@ -10,6 +10,8 @@ pub trait Progress: Sync {
     fn begin(&self, job: &str, verb: &str);
     /// `done` of `total` units (`rows`, `steps`, `calls`) are done; `note` is a short reading such as the loss.
     fn advance(&self, job: &str, at: Advance<'_>);
+    /// What a training run minimises, as a formula with its numbers; says nothing by default.
+    fn minimises(&self, _job: &str, _formula: &str) {}
     /// How far each teacher is, for screens with room; says nothing by default.
     fn teachers(&self, _job: &str, _teachers: &BTreeMap<&str, TeacherProgress>) {}
     /// What a server was found to be and to do before it is asked; says nothing by default.

@@ -4,6 +4,8 @@ mod budget;
 mod decode;
 mod endpoints;
 mod fault;
+mod local_arbiter;
+mod loss;
 mod node;
 mod overrides;
 mod pairwise;
@@ -11,8 +13,10 @@ mod panel;
 pub mod params;
 mod parts;
 mod pool;
+mod preference;
 mod reference;
 pub(crate) mod references;
+pub mod routing;
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -22,6 +26,7 @@ use self::node::{Content, Entry};
 pub use self::{
     budget::Budget,
     fault::{Fault, Faults, Place},
+    loss::{LossKind, LossParams, NllParams},
     node::Node,
     panel::{CombineWord, PanelManner},
     parts::TrainRun,
@@ -32,9 +37,10 @@ pub use self::{
     reference::Reference,
 };
 use params::{
-    EvaluateParams, GenerateParams, PromptsParams, ReportParams, ScoreParams, SelectParams, TrainParams,
+    EvaluateParams, FitParams, GenerateParams, PromptsParams, ReportParams, ScoreParams, SelectParams, TrainParams,
     TranslateParams,
 };
+use routing::FrontierParams;
 
 /// A whole experiment.
 #[derive(Clone, Debug)]
@@ -82,8 +88,12 @@ pub enum Action {
     Generate(GenerateParams),
     /// Scores answers.
     Score(ScoreParams),
+    /// Fits a router.
+    Fit(FitParams),
     /// Keeps the best answers and makes preference pairs.
     Select(SelectParams),
+    /// Measures what cheaper routing keeps.
+    Frontier(FrontierParams),
     /// Trains a model.
     Train(Box<TrainParams>),
     /// Measures models.
@@ -96,7 +106,8 @@ pub enum Action {
 const TOP_LEVEL: [&str; 8] = ["name", "seed", "pool", "arbiters", "prices", "budget", "keep_raw", "steps"];
 
 /// The verbs in the order of the work.
-pub const VERBS: [&str; 8] = ["prompts", "translate", "generate", "score", "select", "train", "evaluate", "report"];
+pub const VERBS: [&str; 10] =
+    ["prompts", "translate", "generate", "score", "fit", "select", "frontier", "train", "evaluate", "report"];
 
 impl Action {
     /// The verb's name.
@@ -106,7 +117,9 @@ impl Action {
             Self::Translate(_) => "translate",
             Self::Generate(_) => "generate",
             Self::Score(_) => "score",
+            Self::Fit(_) => "fit",
             Self::Select(_) => "select",
+            Self::Frontier(_) => "frontier",
             Self::Train(_) => "train",
             Self::Evaluate(_) => "evaluate",
             Self::Report(_) => "report",
@@ -287,7 +300,9 @@ impl Reader {
             "translate" => self.decode(params).map(Action::Translate),
             "generate" => self.decode(params).map(Action::Generate),
             "score" => self.decode(params).map(Action::Score),
+            "fit" => self.decode(params).map(Action::Fit),
             "select" => self.decode(params).map(Action::Select),
+            "frontier" => self.decode(params).map(Action::Frontier),
             "train" => self.decode(params).map(|params| Action::Train(Box::new(params))),
             "evaluate" => self.decode(params).map(Action::Evaluate),
             "report" => self.decode(params).map(Action::Report),

@@ -135,6 +135,11 @@ pub fn run(
     made.collect()
 }
 
+/// Writes down that the artifact of a job is there, as a run that made it would.
+pub(crate) fn note_made(plan: &Plan, store: &Store, job: &Job) -> Result<(), PipelineError> {
+    Diary::open(plan, store)?.note((plan, store), job)
+}
+
 /// Which artifact each step made last, by its label: of this run as far as it came, of the run before for the rest.
 struct Diary(Mutex<BTreeMap<String, ArtifactId>>);
 
@@ -147,12 +152,12 @@ impl Diary {
     }
 
     /// Writes down that a job is finished.
-    fn note(&self, (workshop, store): (&Workshop<'_>, &Store), job: &Job) -> Result<(), PipelineError> {
+    fn note(&self, (plan, store): (&Plan, &Store), job: &Job) -> Result<(), PipelineError> {
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         made.insert(job.label.clone(), job.id.clone());
-        let recipe = &workshop.plan.recipe;
+        let recipe = &plan.recipe;
         let mut record = RunRecord::new(&recipe.name, &recipe.text);
-        let in_order = workshop.plan.jobs.iter().filter_map(|job| made.get_key_value(&job.label));
+        let in_order = plan.jobs.iter().filter_map(|job| made.get_key_value(&job.label));
         record.steps = in_order.map(|(step, id)| RunStep { step: step.clone(), artifact: id.clone() }).collect();
         Ok(store.record_run(&record)?)
     }
@@ -161,7 +166,7 @@ impl Diary {
 fn work(workshop: &Workshop<'_>, store: &Store, queue: &Queue<'_>, diary: &Diary) {
     while let Some((index, n_busy)) = queue.next() {
         let job = &workshop.plan.jobs[index];
-        let outcome = perform((workshop, store), job, n_busy).and_then(|()| diary.note((workshop, store), job));
+        let outcome = perform((workshop, store), job, n_busy).and_then(|()| diary.note((workshop.plan, store), job));
         queue.finish(index, outcome);
     }
 }

@@ -1,8 +1,13 @@
 //! The closing screen: whether arbitrage paid, by how much, in which languages.
 
+mod frontier;
+
+pub use frontier::advice_lines;
+
 use std::{collections::BTreeMap, path::Path};
 
 use cambist_core::{
+    advice::Advice,
     language::Language,
     metrics::{Estimate, PerLanguage, WinRate},
 };
@@ -44,7 +49,19 @@ pub fn closing_lines(recipe: &Recipe, finished: &Finished) -> Result<Vec<String>
         }
         lines.extend(verdict(recipe, &read_results(artifact)?));
     }
+    for (_, artifact) in finished.iter().filter(|(_, artifact)| artifact.manifest().kind == "frontier") {
+        lines.extend(frontier::lines(artifact)?);
+    }
     Ok(lines)
+}
+
+/// Returns the advice of every `frontier` step with the step's name, in the order of the steps.
+///
+/// # Errors
+/// When an artifact cannot be read.
+pub fn advice(finished: &Finished) -> Result<Vec<(String, Advice)>, PipelineError> {
+    let frontiers = finished.iter().filter(|(_, artifact)| artifact.manifest().kind == "frontier");
+    frontiers.map(|(step, artifact)| Ok((step.clone(), frontier::read(artifact)?.advice))).collect()
 }
 
 /// Returns what calls to servers came to, a table with a line for each teacher, and what failed by kind; nothing where

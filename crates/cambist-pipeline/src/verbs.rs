@@ -6,10 +6,14 @@ mod arbiters;
 mod asking;
 mod contest;
 mod evaluate;
+mod fit;
 mod forecast;
+mod frontier;
 mod generate;
 mod licenses;
 mod local;
+mod local_arbiter;
+mod naming;
 mod panel;
 mod probing;
 mod prompt_files;
@@ -28,11 +32,14 @@ mod translate;
 mod voices;
 
 pub(crate) use evaluate::{Results, VariantResult};
+pub(crate) use fit::{ROUTER, fit_router, from_json as router_from_json, to_json as router_to_json};
 pub(crate) use forecast::{Forecast, count_scores};
-pub(crate) use generate::{Count, ImportedText, WantedCell, count_calls, each_wanted, probe};
+pub(crate) use frontier::{FRONTIER, FrontierFile};
+pub(crate) use generate::{Count, Counts, ImportedText, WantedCell, count_calls, each_wanted, probe};
 pub(crate) use probing::{Probes, probe_recipe};
 pub(crate) use prompts::file_of;
 pub(crate) use tables::{CANDIDATES, COMPLETIONS, CandidateRow, DECISIONS, DecisionRow, SCORES};
+pub(crate) use train::{DROPPED, EVENTS, LOG, Prepared, objective, prepare};
 pub(crate) use translate::count_translations;
 
 use cambist_io::store::{Artifact, Scratch};
@@ -49,7 +56,9 @@ pub(crate) fn perform(workshop: &Workshop<'_>, job: &Job, scratch: Scratch) -> R
         Action::Translate(params) => translate::make((workshop, job, scratch), params),
         Action::Generate(params) => generate::make((workshop, job, scratch), params),
         Action::Score(params) => score::make((workshop, job, scratch), params),
+        Action::Fit(params) => fit::make((workshop, job, scratch), params),
         Action::Select(params) => select::make((workshop, job, scratch), params),
+        Action::Frontier(params) => frontier::make((workshop, job, scratch), params),
         Action::Train(params) => train::make((workshop, job, scratch), params),
         Action::Evaluate(params) => evaluate::make((workshop, job, scratch), params),
         Action::Report(params) => report::make((workshop, job, scratch), params),

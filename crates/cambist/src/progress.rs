@@ -116,6 +116,10 @@ impl Progress for Teller {
         }
     }
 
+    fn minimises(&self, job: &str, formula: &str) {
+        self.say(&format!("  loss  {job:<32} {formula}"));
+    }
+
     fn probed(&self, probe: &EndpointProbe) {
         self.say(&format!("  {}", verdict::line(probe)));
         probe.warnings.iter().for_each(|warning| self.say(&format!("warning: {warning}")));

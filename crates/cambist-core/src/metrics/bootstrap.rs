@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Estimate, Interval};
 use crate::{
     chance::Chance,
-    statistics::{quantile_of_sorted, standard_deviation},
+    statistics::{mean, quantile_of_sorted, standard_deviation},
 };
 
 /// More undefined draws than this share leave a tail of the distribution unknown.
@@ -100,6 +100,11 @@ impl Resampled {
     /// The column totals as observed.
     pub fn observed(&self) -> &[f64] {
         &self.observed
+    }
+
+    /// Returns the mean over the draws of a function of the column totals; none where it is defined on no draw.
+    pub fn mean(&self, statistic: impl Fn(&[f64]) -> Option<f64>) -> Option<f64> {
+        mean(&self.totals.chunks_exact(self.n_columns.max(1)).filter_map(statistic).collect::<Vec<_>>())
     }
 
     /// Returns a function of the column totals with its spread; none where it is undefined on the observed totals.

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Fewer prompts than this make no ranking of a language's own.
-const MIN_PROMPTS: usize = 30;
+pub(crate) const MIN_PROMPTS: usize = 30;
 /// The quantile of a language's rewards that an invalid answer counts as, so that unreliable teachers sink.
 const FLOOR_QUANTILE: f64 = 0.05;
 
@@ -127,6 +127,43 @@ impl Calibration {
             .collect();
         FixedTable { languages: rows.collect(), pooled: rank(&pooled, pool, None) }
     }
+}
+
+/// The rewards of one calibration prompt, normalised.
+pub(crate) struct MeasuredRow {
+    /// Its place in the matrix.
+    pub at: usize,
+    /// The place of its language among those of [`Measured`].
+    pub language: usize,
+    /// By teacher (in the pool's order): the floor for invalid answers, none for ineligible teachers.
+    pub rewards: Vec<Option<f64>>,
+}
+
+/// What every teacher's answer to every calibration prompt was worth.
+pub(crate) struct Measured {
+    pub languages: Vec<Language>,
+    pub rows: Vec<MeasuredRow>,
+    /// Valid answers by teacher.
+    pub n_valid: Vec<usize>,
+}
+
+/// Measures rewards as [`FixedTable::fit`] does, prompt by prompt; prompts of a language without any valid reward are
+/// left out.
+pub(crate) fn measured_rewards(matrix: &Matrix, pool: &Pool) -> Result<Measured, CalibrationError> {
+    let calibration = Calibration::measure(matrix, pool)?;
+    let languages: Vec<Language> = calibration.languages.keys().cloned().collect();
+    let measured: Vec<&LanguageRewards> = calibration.languages.values().collect();
+    let mut n_seen = vec![0; languages.len()];
+    let mut rows = Vec::new();
+    for (at, row) in matrix.rows().iter().enumerate() {
+        let Ok(language) = languages.binary_search(&row.prompt.language) else { continue };
+        let place = n_seen[language];
+        n_seen[language] += 1;
+        let rewards = measured[language].rewards.iter().map(|of_teacher| of_teacher[place]).collect();
+        rows.push(MeasuredRow { at, language, rewards });
+    }
+    let n_valid = (0..pool.teachers().len()).map(|at| measured.iter().map(|l| l.n_valid[at]).sum()).collect();
+    Ok(Measured { languages, rows, n_valid })
 }
 
 fn measure_language(rows: &[&Row], pool: &Pool, scales: &Scales) -> Option<LanguageRewards> {

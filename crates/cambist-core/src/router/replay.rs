@@ -118,11 +118,11 @@ pub struct ReplayError {
 /// When the router asks for an answer that is not recorded.
 pub fn replay(router: &dyn Router, matrix: &Matrix, pool: &Pool) -> Result<Replay, ReplayError> {
     let mut replayer = Replayer::new(router, pool);
-    let mut decide = |row| {
-        let routed = replayer.route(row);
-        replayer.add(row, routed)
-    };
-    let decisions = matrix.rows().iter().map(&mut decide).collect::<Result<_, _>>()?;
+    let mut decisions = Vec::with_capacity(matrix.rows().len());
+    for row in matrix.rows() {
+        let replayed = replayer.replay(row)?;
+        decisions.push(replayer.add(replayed));
+    }
     Ok(Replay { decisions, cost: replayer.cost() })
 }
 
@@ -133,8 +133,21 @@ pub struct Replayer<'a> {
     run: Spend,
     n_prompts: usize,
     n_chosen: usize,
-    /// Origins of which an answer was counted: prompt, author, sample.
-    origins: BTreeSet<(String, String, u32)>,
+    /// Origins of which an answer was counted.
+    origins: BTreeSet<OriginName>,
+}
+
+/// Prompt, author, sample.
+type OriginName = (String, String, u32);
+
+/// What one row came to, not yet counted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replayed {
+    /// What the strategy decided.
+    pub decision: Decision,
+    /// What the answers that it asked for cost.
+    spend: Spend,
+    origins: Vec<OriginName>,
 }
 
 impl<'a> Replayer<'a> {
@@ -143,27 +156,30 @@ impl<'a> Replayer<'a> {
         Self { router, pool, run: Spend::default(), n_prompts: 0, n_chosen: 0, origins: BTreeSet::new() }
     }
 
-    /// Goes through the router's rounds on the answers of one row. Rows may be routed side by side, and do not need
+    /// Goes through the router's rounds on the answers of one row. Rows may be replayed side by side, and do not need
     /// texts.
-    pub fn route(&self, row: &Row) -> Route {
-        route(self.router, &self.pool.query(&row.prompt), row)
-    }
-
-    /// Counts how the next row was routed; the rows come in the order of the prompts.
     ///
     /// # Errors
     /// When the router asks for an answer that is not recorded.
-    pub fn add(&mut self, row: &Row, routed: Route) -> Result<Decision, ReplayError> {
-        let decision = match routed {
+    pub fn replay(&self, row: &Row) -> Result<Replayed, ReplayError> {
+        let decision = match route(self.router, &self.pool.query(&row.prompt), row) {
             Route::Decided(decision) => decision,
             Route::Ask(missing) => return Err(unrecorded(self.router, row, missing)),
         };
-        self.run.add(&spend_of(asked(&decision, row), self.router.reads_rewards(), self.pool.score_usd));
-        let again: Vec<&Candidate> = asked(&decision, row).filter(|answer| self.is_again(answer)).collect();
-        self.run.generations -= again.len() as u64;
+        let spend = spend_of(asked(&decision, row), self.router.reads_rewards(), self.pool.score_usd);
+        let origins = asked(&decision, row).filter_map(origin_of).collect();
+        Ok(Replayed { decision, spend, origins })
+    }
+
+    /// Counts what the next row came to; the rows come in the order of the prompts.
+    pub fn add(&mut self, replayed: Replayed) -> Decision {
+        let Replayed { decision, spend, origins } = replayed;
+        self.run.add(&spend);
+        let again = origins.into_iter().filter(|origin| !self.origins.insert(origin.clone())).count();
+        self.run.generations -= again as u64;
         self.n_prompts += 1;
         self.n_chosen += usize::from(decision.outcome == Outcome::Chosen);
-        Ok(decision)
+        decision
     }
 
     /// What the strategy costs so far.
@@ -176,12 +192,12 @@ impl<'a> Replayer<'a> {
             calibration: self.router.calibration(),
         }
     }
+}
 
-    /// Whether an answer of the same origin was counted before.
-    fn is_again(&mut self, answer: &Candidate) -> bool {
-        let Some(origin) = &answer.completion.origin else { return false };
-        !self.origins.insert((origin.prompt_id.clone(), origin.teacher.clone(), answer.completion.sample))
-    }
+/// Names the answer that an answer was made from; none when it was written for its prompt.
+fn origin_of(answer: &Candidate) -> Option<OriginName> {
+    let origin = answer.completion.origin.as_ref()?;
+    Some((origin.prompt_id.clone(), origin.teacher.clone(), answer.completion.sample))
 }
 
 /// The recorded answers that the decision asked for: the nth mention of a teacher is its sample n.

@@ -5,11 +5,19 @@ mod arbiters;
 #[cfg(test)]
 mod ensembles;
 #[cfg(test)]
+mod features;
+#[cfg(test)]
+mod frontier;
+#[cfg(test)]
 mod gates;
 #[cfg(test)]
 mod gates_more;
 #[cfg(test)]
+mod heads;
+#[cfg(test)]
 mod language_gate;
+#[cfg(test)]
+mod learned;
 #[cfg(test)]
 mod made;
 #[cfg(test)]
@@ -19,8 +27,12 @@ mod outline;
 #[cfg(test)]
 mod pairs;
 #[cfg(test)]
+mod reservation;
+#[cfg(test)]
 mod rouge;
 #[cfg(test)]
 mod routing;
+#[cfg(test)]
+mod search;
 #[cfg(test)]
 mod selection;

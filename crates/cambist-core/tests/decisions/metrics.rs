@@ -198,15 +198,11 @@ fn accuracy_has_its_intervals_and_the_spread_of_its_seeds() {
 }
 
 #[test]
-fn a_bootstrap_of_a_large_table_is_quick() {
+fn a_bootstrap_takes_sources_whole() {
     let languages = ["ar", "de", "en", "es", "fr", "ja", "ru", "tr", "uk", "zh"];
     let translated = |at: usize, tag: &str| Game { source_id: format!("{at}"), ..game(at, tag, GameResult::Win) };
     let all: Vec<Game> = (0..1000).flat_map(|at| languages.map(|tag| translated(at, tag))).collect();
-    let start = std::time::Instant::now();
-    let table = win_rates(&all, Bootstrap::default());
-    let elapsed = start.elapsed();
-    println!("10,000 draws of 1,000 sources in 10 languages: {elapsed:?}");
-    assert!(elapsed.as_secs() < 5, "{elapsed:?}, expected well under a second on an idle machine");
+    let table = win_rates(&all, QUICK);
     assert_eq!(table.macro_mean.unwrap().n_clusters, 1000);
 }
 

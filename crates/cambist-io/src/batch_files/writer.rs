@@ -7,10 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cambist_core::digest::Digest;
+use cambist_core::digest::{Digest, Pieces};
 use serde::Serialize;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::NAME_DIGITS;
 use crate::{
@@ -183,7 +182,7 @@ struct Open {
     path: PathBuf,
     partial: PathBuf,
     file: BufWriter<File>,
-    hasher: Sha256,
+    hashed: Pieces,
     n_requests: u64,
     n_bytes: u64,
 }
@@ -198,14 +197,14 @@ impl Open {
         }
         let file = File::create(&partial).map_err(|source| DiskError::of("create", &partial, source))?;
         let file = BufWriter::with_capacity(1 << 20, file);
-        let mut open = Self { path, partial, file, hasher: Sha256::new(), n_requests: 0, n_bytes: 0 };
+        let mut open = Self { path, partial, file, hashed: Pieces::default(), n_requests: 0, n_bytes: 0 };
         open.write(start)?;
         Ok(open)
     }
 
     fn write(&mut self, text: &str) -> Result<()> {
         self.file.write_all(text.as_bytes()).map_err(|source| DiskError::of("write", &self.partial, source))?;
-        self.hasher.update(text.as_bytes());
+        self.hashed.push(text.as_bytes());
         self.n_bytes += text.len() as u64;
         Ok(())
     }
@@ -215,7 +214,7 @@ impl Open {
         self.file.flush().map_err(|source| failed(&self.partial, source))?;
         self.file.get_ref().sync_all().map_err(|source| failed(&self.partial, source))?;
         std::fs::rename(&self.partial, &self.path).map_err(|source| DiskError::of("rename to", &self.path, source))?;
-        let sha256 = Digest::from_bytes(&self.hasher.finalize());
+        let sha256 = self.hashed.digest();
         Ok(BatchPart { path: self.path, n_requests: self.n_requests, n_bytes: self.n_bytes, sha256 })
     }
 }

@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use cambist_core::digest::Digest;
+use cambist_core::digest::{Digest, put_part};
 use reqwest::Url;
 use serde_json::Value;
 
@@ -122,8 +122,22 @@ pub fn request_body_star(body: &Value) -> Value {
 /// Returns the seed of answer number `sample` to a request: the low 31 bits of a digest of the base seed, the body
 /// without its volatile members, and the number.
 pub fn seed_for(seed_base: u64, body_star: &Value, sample: u32) -> u32 {
-    let (base, body, sample) = (seed_base.to_string(), canonical_json(body_star), sample.to_string());
-    let digest = Digest::of_parts(["cambist seed", &base, &body, &sample].map(str::as_bytes));
+    let mut name = Vec::new();
+    put_seed_name(&mut name, (seed_base, sample), |into| into.extend_from_slice(canonical_json(body_star).as_bytes()));
+    seed_of(&Digest::of_bytes(&name))
+}
+
+/// Writes what the digest of [`seed_for`] is the SHA-256 of, behind what is in `into`; `body_star` adds the body's
+/// [`canonical_json`].
+pub fn put_seed_name(into: &mut Vec<u8>, (seed_base, sample): (u64, u32), body_star: impl FnOnce(&mut Vec<u8>)) {
+    put_part(into, |into| into.extend_from_slice(b"cambist seed"));
+    put_part(into, |into| into.extend_from_slice(seed_base.to_string().as_bytes()));
+    put_part(into, body_star);
+    put_part(into, |into| into.extend_from_slice(sample.to_string().as_bytes()));
+}
+
+/// Returns the seed that a digest of [`put_seed_name`] stands for: its low 31 bits.
+pub fn seed_of(digest: &Digest) -> u32 {
     let last = digest.as_str().get(56..).and_then(|digits| u32::from_str_radix(digits, 16).ok());
     last.unwrap_or_default() & 0x7fff_ffff
 }

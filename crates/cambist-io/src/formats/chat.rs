@@ -12,7 +12,7 @@ const EXPECTED: &str = "text, a list of `{role, content}` or `{from, value}`, or
 ///
 /// # Errors
 /// What was expected instead.
-pub(super) fn read_chat(value: &Value) -> Result<Vec<Message>, String> {
+pub fn read_chat(value: &Value) -> Result<Vec<Message>, String> {
     match value {
         Value::String(text) => Ok(read_text(text)),
         Value::Array(turns) => match turns.first() {

@@ -15,7 +15,12 @@ use crate::disk::DiskError;
 pub struct LineWriter {
     path: PathBuf,
     file: BufWriter<File>,
+    /// The line in the making.
+    line: Vec<u8>,
 }
+
+/// Bytes that are written at once.
+const BUFFER: usize = 1 << 18;
 
 impl LineWriter {
     /// Begins a file; one that is there is overwritten.
@@ -24,7 +29,7 @@ impl LineWriter {
     /// When the disk refuses.
     pub fn create(path: &Path) -> Result<Self> {
         let file = File::create(path).map_err(|source| DiskError::of("write", path, source))?;
-        Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
+        Ok(Self { path: path.to_owned(), file: BufWriter::with_capacity(BUFFER, file), line: Vec::new() })
     }
 
     /// Writes the next line.
@@ -32,9 +37,11 @@ impl LineWriter {
     /// # Errors
     /// When the disk refuses.
     pub fn push(&mut self, line: &impl Serialize) -> Result<()> {
-        let text = serde_json::to_string(line)
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, line)
             .map_err(|error| FormatError::Encode { table: "lines", reason: error.to_string() })?;
-        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.write_all(b"\n"));
+        self.line.push(b'\n');
+        let written = self.file.write_all(&self.line);
         Ok(written.map_err(|source| DiskError::of("write", &self.path, source))?)
     }
 

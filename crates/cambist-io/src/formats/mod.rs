@@ -28,9 +28,13 @@ mod training_rows;
 mod model_folder;
 mod tensorboard;
 
+pub use chat::read_chat;
 pub use fault::{FormatError, MAX_FAULTS, Place, Problem, Result, RowFault};
 pub use lines::LineWriter;
-pub use model_folder::{ModelFolderError, read_model_folder, read_tokenizer_folder, write_model_folder};
+pub use model_folder::{
+    ModelFolderError, is_adapter_folder, read_adapter_folder, read_model_folder, read_tokenizer_folder,
+    write_model_folder,
+};
 pub use prompts::{PROMPT_SHAPES, PromptColumns, PromptStream, RawPrompt, read_prompts};
 pub use recorded::{RecordedAnswer, RecordedColumns, read_answers, read_answers_of, read_scores};
 pub use source::{digest_source, files_of};

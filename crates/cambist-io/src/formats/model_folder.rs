@@ -76,6 +76,11 @@ const FILES: &[&str] = &[
 /// The suffixes of weights, and of the index of sharded ones.
 const SUFFIXES: &[&str] = &[".safetensors", ".safetensors.index.json"];
 
+/// How an adapter was made; a folder with it and without `config.json` is an adapter's.
+const ADAPTER_CONFIG: &str = "adapter_config.json";
+/// Its numbers.
+const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
+
 /// Returns the known files of a Hugging Face model folder by their names: configuration, tokenizer, chat template and
 /// safetensors.
 ///
@@ -86,7 +91,7 @@ pub fn read_model_folder(path: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut pickled = None;
     for file in entries(path)? {
         let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if is_known(name) {
+        if is_known(name) && name != ADAPTER_WEIGHTS {
             files.insert(name.to_owned(), disk::read(&file)?);
         } else if name.ends_with(".bin") || name.ends_with(".pt") || name.ends_with(".pth") {
             pickled = Some(file);
@@ -101,6 +106,25 @@ pub fn read_model_folder(path: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
         (false, Some(path)) => Err(ModelFolderError::Pickled { path }),
         (false, None) => Err(missing("model.safetensors")),
     }
+}
+
+/// Whether a folder holds an adapter alone, as PEFT writes it, and no whole model.
+pub fn is_adapter_folder(path: &Path) -> bool {
+    path.join(ADAPTER_CONFIG).is_file() && !path.join("config.json").is_file()
+}
+
+/// Returns the two files of an adapter in PEFT's folder by their names.
+///
+/// # Errors
+/// When it is no folder, or one of the two is not there.
+pub fn read_adapter_folder(path: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+    entries(path)?;
+    let read = |file: &'static str| match disk::read(&path.join(file)) {
+        Ok(bytes) => Ok((file.to_owned(), bytes)),
+        Err(DiskError::Missing { .. }) => Err(ModelFolderError::MissingFile { path: path.to_owned(), file }),
+        Err(error) => Err(error.into()),
+    };
+    [ADAPTER_CONFIG, ADAPTER_WEIGHTS].into_iter().map(read).collect()
 }
 
 /// Returns the known files of a folder that are no weights: what a tokenizer and a chat template are read from.
@@ -182,6 +206,26 @@ mod tests {
         write("tokenizer.json");
         let read = read_tokenizer_folder(folder.path()).unwrap();
         assert_eq!(read.keys().collect::<Vec<_>>(), ["tokenizer.json", "tokenizer_config.json"]);
+    }
+
+    #[test]
+    fn an_adapter_is_told_from_a_whole_model() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str| fs::write(folder.path().join(name), name).unwrap();
+        assert!(!is_adapter_folder(folder.path()));
+        write("adapter_config.json");
+        assert!(is_adapter_folder(folder.path()));
+        let missing = read_adapter_folder(folder.path()).unwrap_err();
+        assert!(matches!(missing, ModelFolderError::MissingFile { file: ADAPTER_WEIGHTS, .. }), "{missing}");
+        write("adapter_model.safetensors");
+        write("tokenizer.json");
+        let read = read_adapter_folder(folder.path()).unwrap();
+        assert_eq!(read.keys().collect::<Vec<_>>(), [ADAPTER_CONFIG, ADAPTER_WEIGHTS]);
+        // A merged model beside its adapter is the model.
+        write("config.json");
+        write("model.safetensors");
+        assert!(!is_adapter_folder(folder.path()));
+        assert!(!read_model_folder(folder.path()).unwrap().contains_key(ADAPTER_WEIGHTS));
     }
 
     #[test]

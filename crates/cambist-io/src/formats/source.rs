@@ -4,7 +4,10 @@ use std::path::{Component, Path, PathBuf};
 
 use cambist_core::digest::Digest;
 
-use crate::disk::{self, DiskError};
+use crate::{
+    disk::{self, DiskError},
+    store::FileDigests,
+};
 
 /// What a folder of rows may hold beside other files.
 const READABLE: [&str; 6] = [".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet"];
@@ -27,21 +30,21 @@ pub fn files_of(source: &Path) -> disk::Result<Vec<PathBuf>> {
 }
 
 /// Returns the digest of a source's bytes: for one file that of [`disk::digest_file`], for several one of their names
-/// and contents.
+/// and contents. Files that `digests` remembers are not read.
 ///
 /// # Errors
 /// As [`files_of`], and when a file cannot be read.
-pub fn digest_source(source: &Path) -> disk::Result<Digest> {
+pub fn digest_source(source: &Path, digests: &FileDigests) -> disk::Result<Digest> {
     let files = files_of(source)?;
     if let [only] = files.as_slice()
         && only == source
     {
-        return disk::digest_file(only);
+        return digests.digest(only);
     }
     let mut parts = Vec::new();
     for file in &files {
         parts.push(name_of(file).into_bytes());
-        parts.push(disk::digest_file(file)?.as_str().as_bytes().to_vec());
+        parts.push(digests.digest(file)?.as_str().as_bytes().to_vec());
     }
     Ok(Digest::of_parts(parts.iter().map(Vec::as_slice)))
 }
@@ -182,11 +185,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         fs::write(at("a.csv"), "1").unwrap();
-        assert_eq!(digest_source(&at("a.csv")).unwrap(), disk::digest_file(&at("a.csv")).unwrap());
-        let one = digest_source(&at("*.csv")).unwrap();
+        let digests = FileDigests::default();
+        assert_eq!(digest_source(&at("a.csv"), &digests).unwrap(), disk::digest_file(&at("a.csv")).unwrap());
+        let one = digest_source(&at("*.csv"), &digests).unwrap();
         fs::write(at("b.csv"), "2").unwrap();
-        let two = digest_source(&at("*.csv")).unwrap();
+        let two = digest_source(&at("*.csv"), &digests).unwrap();
         assert_ne!(one, two);
-        assert_eq!(two, digest_source(folder.path()).unwrap());
+        assert_eq!(two, digest_source(folder.path(), &digests).unwrap());
     }
 }

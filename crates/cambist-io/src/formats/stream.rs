@@ -140,6 +140,17 @@ impl RowBatch {
         self.cells.text(column, at)
     }
 
+    /// Returns a cell of a column of whole numbers; none when it is missing, or when the column was not asked for.
+    pub fn integer(&self, column: &str, at: usize) -> Option<i64> {
+        self.cells.integer(column, at)
+    }
+
+    /// Returns a cell of a column of numbers; none when it is missing or not finite, or when the column was not asked
+    /// for.
+    pub fn number(&self, column: &str, at: usize) -> Option<f64> {
+        self.cells.number(column, at)
+    }
+
     /// Reads a row by its place in the batch; texts may be borrowed.
     ///
     /// # Errors

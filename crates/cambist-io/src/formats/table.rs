@@ -102,6 +102,14 @@ impl<R: TableRow> TableWriter<R> {
     /// # Errors
     /// When the row does not fit its declared columns, or the disk refuses.
     pub fn push(&mut self, row: &R) -> Result<()> {
+        self.push_as(row)
+    }
+
+    /// As [`TableWriter::push`], of a row that serde writes as it would an `R`: one with borrowed texts, say.
+    ///
+    /// # Errors
+    /// As [`TableWriter::push`].
+    pub fn push_as(&mut self, row: &impl Serialize) -> Result<()> {
         self.sheet.push(row).map_err(|error| on_disk(&self.path, error))?;
         self.n_rows += 1;
         Ok(())
@@ -153,7 +161,7 @@ impl<R: TableRow, W: Write + Send> Sheet<R, W> {
         FormatError::Encode { table: R::TABLE, reason: error.to_string() }
     }
 
-    fn push(&mut self, row: &R) -> Result<()> {
+    fn push(&mut self, row: &impl Serialize) -> Result<()> {
         self.waiting.push(row).map_err(Self::encode)?;
         if self.waiting.n_rows() < BATCH { Ok(()) } else { self.flush() }
     }
@@ -177,11 +185,11 @@ impl<R: TableRow, W: Write + Send> Sheet<R, W> {
 ///
 /// # Errors
 /// When a row is not JSON.
-pub fn to_jsonl<'a, R: TableRow + 'a>(rows: impl IntoIterator<Item = &'a R>) -> Result<Vec<u8>> {
+pub fn to_jsonl<'a, R: Serialize + 'a>(rows: impl IntoIterator<Item = &'a R>) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     for row in rows {
         serde_json::to_writer(&mut bytes, row)
-            .map_err(|error| FormatError::Encode { table: R::TABLE, reason: error.to_string() })?;
+            .map_err(|error| FormatError::Encode { table: "lines", reason: error.to_string() })?;
         bytes.push(b'\n');
     }
     Ok(bytes)

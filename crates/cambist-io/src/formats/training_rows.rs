@@ -6,24 +6,26 @@ use serde::{Deserialize, Serialize};
 use super::table::{Cell, TableRow};
 
 /// One row of a set for supervised fine-tuning, in TRL's conversational shape with its provenance beside it.
+///
+/// Writers may borrow: texts `S`, a language `L` and messages `M` that are written as those of the defaults are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SftRow {
+pub struct SftRow<S = String, L = Language, M = Vec<Message>> {
     /// The prompt's name.
-    pub id: String,
+    pub id: S,
     /// Shared by the translations of one prompt.
-    pub source_id: String,
+    pub source_id: S,
     /// The language of the answer.
-    pub language: Language,
+    pub language: L,
     /// The set that the prompt came from.
-    pub source: String,
+    pub source: S,
     /// What kind of task it is; none when unknown.
-    pub task: Option<String>,
+    pub task: Option<S>,
     /// The whole conversation; the last turn is the answer that was kept.
-    pub messages: Vec<Message>,
+    pub messages: M,
     /// Who answered.
-    pub teacher: String,
+    pub teacher: S,
     /// The licence of the answer, SPDX where there is one.
-    pub license: String,
+    pub license: S,
     /// The answer's reward; none when it was kept without one.
     pub score: Option<f64>,
 }

@@ -1,6 +1,9 @@
 //! Calls to teachers.
 
-use cambist_core::{completion::FinishReason, digest::Digest};
+use cambist_core::{
+    completion::FinishReason,
+    digest::{Digest, put_part},
+};
 use rusqlite::{Row, Statement, params};
 use serde_json::Value;
 
@@ -97,8 +100,17 @@ pub struct TeacherTotals {
 /// Returns the name of a call: the endpoint's identity, the request (the order of its keys does not matter) and which
 /// of several answers.
 pub fn call_key(endpoint: &str, request: &Value, sample: u32) -> Digest {
-    let (request, sample) = (canonical_json(request), sample.to_string());
-    Digest::of_parts(["cambist call", endpoint, &request, &sample].map(str::as_bytes))
+    let mut name = Vec::new();
+    put_call_name(&mut name, (endpoint, sample), |into| into.extend_from_slice(canonical_json(request).as_bytes()));
+    Digest::of_bytes(&name)
+}
+
+/// Writes what [`call_key`] is the SHA-256 of, behind what is in `into`; `request` adds the request's [`canonical_json`].
+pub fn put_call_name(into: &mut Vec<u8>, (endpoint, sample): (&str, u32), request: impl FnOnce(&mut Vec<u8>)) {
+    put_part(into, |into| into.extend_from_slice(b"cambist call"));
+    put_part(into, |into| into.extend_from_slice(endpoint.as_bytes()));
+    put_part(into, request);
+    put_part(into, |into| into.extend_from_slice(sample.to_string().as_bytes()));
 }
 
 const SELECT: &str = "SELECT endpoint, teacher, prompt_id, sample, request, status, text, finish_reason, failure,

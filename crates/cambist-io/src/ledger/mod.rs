@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use cambist_core::digest::Digest;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Statement};
 
-pub use call::{CallRecord, CallStatus, TeacherTotals, call_key};
+pub use call::{CallRecord, CallStatus, TeacherTotals, call_key, put_call_name};
 pub use error::{LedgerError, Result};
 pub use history::{CallHistory, HourlySpending, Latency, Moments, ScoreHistory};
 pub use keys::KeySet;

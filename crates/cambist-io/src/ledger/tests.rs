@@ -6,7 +6,7 @@ use cambist_core::{completion::FinishReason, digest::Digest, fault::Fault};
 use serde_json::json;
 
 use super::*;
-use crate::exchange::FailureClass;
+use crate::{canonical::canonical_json, exchange::FailureClass};
 
 fn call(prompt_id: &str, sample: u32) -> CallRecord {
     let request = json!({"model": "tiny", "messages": [{"role": "user", "content": prompt_id}]});
@@ -136,6 +136,9 @@ fn the_key_depends_on_the_request_the_endpoint_and_the_sample_alone() {
     let request = json!({"a": 1, "b": [1.5, null]});
     let key = call_key("e", &request, 0);
     assert_eq!(call_key("e", &json!({"b": [1.5, null], "a": 1}), 0), key);
+    let text = canonical_json(&request);
+    let parts = ["cambist call", "e", &text, "0"].map(str::as_bytes);
+    assert_eq!(Digest::of_parts(parts), key);
     for other in [call_key("f", &request, 0), call_key("e", &request, 1), call_key("e", &json!({"a": 1}), 0)] {
         assert_ne!(other, key);
     }

@@ -6,7 +6,12 @@ use std::{
     sync::Arc,
 };
 
-use super::{Site, SiteReply, SiteRequest};
+use serde_json::json;
+
+use super::{
+    Site, SiteReply, SiteRequest,
+    api::{ApiAnswer, ApiReply, ApiRequest, ApiServer, events, later},
+};
 
 fn echo() -> Site {
     let answer = |asked: &SiteRequest| SiteReply {
@@ -19,7 +24,7 @@ fn echo() -> Site {
 
 /// Sends a request by hand, so that its `Host` is what the test says.
 fn ask(site: &Site, line: &str, host: &str) -> String {
-    let mut stream = TcpStream::connect(site.address).unwrap();
+    let mut stream = TcpStream::connect(site.0.address).unwrap();
     write!(stream, "{line} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n").unwrap();
     let mut reply = String::new();
     stream.read_to_string(&mut reply).unwrap();
@@ -50,7 +55,62 @@ fn other_hosts_and_other_methods_are_refused() {
 #[test]
 fn dropping_it_gives_the_port_back() {
     let site = echo();
-    let address = site.address;
+    let address = site.0.address;
     drop(site);
     assert!(TcpStream::connect(address).is_err());
+}
+
+/// Answers at once, later, in events, or never.
+fn server() -> ApiServer {
+    let respond = |asked: &ApiRequest| {
+        let answer = ApiAnswer { status: 200, body: json!({"method": asked.method, "length": asked.body.len()}) };
+        match asked.path.as_str() {
+            "/later" => {
+                let (slot, reply) = later();
+                std::thread::spawn(move || slot.fill(answer));
+                reply
+            }
+            "/events" => {
+                let (sink, reply) = events();
+                std::thread::spawn(move || ["1", "[DONE]"].iter().for_each(|data| sink.send(data)));
+                reply
+            }
+            "/never" => later().1,
+            _ => ApiReply::Now(answer),
+        }
+    };
+    ApiServer::start(([127, 0, 0, 1], 0).into(), Arc::new(respond)).unwrap()
+}
+
+fn post(server: &ApiServer, path: &str, headers: &str) -> String {
+    let address = server.base_url().strip_prefix("http://").unwrap().to_owned();
+    let mut stream = TcpStream::connect(&address).unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\n{headers}connection: close\r\ncontent-length: 3\r\n\r\nabc");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    reply
+}
+
+#[test]
+fn answers_come_at_once_later_or_in_events() {
+    let server = server();
+    for path in ["/now", "/later"] {
+        let reply = post(&server, path, "host: localhost\r\n");
+        assert!(reply.starts_with("HTTP/1.1 200") && reply.contains("application/json"), "{reply}");
+        assert!(reply.ends_with(r#"{"method":"POST","length":3}"#), "{reply}");
+    }
+    let reply = post(&server, "/events", "host: localhost\r\n");
+    assert!(reply.contains("text/event-stream") && reply.contains("data: 1\n\n"), "{reply}");
+    assert!(reply.contains("data: [DONE]\n\n"), "{reply}");
+    assert!(post(&server, "/never", "host: localhost\r\n").starts_with("HTTP/1.1 500"));
+}
+
+#[test]
+fn pages_of_other_sites_cannot_ask() {
+    let server = server();
+    let status = |headers: &str| post(&server, "/now", headers)[9..12].to_owned();
+    assert_eq!(status("host: evil.example\r\n"), "403");
+    assert_eq!(status("host: localhost\r\norigin: https://evil.example\r\n"), "403");
+    assert_eq!(status("host: localhost\r\norigin: http://localhost:3000\r\n"), "200");
 }

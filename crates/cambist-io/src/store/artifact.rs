@@ -2,13 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    fs::File,
-    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
 use cambist_core::digest::Digest;
-use sha2::{Digest as _, Sha256};
 
 use super::{
     FileEntry, MANIFEST_SCHEMA, Manifest, Result, Runtime, StoreError,
@@ -128,19 +125,8 @@ impl Artifact {
 
 /// Returns the length and digest of a file, read in pieces.
 pub(super) fn file_entry(path: &Path) -> disk::Result<FileEntry> {
-    let digest = || -> io::Result<FileEntry> {
-        let mut file = File::open(path)?;
-        let (mut hasher, mut bytes, mut piece) = (Sha256::new(), 0, vec![0; 1 << 18]);
-        loop {
-            let n_read = file.read(&mut piece)?;
-            if n_read == 0 {
-                return Ok(FileEntry { bytes, sha256: Digest::from_bytes(&hasher.finalize()) });
-            }
-            hasher.update(&piece[..n_read]);
-            bytes += n_read as u64;
-        }
-    };
-    digest().map_err(|source| DiskError::of("read", path, source))
+    let (bytes, sha256) = disk::measure_file(path)?;
+    Ok(FileEntry { bytes, sha256 })
 }
 
 /// Returns the paths of all files below `folder`, relative to it, with `/` between folders.

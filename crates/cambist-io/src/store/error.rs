@@ -105,6 +105,14 @@ pub enum StoreError {
         /// The store.
         store: PathBuf,
     },
+    /// The kept log-probabilities of a reference model are not what was written.
+    #[error("`{path}` is damaged at byte {at}: remove the file, what it held is computed again")]
+    DamagedCache {
+        /// The file.
+        path: PathBuf,
+        /// The first byte of the part that cannot be read, from 0.
+        at: usize,
+    },
     /// A record cannot be written as JSON.
     #[error("cannot write {what} as JSON: {source}")]
     Encode {
@@ -127,6 +135,7 @@ impl StoreError {
             | Self::Corrupt { .. }
             | Self::Unreadable { .. }
             | Self::Schema { .. }
+            | Self::DamagedCache { .. }
             | Self::WrongIdentity { .. } => Fault::World,
             Self::OutsideStore { .. } | Self::Encode { .. } => Fault::Us,
         }

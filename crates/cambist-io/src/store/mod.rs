@@ -8,15 +8,19 @@
 //!   partial/<verb>-<12 hex>/   what a long step keeps to resume from
 //!   runs/<recipe>/             run.json, probe.json and one link per step
 //!   trials.json                what servers showed in small trials, for a day
+//!   digests.json               digests of large files that recipes name, with the signs of a change
+//!   reference/<model>.rows     log-probabilities under reference models
 //!   ledger.sqlite              paid calls
 //! ```
 
 mod artifact;
 mod error;
+mod file_digests;
 mod identity;
 mod lock;
 mod manifest;
 mod probe_record;
+mod reference_cache;
 mod run_record;
 mod scratch;
 
@@ -28,9 +32,11 @@ use std::{
 
 pub use artifact::Artifact;
 pub use error::{Result, StoreError};
+pub use file_digests::FileDigests;
 pub use identity::{ArtifactId, Identity, Input};
 pub use manifest::{FileEntry, MANIFEST_SCHEMA, Manifest, ManifestDraft, Runtime};
 pub use probe_record::{EndpointProbe, PROBE_SCHEMA, ProbeRecord, TRIALS_HOLD_MS, Trial, Trials};
+pub use reference_cache::{ReferenceCache, ReferenceRecord};
 pub use run_record::{RUN_SCHEMA, RunRecord, RunStep};
 pub use scratch::Scratch;
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     family::{Family, HeadNorms, NormKind, Rotation, Windows, supported},
+    head::Head,
     model_files::{CONFIG, FileError, JsonObject},
     ops::{attention::Heads, gated::Activation, logits::Logits, norm::Norm},
     rope::{RopeConfig, RopeScaling},
@@ -21,9 +22,8 @@ pub(crate) struct DecoderConfig {
     pub(crate) shape: Shape,
     pub(crate) head_dim: usize,
     pub(crate) vocab_size: usize,
-    /// How many labels a classifier gives; none for a language model.
-    pub(crate) n_labels: Option<usize>,
-    /// The token that a classifier does not read.
+    pub(crate) head: Head,
+    /// The token that a reward head does not read at the end of a sequence.
     pub(crate) pad_token: Option<u32>,
     pub(crate) biases: Biases,
     /// Whether queries and keys are normalised head by head with gains for each head.
@@ -47,6 +47,12 @@ pub(crate) struct Biases {
     pub(crate) output: bool,
     pub(crate) mlp: bool,
 }
+
+/// More layers than any model has.
+const MOST_LAYERS: usize = 4096;
+
+/// More rows, columns, heads or positions than any model has.
+const GREATEST_SIZE: usize = 1 << 27;
 
 /// What layers of one model differ in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +128,16 @@ pub enum ConfigError {
     Zero {
         /// The size.
         name: &'static str,
+    },
+    /// A size that no model has.
+    #[error("`{name}` is {found}; expected at most {limit}: is the file damaged?")]
+    TooLarge {
+        /// The size.
+        name: &'static str,
+        /// What it is.
+        found: usize,
+        /// What is read.
+        limit: usize,
     },
     /// Query heads cannot be shared out.
     #[error("{n_heads} query heads cannot share {n_kv_heads} key heads; give a number that divides {n_heads}")]
@@ -199,7 +215,7 @@ impl DecoderConfig {
             shape: shape.clone(),
             head_dim,
             vocab_size,
-            n_labels: None,
+            head: Head::Language,
             pad_token: None,
             biases: Biases::default(),
             normalises_heads: false,
@@ -226,8 +242,8 @@ impl DecoderConfig {
         let mut whole = family.defaults().map_err(ConfigError::Key)?;
         whole.extend(json.clone());
         let read = HuggingFace::deserialize(Value::Object(whole)).map_err(ConfigError::Key)?;
-        let n_labels = is_classifier.then(|| read.n_labels());
-        read.decoder(family, n_labels)
+        let head = if is_classifier { read.reward_head()? } else { Head::Language };
+        read.decoder(family, head)
     }
 
     /// Returns the object of a `config.json` that `transformers` 4 and 5 read alike.
@@ -307,12 +323,14 @@ fn is_classifier(json: &JsonObject) -> Result<bool, ConfigError> {
 }
 
 impl HuggingFace {
-    fn decoder(&self, family: &'static Family, n_labels: Option<usize>) -> Result<DecoderConfig, ConfigError> {
+    fn decoder(&self, family: &'static Family, head: Head) -> Result<DecoderConfig, ConfigError> {
         let shape = self.shape()?;
         let head_dim = self.head_dim.unwrap_or(shape.hidden_size / shape.n_heads);
         if head_dim == 0 || !head_dim.is_multiple_of(2) {
             return Err(ConfigError::HeadDim(head_dim));
         }
+        check_size("head_dim", head_dim)?;
+        check_size("vocab_size", self.vocab_size)?;
         let (layers, ropes) = self.layers(family, head_dim)?;
         let normalised_to = self.query_pre_attn_scalar.unwrap_or(head_dim as f64);
         let attention_bias = self.attention_bias.unwrap_or(false);
@@ -322,7 +340,7 @@ impl HuggingFace {
             family,
             head_dim,
             vocab_size: self.vocab_size,
-            n_labels,
+            head,
             pad_token: self.pad_token_id,
             biases: Biases {
                 qkv: family.qkv_bias || attention_bias,
@@ -354,6 +372,15 @@ impl HuggingFace {
             rms_eps: self.layer_norm_eps.or(self.rms_norm_eps).unwrap_or(Shape::default().rms_eps),
         };
         shape.check()?;
+        let sizes = [
+            ("hidden_size", shape.hidden_size),
+            ("num_hidden_layers", shape.n_layers),
+            ("num_attention_heads", shape.n_heads),
+            ("num_key_value_heads", shape.n_kv_heads),
+            ("intermediate_size", shape.intermediate_size),
+            ("max_position_embeddings", shape.max_positions),
+        ];
+        sizes.into_iter().try_for_each(|(name, size)| check_size(name, size))?;
         Ok(shape)
     }
 
@@ -409,9 +436,19 @@ impl HuggingFace {
         Ok((0..n_layers).map(by_place).collect())
     }
 
-    fn n_labels(&self) -> usize {
-        self.num_labels.or(self.id2label.as_ref().map(JsonObject::len)).unwrap_or(2)
+    /// A classifier of one label gives rewards; `transformers` takes two labels where the file does not say.
+    fn reward_head(&self) -> Result<Head, ConfigError> {
+        match self.num_labels.or(self.id2label.as_ref().map(JsonObject::len)).unwrap_or(2) {
+            1 => Ok(Head::Reward),
+            n => Err(ConfigError::Unsupported { key: "num_labels", value: n.to_string(), expected: "1" }),
+        }
     }
+}
+
+/// Sizes are multiplied with one another and layers are listed: what no model has is no size.
+fn check_size(name: &'static str, found: usize) -> Result<(), ConfigError> {
+    let limit = if name == "num_hidden_layers" { MOST_LAYERS } else { GREATEST_SIZE };
+    if found > limit { Err(ConfigError::TooLarge { name, found, limit }) } else { Ok(()) }
 }
 
 fn has_window(layer_type: &str) -> Result<bool, ConfigError> {

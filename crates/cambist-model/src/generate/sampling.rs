@@ -1,9 +1,10 @@
-//! One token from logits.
+//! How tokens are drawn.
 
-use cambist_core::chance::Chance;
 use serde::{Deserialize, Serialize};
 
 /// How tokens are drawn.
+///
+/// What is asked for is done in the order of `transformers`: penalties, temperature, `top_k`, `top_p`, `min_p`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sampling {
@@ -13,6 +14,22 @@ pub struct Sampling {
     pub top_p: f64,
     /// At most this many tokens are drawn from, none (the default) for all.
     pub top_k: Option<usize>,
+    /// Tokens below this share of the most likely one's probability are not drawn; 0 by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_p: Option<f64>,
+    /// What the logits of tokens of the prompt and of the answer so far are divided by where they are positive, and
+    /// multiplied by where they are negative (Keskar et al. 2019, arXiv 1909.05858, section 4.1); 1 by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repetition_penalty: Option<f64>,
+    /// What is taken from the logits of tokens that the answer holds already; 0 by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub presence_penalty: Option<f64>,
+    /// What is taken from the logits of tokens for each time that the answer holds them; 0 by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frequency_penalty: Option<f64>,
+    /// Texts that end the answer, which is cut before the first of them; none by default.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
     /// Longest answer in tokens, end of turn included, default 256.
     pub max_new_tokens: usize,
     /// Names the random numbers, together with each request's key.
@@ -21,90 +38,74 @@ pub struct Sampling {
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self { temperature: 0.0, top_p: 1.0, top_k: None, max_new_tokens: 256, seed: 0 }
+        Self {
+            temperature: 0.0,
+            top_p: 1.0,
+            top_k: None,
+            min_p: None,
+            repetition_penalty: None,
+            presence_penalty: None,
+            frequency_penalty: None,
+            stop: vec![],
+            max_new_tokens: 256,
+            seed: 0,
+        }
     }
 }
 
 impl Sampling {
-    /// Returns the next token; draws one number from `chance` unless the temperature is 0.
-    pub(super) fn next(&self, logits: &[f32], chance: &mut Chance) -> u32 {
-        if self.temperature <= 0.0 {
-            return most_likely(logits);
+    /// Says what is out of range, by the name of its key.
+    ///
+    /// # Errors
+    /// With one sentence: the key, what was found, what was expected.
+    pub fn check(&self) -> Result<(), String> {
+        let in_range = |key: &str, found: f64, is_fine: bool, expected: &str| match is_fine {
+            true => Ok(()),
+            false => Err(format!("`{key}` is {found}, expected {expected}")),
+        };
+        let (min_p, penalty) = (self.min_p.unwrap_or(0.0), self.repetition_penalty.unwrap_or(1.0));
+        let temperature = self.temperature;
+        in_range("temperature", temperature, temperature >= 0.0 && temperature.is_finite(), "0 or more")?;
+        in_range("top_p", self.top_p, self.top_p > 0.0 && self.top_p <= 1.0, "more than 0 and at most 1")?;
+        in_range("min_p", min_p, (0.0..=1.0).contains(&min_p), "0 to 1")?;
+        in_range("repetition_penalty", penalty, penalty > 0.0 && penalty.is_finite(), "more than 0")?;
+        for (key, found) in [("presence_penalty", self.presence_penalty), ("frequency_penalty", self.frequency_penalty)]
+        {
+            let found = found.unwrap_or(0.0);
+            in_range(key, found, found.is_finite(), "a number")?;
         }
-        let mut order: Vec<u32> = (0..logits.len() as u32).collect();
-        let logit = |token: u32| logits[token as usize];
-        order.sort_by(|a, b| logit(*b).total_cmp(&logit(*a)).then(a.cmp(b)));
-        order.truncate(self.top_k.unwrap_or(logits.len()).max(1));
-        let top = f64::from(order.first().map_or(0.0, |token| logit(*token)));
-        let weight = |token: &u32| ((f64::from(logit(*token)) - top) / self.temperature).exp();
-        let weights: Vec<f64> = order.iter().map(weight).collect();
-        let nucleus = nucleus(&weights, self.top_p);
-        let mut left = chance.unit() * weights[..nucleus].iter().sum::<f64>();
-        for (token, weight) in order.iter().zip(&weights[..nucleus]) {
-            left -= weight;
-            if left < 0.0 {
-                return *token;
-            }
-        }
-        order[nucleus - 1]
-    }
-}
-
-/// How many of the falling weights make up the share `top_p`, at least 1 (Holtzman et al. 2020, arXiv 1904.09751).
-fn nucleus(weights: &[f64], top_p: f64) -> usize {
-    let goal = top_p * weights.iter().sum::<f64>();
-    let mut sum = 0.0;
-    let reaches = |weight: &f64| {
-        sum += weight;
-        sum >= goal
-    };
-    weights.iter().position(reaches).map_or(weights.len(), |last| last + 1)
-}
-
-fn most_likely(logits: &[f32]) -> u32 {
-    let mut best = (0, f32::NEG_INFINITY);
-    for (token, logit) in logits.iter().enumerate() {
-        if *logit > best.1 {
-            best = (token as u32, *logit);
+        match self.stop.iter().any(String::is_empty) {
+            true => Err("`stop` holds an empty text, which every answer begins with; remove it".to_owned()),
+            false => Ok(()),
         }
     }
-    best.0
+
+    /// Whether what was said before changes what is drawn.
+    pub(super) fn penalises(&self) -> bool {
+        let is_on = |penalty: Option<f64>, off: f64| penalty.is_some_and(|penalty| penalty != off);
+        is_on(self.repetition_penalty, 1.0) || is_on(self.presence_penalty, 0.0) || is_on(self.frequency_penalty, 0.0)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn counts(sampling: &Sampling, logits: &[f32]) -> Vec<f64> {
-        let mut chance = Chance::new(1, &["sampling"]);
-        let mut counts = vec![0.0; logits.len()];
-        for _ in 0..20_000 {
-            counts[sampling.next(logits, &mut chance) as usize] += 1.0 / 20_000.0;
-        }
-        counts
+    #[test]
+    fn what_is_out_of_range_is_named() {
+        let refused = |sampling: Sampling| sampling.check().unwrap_err();
+        assert!(refused(Sampling { top_p: 0.0, ..Sampling::default() }).contains("`top_p` is 0"));
+        assert!(refused(Sampling { min_p: Some(1.5), ..Sampling::default() }).contains("`min_p` is 1.5"));
+        assert!(refused(Sampling { temperature: f64::NAN, ..Sampling::default() }).contains("`temperature`"));
+        assert!(refused(Sampling { stop: vec![String::new()], ..Sampling::default() }).contains("`stop`"));
+        assert!(Sampling::default().check().is_ok());
     }
 
     #[test]
-    fn temperature_shapes_the_distribution() {
-        let sampling = Sampling { temperature: 0.5, ..Sampling::default() };
-        let shares = counts(&sampling, &[0.0, 1.0, 0.5]);
-        let weights = [1.0, 2f64.exp(), 1f64.exp()];
-        for (share, weight) in shares.iter().zip(weights) {
-            assert!((share - weight / weights.iter().sum::<f64>()).abs() < 0.015, "{shares:?}");
-        }
-    }
-
-    #[test]
-    fn top_p_and_top_k_cut_the_tail() {
-        let logits = [3.0, 2.0, 1.0, 0.0];
-        let only = |sampling: Sampling| counts(&sampling, &logits).iter().filter(|n| **n > 0.0).count();
-        assert_eq!(only(Sampling { temperature: 1.0, top_k: Some(2), ..Sampling::default() }), 2);
-        assert_eq!(only(Sampling { temperature: 1.0, top_p: 0.7, ..Sampling::default() }), 2);
-        assert_eq!(only(Sampling { temperature: 1.0, top_p: 0.6, ..Sampling::default() }), 1);
-    }
-
-    #[test]
-    fn greedy_ties_go_to_the_lower_number() {
-        assert_eq!(Sampling::default().next(&[0.0, 2.0, 2.0], &mut Chance::new(0, &[])), 1);
+    fn a_sampling_without_the_newer_keys_is_written_as_it_always_was() {
+        let written = serde_json::to_value(Sampling::default()).unwrap();
+        let expected =
+            serde_json::json!({"temperature": 0.0, "top_p": 1.0, "top_k": null, "max_new_tokens": 256, "seed": 0});
+        assert_eq!(written, expected, "the ledger names calls by this");
     }
 }

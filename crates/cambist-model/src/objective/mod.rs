@@ -1,15 +1,19 @@
-//! What training makes likely.
+//! What training minimises.
 //!
 //! An objective never sees a tensor. It turns a row into token sequences, and later gets the log-probability of every
 //! token that counts and returns the loss with its derivative by each of them. The trainer does the rest. So a new
 //! objective is one file here, and its test needs no model.
 
+mod pair;
+pub mod preference;
 pub mod pretrain;
 pub mod sft;
 
+use cambist_core::prompt::Message;
+
 use crate::{
     chat::{Chat, EncodeError},
-    model::LocalModel,
+    head::Head,
     train_row::{RowContent, Sequence},
 };
 
@@ -20,29 +24,82 @@ pub struct Encoder<'a> {
     pub(crate) max_length: usize,
 }
 
-/// A loss over token log-probabilities.
+impl Encoder<'_> {
+    /// Returns a whole conversation, as a reward head reads it: rendered without a cue, read at its end.
+    ///
+    /// # Errors
+    /// When the template refuses the conversation, a text holds a control token, or it is longer than the greatest
+    /// length: the reward of a cut conversation would be another one.
+    pub fn whole(self, messages: &[Message]) -> Result<Sequence, EncodeError> {
+        let tokens = self.chat.encode_whole(messages, false)?;
+        let (n_tokens, max_positions) = (tokens.len(), self.max_length);
+        if n_tokens > max_positions {
+            return Err(EncodeError::TooLong { n_tokens, max_positions });
+        }
+        Ok(Sequence::read_at_end(tokens))
+    }
+}
+
+/// A loss over token log-probabilities, or over rewards.
 ///
-/// The loss of a step is the sum over its rows of [`RowLoss::sum`] divided by the sum of [`Objective::denominator`],
-/// both over the whole batch, so that micro-batches do not change it.
+/// The loss of a step is the weighted sum of its terms. A term is the sum over the step's rows of
+/// [`TermLoss::sum`] divided by the sum of what [`Objective::denominators`] says, each row by its own weight and both
+/// over the whole step, so that micro-batches do not change it.
 pub trait Objective: Send + Sync {
     /// Names the objective in errors and logs.
     fn name(&self) -> &'static str;
 
+    /// Which head of the model the loss reads; a language model's by default.
+    fn head(&self) -> Head {
+        Head::Language
+    }
+
+    /// Returns the loss as a formula with every number in it; it tells one run from another. The name by default.
+    fn formula(&self) -> String {
+        self.name().to_owned()
+    }
+
+    /// Returns the terms of the loss; one of weight 1 by default.
+    fn terms(&self) -> Vec<Term> {
+        vec![Term::default()]
+    }
+
     /// Returns the sequences whose log-probabilities the loss needs: one for SFT, two for a pair.
     ///
     /// # Errors
-    /// When the row is of another kind or cannot become tokens.
+    /// When the row is of another kind or cannot become tokens. Rows whose error [`EncodeError::drops`] are left out
+    /// and told of; any other error ends the run.
     fn encode(&self, row: &RowContent, encoder: Encoder<'_>) -> Result<Vec<Sequence>, EncodeError>;
 
-    /// Returns what the row adds to the denominator of a step's loss: its loss tokens for a token mean, 1 for a row mean.
-    fn denominator(&self, sequences: &[Sequence]) -> f64;
+    /// Returns what the row adds to the denominator of each term: its loss tokens for a token mean, 1 for a row mean.
+    fn denominators(&self, sequences: &[Sequence]) -> Vec<f64>;
 
-    /// Returns the row's loss before the division, and its derivatives.
+    /// Returns the row's loss before the division, its derivatives, and what else is measured of it.
     fn loss(&self, row: ScoredRow<'_>) -> RowLoss;
 
-    /// Returns a frozen model whose log-probabilities the loss needs too; none by default.
-    fn reference(&self) -> Option<&LocalModel> {
-        None
+    /// Names the numbers in [`RowLoss::metrics`]; none by default.
+    fn metrics(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Whether the loss looks at [`ScoredRow::reference`]; it does not by default.
+    fn needs_reference(&self) -> bool {
+        false
+    }
+}
+
+/// One summand of a loss.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Term {
+    /// Under which name it is logged before its weight, such as `loss/nll`; none when it is the whole loss.
+    pub metric: Option<&'static str>,
+    /// What it counts in the loss.
+    pub weight: f64,
+}
+
+impl Default for Term {
+    fn default() -> Self {
+        Self { metric: None, weight: 1.0 }
     }
 }
 
@@ -51,26 +108,43 @@ pub trait Objective: Send + Sync {
 pub struct ScoredRow<'a> {
     /// What [`Objective::encode`] returned.
     pub sequences: &'a [Sequence],
-    /// Nats, for each sequence one number for each token that counts.
+    /// Nats, for each sequence one number for each token that counts; for [`Head::Reward`] one number, the reward.
     pub log_probs: &'a [Vec<f32>],
-    /// The same under [`Objective::reference`]; empty when there is none.
-    pub reference: &'a [Vec<f32>],
+    /// The sum of each sequence's log-probabilities under the reference model, in nats; empty where
+    /// [`Objective::needs_reference`] says no.
+    pub reference: &'a [f64],
 }
 
-/// A row's loss and its derivatives.
+/// A row's loss and what else is measured of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RowLoss {
+    /// In the order of [`Objective::terms`].
+    pub terms: Vec<TermLoss>,
+    /// In the order of [`Objective::metrics`].
+    pub metrics: Vec<f64>,
+}
+
+/// What a row adds to one term.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TermLoss {
     /// Before the division by the denominator.
     pub sum: f64,
-    /// By each log-probability, in the shape of [`ScoredRow::log_probs`].
+    /// The derivatives by each log-probability, in the shape of [`ScoredRow::log_probs`].
     pub gradients: Vec<Vec<f32>>,
+}
+
+impl RowLoss {
+    /// Returns the loss of an objective of one term and without metrics.
+    pub fn of_one_term(sum: f64, gradients: Vec<Vec<f32>>) -> Self {
+        Self { terms: vec![TermLoss { sum, gradients }], metrics: vec![] }
+    }
 }
 
 /// Returns the weighted negative log-likelihood, `-sum(weight * log_prob)`.
 fn weighted_nll(row: ScoredRow<'_>) -> RowLoss {
     let gradients: Vec<Vec<f32>> = row.sequences.iter().map(|s| s.loss_weights().map(|w| -w).collect()).collect();
     let terms = gradients.iter().flatten().zip(row.log_probs.iter().flatten());
-    RowLoss { sum: terms.map(|(g, log_prob)| f64::from(*g) * f64::from(*log_prob)).sum(), gradients }
+    RowLoss::of_one_term(terms.map(|(g, log_prob)| f64::from(*g) * f64::from(*log_prob)).sum(), gradients)
 }
 
 /// Returns the sum of all weights.

@@ -18,6 +18,10 @@ impl Objective for Pretrain {
         "pretrain"
     }
 
+    fn formula(&self) -> String {
+        "mean of -ln π(token) over all tokens of a document but the first".to_owned()
+    }
+
     fn encode(&self, row: &RowContent, encoder: Encoder<'_>) -> Result<Vec<Sequence>, EncodeError> {
         let RowContent::Text(text) = row else {
             let (objective, found) = (self.name(), row.kind());
@@ -35,8 +39,8 @@ impl Objective for Pretrain {
         Ok((0..tokens.len() - 1).step_by(stride).map(piece).collect())
     }
 
-    fn denominator(&self, sequences: &[Sequence]) -> f64 {
-        total_weight(sequences)
+    fn denominators(&self, sequences: &[Sequence]) -> Vec<f64> {
+        vec![total_weight(sequences)]
     }
 
     fn loss(&self, row: ScoredRow<'_>) -> RowLoss {

@@ -17,6 +17,10 @@ impl Objective for Sft {
         "sft"
     }
 
+    fn formula(&self) -> String {
+        "mean of -ln π(token) over the assistant's tokens".to_owned()
+    }
+
     fn encode(&self, row: &RowContent, encoder: Encoder<'_>) -> Result<Vec<Sequence>, EncodeError> {
         let RowContent::Chat(messages) = row else {
             let (objective, found) = (self.name(), row.kind());
@@ -31,8 +35,8 @@ impl Objective for Sft {
         }
     }
 
-    fn denominator(&self, sequences: &[Sequence]) -> f64 {
-        total_weight(sequences)
+    fn denominators(&self, sequences: &[Sequence]) -> Vec<f64> {
+        vec![total_weight(sequences)]
     }
 
     fn loss(&self, row: ScoredRow<'_>) -> RowLoss {

@@ -58,9 +58,25 @@ pub(crate) fn product(
     right: Matrix<'_>,
     options: (f32, Threads),
 ) -> Result<()> {
-    let ((out, write), (scale, threads)) = (out, options);
+    let (out, write) = out;
+    product_between((out, right.columns, write), left, right, options)
+}
+
+/// Writes `scale * left * right` to rows of `out` that begin `row_stride` numbers apart: to some columns of a wider
+/// matrix, the first of which is the first number of `out`.
+///
+/// # Errors
+/// When the inner sizes differ, a matrix reaches beyond its slice or rows of `out` would overlap.
+pub(crate) fn product_between(
+    out: (&mut [f32], usize, Write),
+    left: Matrix<'_>,
+    right: Matrix<'_>,
+    options: (f32, Threads),
+) -> Result<()> {
+    let ((out, row_stride, write), (scale, threads)) = (out, options);
     let (rows, columns, inner) = (left.rows, right.columns, left.columns);
-    if inner != right.rows || out.len() < rows * columns || !fits(left) || !fits(right) {
+    let reach = rows.saturating_sub(1) * row_stride + columns;
+    if inner != right.rows || row_stride < columns || out.len() < reach || !fits(left) || !fits(right) {
         bail!("matrix product out of bounds: [{rows}, {inner}] by [{}, {columns}] into {}", right.rows, out.len())
     }
     if rows == 0 || columns == 0 {
@@ -79,7 +95,7 @@ pub(crate) fn product(
             inner,
             out.as_mut_ptr(),
             1,
-            columns as isize,
+            row_stride as isize,
             write == Write::Add,
             left.data.as_ptr(),
             left.column_stride as isize,
@@ -116,6 +132,17 @@ mod tests {
         let matrices = (Matrix::row_major(&left, 2, 3), Matrix::row_major(&right, 2, 3).transposed());
         product((&mut out, Write::Add), matrices.0, matrices.1, (2.0, Threads::One)).unwrap();
         assert_eq!(out, [8.0, 20.0, 11.0, 38.0]);
+    }
+
+    #[test]
+    fn a_product_between_others_leaves_them_alone() {
+        let (left, right) = (Matrix::row_major(&[1.0, 2.0], 2, 1), Matrix::row_major(&[3.0, 5.0], 1, 2));
+        let mut out = [9.0; 8];
+        product_between((&mut out[1..], 4, Write::Add), left, right, (1.0, Threads::One)).unwrap();
+        assert_eq!(out, [9.0, 12.0, 14.0, 9.0, 9.0, 15.0, 19.0, 9.0]);
+        let short = &mut out[3..];
+        assert!(product_between((short, 4, Write::Add), left, right, (1.0, Threads::One)).is_err());
+        assert!(product_between((&mut [0.0; 8], 1, Write::Add), left, right, (1.0, Threads::One)).is_err());
     }
 
     #[test]

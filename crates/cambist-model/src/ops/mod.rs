@@ -9,10 +9,12 @@ pub(crate) mod kernel;
 pub(crate) mod simd;
 
 pub(crate) mod attention;
+pub(crate) mod by_row;
 pub(crate) mod gated;
 pub(crate) mod head_norm;
 pub(crate) mod linear;
 pub(crate) mod logits;
+pub(crate) mod low_rank;
 pub(crate) mod norm;
 pub(crate) mod rows;
 pub(crate) mod token_log_probs;

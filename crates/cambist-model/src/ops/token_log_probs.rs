@@ -14,7 +14,7 @@ use super::{
 use crate::tape::{Tape, Value};
 
 /// Returns `ln softmax(logits(hidden weight^T))[target]` in nats for each row, `[rows]`; differentiable in `hidden`
-/// `[rows, width]` and `weight` `[vocabulary, width]`.
+/// `[rows, width]` and `weight` `[vocabulary, width]`, and free of the work for a weight that is constant.
 pub(crate) fn token_log_probs(
     tape: &Tape,
     hidden: &Value,
@@ -23,13 +23,25 @@ pub(crate) fn token_log_probs(
 ) -> Result<Value> {
     let few = targets.len() * weight.tensor.dim(0)? <= KEPT;
     let keep = tape.is_recording() && few && logits.cap.is_none();
-    let kept = Mutex::new(keep.then(Vec::new));
-    tape.apply2(hidden, weight, TokenLogProbs { targets: Arc::clone(targets), logits, kept })
+    let operation = TokenLogProbs {
+        targets: Arc::clone(targets),
+        logits,
+        weight_is_constant: weight.is_constant(),
+        kept: Mutex::new(keep.then(Vec::new)),
+    };
+    tape.apply2(hidden, weight, operation)
+}
+
+/// Returns how many logits are held at once for the way back, their gradients included.
+pub(crate) fn n_held(n_targets: usize, vocabulary: usize, logits: Logits) -> usize {
+    let all = n_targets * vocabulary;
+    if all <= KEPT && logits.cap.is_none() { all } else { n_targets.min(CHUNK) * vocabulary }
 }
 
 struct TokenLogProbs {
     targets: Arc<[u32]>,
     logits: Logits,
+    weight_is_constant: bool,
     /// What the way there leaves for the way back: e^(logit - largest logit of the row), all rows.
     kept: Mutex<Option<Vec<f32>>>,
 }
@@ -67,17 +79,23 @@ impl CustomOp2 for TokenLogProbs {
 
     fn bwd(&self, h: &Tensor, w: &Tensor, _out: &Tensor, d_out: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let backward = Backward { targets: Arc::clone(&self.targets), logits: self.logits, kept: Mutex::new(kept) };
+        let weight_is_constant = self.weight_is_constant;
+        let (targets, kept) = (Arc::clone(&self.targets), Mutex::new(kept));
+        let backward = Backward { targets, logits: self.logits, weight_is_constant, kept };
         let both = h.apply_op3_no_bwd(w, &d_out.contiguous()?, &backward)?;
+        if weight_is_constant {
+            return Ok((Some(both), None));
+        }
         let n_rows = h.dim(0)?;
         Ok((Some(both.narrow(0, 0, n_rows)?), Some(both.narrow(0, n_rows, w.dim(0)?)?)))
     }
 }
 
-/// Gives the gradients of the hidden rows and, below them, those of the weight.
+/// Gives the gradients of the hidden rows and, below them, those of the weight where it is no constant.
 struct Backward {
     targets: Arc<[u32]>,
     logits: Logits,
+    weight_is_constant: bool,
     kept: Mutex<Option<Vec<f32>>>,
 }
 
@@ -98,7 +116,8 @@ impl CustomOp3 for Backward {
         let head = Head::new((floats(h, lh)?, lh), (floats(w, lw)?, lw), (&self.targets, self.logits))?;
         let d_out = floats(d_out, ld)?;
         let (n_rows, vocabulary, width) = (self.targets.len(), head.vocabulary, head.width);
-        let mut out = vec![0f32; (n_rows + vocabulary) * width];
+        let n_weights = if self.weight_is_constant { 0 } else { vocabulary };
+        let mut out = vec![0f32; (n_rows + n_weights) * width];
         let (d_hidden, d_weight) = out.split_at_mut(n_rows * width);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let mut fresh = vec![0f32; if kept.is_some() { 0 } else { head.chunk_len() }];
@@ -130,9 +149,11 @@ impl CustomOp3 for Backward {
             let weight = Matrix::row_major(head.weight, vocabulary, width);
             let scale = (self.logits.scale, Threads::Pool);
             product((d_hidden, Write::Replace), d_logits, weight, scale)?;
-            product((d_weight, Write::Add), d_logits.transposed(), head.rows(i), scale)?;
+            if !self.weight_is_constant {
+                product((&mut *d_weight, Write::Add), d_logits.transposed(), head.rows(i), scale)?;
+            }
         }
-        Ok((CpuStorage::F32(out), Shape::from((n_rows + vocabulary, width))))
+        Ok((CpuStorage::F32(out), Shape::from((n_rows + n_weights, width))))
     }
 }
 
@@ -252,12 +273,29 @@ mod tests {
         let gradients = |kept: Option<Vec<f32>>| {
             let tape = Tape::recording(2);
             let (h, w) = (tape.parameter(0, &hidden), tape.parameter(1, &weight));
-            let operation = TokenLogProbs { targets: Arc::clone(&targets), logits: PLAIN, kept: Mutex::new(kept) };
+            let (targets, kept) = (Arc::clone(&targets), Mutex::new(kept));
+            let operation = TokenLogProbs { targets, logits: PLAIN, weight_is_constant: false, kept };
             let out = tape.apply2(&h, &w, operation).unwrap();
             let found = tape.backward(&out, noise(&[300], 3)).unwrap();
             found.into_iter().map(|g| g.unwrap().to_vec2::<f32>().unwrap()).collect::<Vec<_>>()
         };
         assert_eq!(gradients(None), gradients(Some(vec![])));
+    }
+
+    #[test]
+    fn a_constant_weight_takes_no_gradient_and_changes_none() {
+        let targets: Arc<[u32]> = (0..300).map(|i| i * 5 % 19).collect();
+        let (hidden, weight) = (noise(&[300, 10], 1), noise(&[19, 10], 2));
+        let gradients = |frozen: bool| {
+            let tape = Tape::recording(2);
+            let w = if frozen { tape.constant(weight.clone()) } else { tape.parameter(1, &weight) };
+            let out = token_log_probs(&tape, &tape.parameter(0, &hidden), &w, (&targets, PLAIN)).unwrap();
+            tape.backward(&out, noise(&[300], 3)).unwrap()
+        };
+        let (all, some) = (gradients(false), gradients(true));
+        let numbers = |g: &Option<Tensor>| g.as_ref().map(|g| g.to_vec2::<f32>().unwrap());
+        assert_eq!(numbers(&all[0]), numbers(&some[0]));
+        assert!(all[1].is_some() && some[1].is_none());
     }
 
     #[test]

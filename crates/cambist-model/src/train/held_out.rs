@@ -1,19 +1,10 @@
 //! Rows that are measured and never learned from.
 
-use std::collections::BTreeMap;
-
-use cambist_core::language::Language;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{EncodedRow, observer::HeldOutLog};
-use crate::{
-    fault::TensorFault,
-    model::LocalModel,
-    objective::{Objective, ScoredRow},
-    score,
-    train_row::Sequence,
-};
+use super::{observer::HeldOutLog, rows::EncodedRow, tally::Tally};
+use crate::{fault::TensorFault, model::LocalModel, objective::Objective, score, train_row::Sequence};
 
 /// Held-out rows, and what the best step so far was.
 pub(super) struct HeldOut {
@@ -44,37 +35,34 @@ impl HeldOut {
         objective: &dyn Objective,
         step: usize,
     ) -> Result<HeldOutLog, TensorFault> {
-        let (loss, loss_per_language) = self.losses(model, objective)?;
+        let tally = self.tally(model, objective)?;
+        let (all, per_language) = (tally.means(), tally.per_language());
+        let loss = all.loss;
         let is_best = loss.is_finite() && self.best.as_ref().is_none_or(|best| loss < best.loss);
         if is_best {
             self.best = Some(Best { step, loss, n_since: 0 });
-            let copies = model.decoder.parameters.iter().map(|parameter| parameter.tensor.copy());
+            let copies = model.decoder.trained().iter().map(|parameter| parameter.tensor.copy());
             self.parameters = copies.collect::<candle_core::Result<_>>()?;
         } else if let Some(best) = &mut self.best {
             best.n_since += 1;
         }
-        Ok(HeldOutLog { step, loss, loss_per_language, n_rows: self.rows.len(), is_best })
+        Ok(HeldOutLog { step, all, per_language, is_best })
     }
 
-    fn losses(
-        &self,
-        model: &LocalModel,
-        objective: &dyn Objective,
-    ) -> Result<(f64, BTreeMap<Language, f64>), TensorFault> {
+    fn tally(&self, model: &LocalModel, objective: &dyn Objective) -> Result<Tally, TensorFault> {
         let sequences: Vec<&Sequence> = self.rows.iter().flat_map(|row| &row.sequences).collect();
         let log_probs = score::passes(model, &sequences)?;
-        let mut sums = BTreeMap::<Language, (f64, f64)>::new();
-        let mut first = 0;
+        let (mut tally, mut first) = (Tally::new(objective), 0);
         for row in &self.rows {
             let log_probs = &log_probs[first..first + row.sequences.len()];
             first += row.sequences.len();
-            let loss = objective.loss(ScoredRow { sequences: &row.sequences, log_probs, reference: &row.reference });
-            let (sum, denominator) = sums.entry(row.language.clone()).or_default();
-            (*sum, *denominator) = (*sum + loss.sum, *denominator + row.denominator);
+            tally.add(row, &objective.loss(row.scored(log_probs)));
         }
-        let (sum, denominator) = sums.values().fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1));
-        let per_language = sums.into_iter().map(|(language, (sum, n))| (language, sum / n)).collect();
-        Ok((sum / denominator, per_language))
+        Ok(tally)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// Whether the loss has not fallen for `patience` measurements.
@@ -85,7 +73,7 @@ impl HeldOut {
     /// Gives the model the parameters of the best step, and names it; none when nothing was measured.
     pub(super) fn restore(self, model: &mut LocalModel) -> Option<usize> {
         let best = self.best?;
-        for (parameter, tensor) in model.decoder.parameters.iter_mut().zip(self.parameters) {
+        for (parameter, tensor) in model.decoder.trained_mut().iter_mut().zip(self.parameters) {
             parameter.tensor = tensor;
         }
         Some(best.step)

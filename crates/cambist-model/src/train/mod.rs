@@ -2,16 +2,25 @@
 
 pub mod config;
 mod held_out;
+pub mod memory;
 pub mod observer;
 mod optimizer;
 mod order;
+pub mod reference;
+pub(crate) mod rows;
 mod state;
+pub(crate) mod tally;
 
 use std::{collections::BTreeMap, ops::ControlFlow};
 
-pub use self::state::StateError;
+pub use self::{
+    reference::{ReferenceRow, ReferenceSource},
+    rows::DroppedRow,
+    state::StateError,
+    tally::Means,
+};
 use cambist_core::language::Language;
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
 use self::{
     config::{Keep, TrainConfig},
@@ -19,16 +28,19 @@ use self::{
     observer::{EachStep, Observer},
     optimizer::{AdamW, gradient_norm},
     order::Order,
+    rows::{EncodedRow, encode_rows},
+    tally::Tally,
 };
 use crate::{
     batch::Batch,
     chat::EncodeError,
     fault::TensorFault,
+    head::Head,
     model::LocalModel,
-    objective::{Encoder, Objective, ScoredRow},
-    score,
-    tape::{Tape, add_assign},
-    train_row::{Sequence, TrainRow},
+    objective::{Objective, RowLoss},
+    recompute::Forward,
+    tape::add_assign,
+    train_row::TrainRow,
 };
 
 /// What happened in one step.
@@ -44,12 +56,14 @@ pub struct StepLog {
     pub lr: f64,
     /// The norm of all gradients before clipping.
     pub grad_norm: f64,
-    /// Tokens that counted in the loss.
+    /// Tokens that counted in the loss; sequences where the objective reads rewards.
     pub n_loss_tokens: usize,
     /// Tokens that went through the model.
     pub n_tokens: usize,
-    /// The loss of each language that the batch held.
-    pub loss_per_language: BTreeMap<Language, f64>,
+    /// What else the objective measures, before the step; empty for SFT and pre-training.
+    pub metrics: BTreeMap<String, f64>,
+    /// Loss and metrics of each language that the batch held.
+    pub per_language: BTreeMap<Language, Means>,
 }
 
 /// What a run came to.
@@ -70,12 +84,23 @@ pub struct TrainSummary {
     pub kept_step: usize,
     /// Whether held-out loss no longer fell, and the run ended before its last step.
     pub ended_early: bool,
+    /// Rows that were left out, those that are held out included; [`Observer::dropped`] was told of each.
+    pub n_dropped: usize,
 }
 
 impl Default for TrainSummary {
     fn default() -> Self {
         let last_loss = f64::NAN;
-        Self { n_steps: 0, n_tokens: 0, n_loss_tokens: 0, last_loss, stopped: false, kept_step: 0, ended_early: false }
+        Self {
+            n_steps: 0,
+            n_tokens: 0,
+            n_loss_tokens: 0,
+            last_loss,
+            stopped: false,
+            kept_step: 0,
+            ended_early: false,
+            n_dropped: 0,
+        }
     }
 }
 
@@ -91,6 +116,16 @@ pub struct Training<'a> {
     /// What [`Observer::keep`] was given by an earlier run of the same model, rows, objective and configuration: this
     /// one goes on after it, and ends with the same weights to the last bit.
     pub resume: Option<&'a [u8]>,
+    /// What preference losses compare with; the model as it is before the first step by default.
+    pub reference: ReferenceSource<'a>,
+}
+
+impl<'a> Training<'a> {
+    /// Returns a run from its first step, without held-out rows, with the model as it is before the first step as the
+    /// reference where one is needed.
+    pub fn new(rows: &'a [TrainRow], objective: &'a dyn Objective) -> Self {
+        Self { rows, objective, held_out: &[], resume: None, reference: ReferenceSource::default() }
+    }
 }
 
 /// A training run cannot begin or go on. The model keeps the weights of the last whole step.
@@ -102,6 +137,16 @@ pub enum TrainError {
     /// A size of nothing.
     #[error("`{0}` is 0; give at least 1")]
     Zero(&'static str),
+    /// The model ends in another head than the objective reads.
+    #[error("the `{objective}` objective trains {}, the model has {}", expected.name(), found.name())]
+    Head {
+        /// The objective.
+        objective: &'static str,
+        /// What it reads.
+        expected: Head,
+        /// What the model has.
+        found: Head,
+    },
     /// Longer sequences than the model has positions.
     #[error("`max_length` is {asked}, but the model has {max_positions} positions")]
     MaxLength {
@@ -118,6 +163,40 @@ pub enum TrainError {
         /// Why not.
         source: EncodeError,
     },
+    /// Every row was left out.
+    #[error("all {n_dropped} rows were left out, `{}` first: {}", first.id, first.detail)]
+    AllDropped {
+        /// How many.
+        n_dropped: usize,
+        /// The first of them.
+        first: Box<DroppedRow>,
+    },
+    /// A row's weight is no weight.
+    #[error("row `{id}` has the weight {weight}, expected a number above 0")]
+    Weight {
+        /// The row.
+        id: String,
+        /// Its weight.
+        weight: f64,
+    },
+    /// Known log-probabilities are not those of the reference model.
+    #[error(
+        "row `{id}`: the kept reference log-probabilities are {found:?}, the reference model gives {expected:?}; they are of another model: remove them to compute them anew"
+    )]
+    Reference {
+        /// The row.
+        id: String,
+        /// What was kept, one for each sequence, nats.
+        found: Vec<f64>,
+        /// What the reference model gives.
+        expected: Vec<f64>,
+    },
+    /// The reference model reads tokens by other numbers.
+    #[error("the reference model has another tokenizer than the model that is trained; give one of the same family")]
+    ReferenceTokenizer,
+    /// An objective that compares with a reference model where there is none.
+    #[error("the `{0}` objective compares with a reference model, and there is none here")]
+    NoReference(&'static str),
     /// A parameter would silently stay as it is.
     #[error("no gradient reaches `{0}`; the model cannot be trained like this, please report it")]
     NoGradient(String),
@@ -155,17 +234,8 @@ impl From<candle_core::Error> for TrainError {
     }
 }
 
-/// A row in tokens.
-pub(crate) struct EncodedRow {
-    pub(crate) id: String,
-    pub(crate) language: Language,
-    pub(crate) sequences: Vec<Sequence>,
-    pub(crate) denominator: f64,
-    /// Log-probabilities under the objective's reference model.
-    pub(crate) reference: Vec<Vec<f32>>,
-}
-
-/// Trains a model in place and tells the observer of every step, which may stop the run after it.
+/// Trains a model in place, or only its adapter where it has one, and tells the observer of every step, which may stop
+/// the run after it.
 ///
 /// Rows are shuffled anew for each pass. The same model, rows, objective and configuration give the same weights to
 /// the last bit on the same kind of processor, whatever the number of threads. Runs on the current rayon pool.
@@ -178,8 +248,7 @@ pub fn train(
     config: &TrainConfig,
     observer: &mut dyn FnMut(&StepLog) -> ControlFlow<()>,
 ) -> Result<TrainSummary, TrainError> {
-    let training = Training { rows, objective, held_out: &[], resume: None };
-    run(model, &training, config, &mut EachStep(observer))
+    run(model, &Training::new(rows, objective), config, &mut EachStep(observer))
 }
 
 /// Trains as [`train`] does, with held-out rows, and from where an earlier run was interrupted.
@@ -193,13 +262,18 @@ pub fn run(
     observer: &mut dyn Observer,
 ) -> Result<TrainSummary, TrainError> {
     check(model, training, config)?;
-    let max_length = config.max_length.unwrap_or(model.max_positions());
-    let rows = encode_rows(model, (training.rows, training.objective), max_length)?;
+    let Prepared { rows, held_out, n_dropped, stopped } = prepare(model, training, config, observer)?;
+    if stopped {
+        return Ok(TrainSummary { stopped, n_dropped, ..TrainSummary::default() });
+    }
     let fingerprint = state::fingerprint(model, &rows, (training.objective, config));
+    if observer.begin(&memory::need(model, &rows, config)).is_break() {
+        return Ok(TrainSummary { stopped: true, ..TrainSummary::default() });
+    }
     let mut run = Run {
-        optimizer: AdamW::new(&model.decoder.parameters),
-        held_out: HeldOut::new(encode_rows(model, (training.held_out, training.objective), max_length)?),
-        summary: TrainSummary::default(),
+        optimizer: AdamW::new(model.decoder.trained()),
+        held_out: HeldOut::new(held_out),
+        summary: TrainSummary { n_dropped, ..TrainSummary::default() },
     };
     if let Some(kept) = training.resume {
         run.resume(model, kept, &fingerprint)?;
@@ -211,7 +285,7 @@ pub fn run(
         let batch: Vec<&EncodedRow> = order.take(config.batch_size).map(|i| &rows[i]).collect();
         let log = run.step(model, &batch, (training.objective, config, n_steps))?;
         run.summary.stopped = observer.step(&log).is_break();
-        if config.is_measured(log.step, n_steps) && !training.held_out.is_empty() {
+        if config.is_measured(log.step, n_steps) && !run.held_out.is_empty() {
             let measured = run.held_out.measure(model, training.objective, log.step)?;
             run.summary.ended_early = run.held_out.is_past(config.patience);
             observer.held_out(&measured);
@@ -225,6 +299,39 @@ pub fn run(
         run.summary.kept_step = run.held_out.restore(model).unwrap_or(run.summary.kept_step);
     }
     Ok(run.summary)
+}
+
+/// Rows that are ready for the first step.
+struct Prepared {
+    rows: Vec<EncodedRow>,
+    held_out: Vec<EncodedRow>,
+    n_dropped: usize,
+    /// Whether the observer stopped the run on the way.
+    stopped: bool,
+}
+
+/// Turns rows into tokens, and asks the reference model about them where there is one.
+fn prepare(
+    model: &LocalModel,
+    training: &Training<'_>,
+    config: &TrainConfig,
+    observer: &mut dyn Observer,
+) -> Result<Prepared, TrainError> {
+    let (objective, max_length) = (training.objective, config.max_length.unwrap_or(model.max_positions()));
+    let (mut rows, mut dropped) = encode_rows(model, (training.rows, objective), max_length)?;
+    let (mut held_out, more) = encode_rows(model, (training.held_out, objective), max_length)?;
+    dropped.extend(more);
+    observer.dropped(&dropped);
+    let n_dropped = dropped.len();
+    if let (true, Some(first)) = (rows.is_empty(), dropped.into_iter().next()) {
+        return Err(TrainError::AllDropped { n_dropped, first: Box::new(first) });
+    }
+    let mut stopped = false;
+    if objective.needs_reference() {
+        let mut all: Vec<&mut EncodedRow> = rows.iter_mut().chain(&mut held_out).collect();
+        stopped = reference::fill(model, (training.reference, config.seed), &mut all, observer)?.is_break();
+    }
+    Ok(Prepared { rows, held_out, n_dropped, stopped })
 }
 
 /// A run under way.
@@ -244,13 +351,14 @@ impl Run {
         let step = self.summary.n_steps;
         let lr = config.learning_rate(step, n_steps);
         let pass = Pass::run(model, batch, (objective, config))?;
-        let (loss, grad_norm) = (pass.loss(), gradient_norm(&pass.gradients)?);
+        let (means, grad_norm) = (pass.tally.means(), gradient_norm(&pass.gradients)?);
+        let loss = means.loss;
         if !(loss.is_finite() && grad_norm.is_finite()) {
             let rows = batch.iter().map(|row| format!("`{}`", row.id)).collect();
             return Err(TrainError::NotFinite { step, loss, grad_norm, lr, rows });
         }
         let scale = config.max_grad_norm.map_or(1.0, |limit| (limit / (grad_norm + 1e-6)).min(1.0));
-        self.optimizer.step(&model.decoder.parameters, &pass.gradients, (lr, scale, config))?;
+        self.optimizer.step(model.decoder.trained(), &pass.gradients, (lr, scale, config))?;
         self.summary.n_steps += 1;
         self.summary.n_tokens += pass.n_tokens;
         self.summary.n_loss_tokens += pass.n_loss_tokens;
@@ -263,7 +371,8 @@ impl Run {
             grad_norm,
             n_loss_tokens: pass.n_loss_tokens,
             n_tokens: pass.n_tokens,
-            loss_per_language: pass.loss_per_language(),
+            metrics: means.metrics,
+            per_language: pass.tally.per_language(),
         })
     }
 }
@@ -284,31 +393,10 @@ fn check(model: &LocalModel, training: &Training<'_>, config: &TrainConfig) -> R
     }
 }
 
-/// Turns rows into tokens, and scores them under the reference model where the objective has one.
-pub(crate) fn encode_rows(
-    model: &LocalModel,
-    (rows, objective): (&[TrainRow], &dyn Objective),
-    max_length: usize,
-) -> Result<Vec<EncodedRow>, TrainError> {
-    let encoder = Encoder { chat: &model.chat, max_length };
-    let encode = |row: &TrainRow| {
-        let failed = |source| TrainError::Row { id: row.id.clone(), source };
-        let sequences = objective.encode(&row.content, encoder).map_err(failed)?;
-        let reference = match objective.reference() {
-            Some(reference) => score::token_log_probs(reference, &sequences)?,
-            None => vec![],
-        };
-        let denominator = objective.denominator(&sequences);
-        Ok(EncodedRow { id: row.id.clone(), language: row.language.clone(), sequences, denominator, reference })
-    };
-    rows.iter().map(encode).collect()
-}
-
 /// Loss and gradients of one step.
-#[derive(Default)]
 struct Pass {
     gradients: Vec<Tensor>,
-    per_language: BTreeMap<Language, (f64, f64)>,
+    tally: Tally,
     n_tokens: usize,
     n_loss_tokens: usize,
 }
@@ -319,10 +407,10 @@ impl Pass {
         rows: &[&EncodedRow],
         (objective, config): (&dyn Objective, &TrainConfig),
     ) -> Result<Self, TrainError> {
-        let denominator: f64 = rows.iter().map(|row| row.denominator).sum();
-        let mut pass = Self::default();
+        let shares = shares(rows, objective);
+        let mut pass = Self { gradients: vec![], tally: Tally::new(objective), n_tokens: 0, n_loss_tokens: 0 };
         for rows in rows.chunks(config.micro_batch_size.unwrap_or(rows.len())) {
-            pass.add(model, rows, (objective, denominator))?;
+            pass.add(model, rows, (objective, &shares, config.gradient_checkpointing))?;
         }
         Ok(pass)
     }
@@ -331,32 +419,29 @@ impl Pass {
         &mut self,
         model: &LocalModel,
         rows: &[&EncodedRow],
-        (objective, denominator): (&dyn Objective, f64),
+        (objective, shares, checkpointing): (&dyn Objective, &[f64], bool),
     ) -> Result<(), TrainError> {
-        let batch = Batch::new(rows.iter().flat_map(|row| &row.sequences));
-        let tape = Tape::recording(model.decoder.parameters.len());
-        let log_probs = batch.log_probs(&model.decoder, &tape)?;
-        let values = batch.split(&log_probs.tensor.to_vec1()?);
-        let mut by_token = Vec::with_capacity(batch.n_loss_tokens());
+        let batch = Batch::new(&model.decoder, rows.iter().flat_map(|row| &row.sequences));
+        let forward = Forward::run(&model.decoder, &batch, checkpointing)?;
+        let values = batch.split(forward.said())?;
+        let mut by_value = Vec::with_capacity(batch.n_values());
         let mut first = 0;
         for row in rows {
             let log_probs = &values[first..first + row.sequences.len()];
             first += row.sequences.len();
-            let loss = objective.loss(ScoredRow { sequences: &row.sequences, log_probs, reference: &row.reference });
-            by_token.extend(loss.gradients.iter().flatten().map(|g| (f64::from(*g) / denominator) as f32));
-            let sums = self.per_language.entry(row.language.clone()).or_default();
-            *sums = (sums.0 + loss.sum, sums.1 + row.denominator);
+            let loss = objective.loss(row.scored(log_probs));
+            extend_by_value(&mut by_value, &loss, (row.weight, shares));
+            self.tally.add(row, &loss);
         }
-        let by_token = Tensor::from_vec(by_token, batch.n_loss_tokens(), &Device::Cpu)?;
-        self.accumulate(model, tape.backward(&log_probs, by_token)?)?;
+        self.accumulate(model, forward.backward(by_value)?)?;
         self.n_tokens += batch.n_tokens();
-        self.n_loss_tokens += batch.n_loss_tokens();
+        self.n_loss_tokens += batch.n_values();
         Ok(())
     }
 
     fn accumulate(&mut self, model: &LocalModel, found: Vec<Option<Tensor>>) -> Result<(), TrainError> {
         let mut new = Vec::with_capacity(found.len());
-        for (parameter, gradient) in model.decoder.parameters.iter().zip(found) {
+        for (parameter, gradient) in model.decoder.trained().iter().zip(found) {
             new.push(gradient.ok_or_else(|| TrainError::NoGradient(parameter.name().to_owned()))?);
         }
         if self.gradients.is_empty() {
@@ -365,13 +450,22 @@ impl Pass {
         }
         Ok(self.gradients.iter().zip(&new).try_for_each(|(sum, new)| add_assign(sum, new))?)
     }
+}
 
-    fn loss(&self) -> f64 {
-        let (sum, denominator) = self.per_language.values().fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1));
-        sum / denominator
-    }
+/// Returns what each term's sum is multiplied by in the loss of a step: its weight over the step's denominator.
+fn shares(rows: &[&EncodedRow], objective: &dyn Objective) -> Vec<f64> {
+    let denominator = |i: usize| rows.iter().map(|row| row.weight * row.denominators[i]).sum::<f64>();
+    objective.terms().iter().enumerate().map(|(i, term)| term.weight / denominator(i)).collect()
+}
 
-    fn loss_per_language(&self) -> BTreeMap<Language, f64> {
-        self.per_language.iter().map(|(language, (sum, n))| (language.clone(), sum / n)).collect()
+/// Appends the derivatives of a step's loss by what the head says of a row.
+fn extend_by_value(by_value: &mut Vec<f32>, loss: &RowLoss, (weight, shares): (f64, &[f64])) {
+    let first = by_value.len();
+    for (term, share) in loss.terms.iter().zip(shares) {
+        let n_tokens = term.gradients.iter().map(Vec::len).sum::<usize>();
+        by_value.resize(by_value.len().max(first + n_tokens), 0.0);
+        for (sum, g) in by_value[first..].iter_mut().zip(term.gradients.iter().flatten()) {
+            *sum += (f64::from(*g) * weight * share) as f32;
+        }
     }
 }

@@ -10,7 +10,7 @@ use candle_core::{Device, Tensor};
 use safetensors::{Dtype, SafeTensors, tensor::View};
 use serde::{Deserialize, Serialize};
 
-use super::{EncodedRow, Run, TrainError, TrainSummary, config::TrainConfig, held_out::Best, optimizer::AdamW};
+use super::{Run, TrainError, TrainSummary, config::TrainConfig, held_out::Best, optimizer::AdamW, rows::EncodedRow};
 use crate::{fault::TensorFault, model::LocalModel, objective::Objective};
 
 /// A run cannot go on from what was kept.
@@ -59,11 +59,12 @@ pub(super) fn fingerprint(
     (objective, config): (&dyn Objective, &TrainConfig),
 ) -> String {
     let shapes: Vec<String> =
-        model.decoder.parameters.iter().map(|p| format!("{} {:?}", p.name(), p.tensor.dims())).collect();
-    let mut parts = vec![objective.name().as_bytes().to_vec(), format!("{config:?}").into_bytes()];
+        model.decoder.trained().iter().map(|p| format!("{} {:?}", p.name(), p.tensor.dims())).collect();
+    let mut parts = vec![objective.formula().into_bytes(), format!("{:?}", config.decisive()).into_bytes()];
     parts.push(shapes.join("\n").into_bytes());
     for row in rows {
         parts.push(row.id.as_bytes().to_vec());
+        parts.push(row.weight.to_le_bytes().to_vec());
         for sequence in &row.sequences {
             parts.push(sequence.tokens.iter().flat_map(|token| token.to_le_bytes()).collect());
             parts.push(sequence.weights.iter().flat_map(|weight| weight.to_le_bytes()).collect());
@@ -76,7 +77,7 @@ impl Run {
     /// Returns what [`Run::resume`] goes on from.
     pub(super) fn state(&self, model: &LocalModel, fingerprint: &str) -> Result<Vec<u8>, TrainError> {
         let mut tensors = BTreeMap::new();
-        let parameters = model.decoder.parameters.iter().map(|parameter| &parameter.tensor);
+        let parameters = model.decoder.trained().iter().map(|parameter| &parameter.tensor);
         for (i, parameter) in parameters.enumerate() {
             tensors.insert(format!("parameter.{i}"), Numbers::new(parameter.flatten_all()?.to_vec1()?));
         }
@@ -107,7 +108,7 @@ impl Run {
         }
         let tensors = SafeTensors::deserialize(state).map_err(|e| broken(&e))?;
         let mut moments = vec![];
-        for (i, parameter) in model.decoder.parameters.iter_mut().enumerate() {
+        for (i, parameter) in model.decoder.trained_mut().iter_mut().enumerate() {
             let n = parameter.tensor.elem_count();
             let read = |name: &str| numbers(&tensors, &format!("{name}.{i}"), n);
             let as_parameter =

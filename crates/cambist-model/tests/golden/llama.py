@@ -113,7 +113,8 @@ def main(name):
          "optimizer": optimizer}, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
-torch.manual_seed(0)
-torch.set_num_threads(1)
-for name in ("tied", "untied"):
-    main(name)
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    for name in ("tied", "untied"):
+        main(name)

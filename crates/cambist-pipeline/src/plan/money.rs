@@ -14,8 +14,10 @@ use cambist_io::{
 };
 use serde::Serialize;
 
+mod history;
 mod others;
 
+use self::history::{History, counts_of};
 use super::{Job, Plan};
 use crate::{
     error::PipelineError,
@@ -48,7 +50,7 @@ pub struct Estimate {
     /// USD that are left; none where the recipe names no price.
     pub cost_usd: Option<Range>,
     /// On how many calls of the ledger it rests; 0 for a guess from the lengths of the prompts and the longest answer
-    /// allowed.
+    /// allowed, and where no call is left in the step.
     pub n_history: u64,
 }
 
@@ -93,7 +95,6 @@ impl Plan {
             Err(LedgerError::Schema { found, supported, .. }) if found < supported => return Ok(BTreeMap::new()),
             ledger => ledger?,
         };
-        let (history, scores) = (ledger.call_history()?, ledger.score_history()?);
         let network = Network::new(&self.recipe.budget, &ledger)?;
         let (ledger, stop) = (Mutex::new(ledger), AtomicBool::new(false));
         let runtime = Runtime {
@@ -106,9 +107,12 @@ impl Plan {
         };
         let probes = verbs::Probes::none();
         let workshop = Workshop { plan: self, store, ledger: &ledger, runtime: &runtime, network, probes };
+        let mut history = History::new(&workshop);
         let mut estimates: BTreeMap<usize, Vec<Estimate>> = BTreeMap::new();
         for (index, params) in self.asking(wanted, store)? {
-            estimates.insert(index, self.estimate(&workshop, &self.jobs[index], (params, &history))?);
+            let (teachers, counts) = verbs::count_calls(&workshop, &self.jobs[index], params)?;
+            let history = history.calls(counts.values())?;
+            estimates.insert(index, self.estimate((&teachers, counts), (params, history)));
         }
         for &index in wanted {
             let job = &self.jobs[index];
@@ -116,9 +120,11 @@ impl Plan {
                 continue;
             }
             let scored = verbs::count_scores(&workshop, job)?;
-            let mut more: Vec<Estimate> = scored.iter().map(|forecast| self.of_scores(forecast, &scores)).collect();
+            let scores = history.scores(&scored)?;
+            let mut more: Vec<Estimate> = scored.iter().map(|forecast| self.of_scores(forecast, scores)).collect();
             let translated = verbs::count_translations(&workshop, job)?;
-            more.extend(translated.iter().filter_map(|forecast| self.of_translations(job, forecast, &history)));
+            let calls = history.calls(counts_of(translated.as_slice()))?;
+            more.extend(translated.iter().filter_map(|forecast| self.of_translations(job, forecast, calls)));
             if !more.is_empty() {
                 estimates.entry(index).or_default().extend(more);
             }
@@ -186,11 +192,9 @@ impl Plan {
 
     fn estimate(
         &self,
-        workshop: &Workshop<'_>,
-        job: &Job,
+        (teachers, counts): (&[String], verbs::Counts),
         (params, history): (&GenerateParams, &[CallHistory]),
-    ) -> Result<Vec<Estimate>, PipelineError> {
-        let (teachers, counts) = verbs::count_calls(workshop, job, params)?;
+    ) -> Vec<Estimate> {
         let mut estimates: BTreeMap<usize, Estimate> = BTreeMap::new();
         for ((voice, language), count) in counts {
             let Some(member) = teachers.get(voice).and_then(|id| self.recipe.pool.iter().find(|m| m.id == *id)) else {
@@ -210,7 +214,7 @@ impl Plan {
                 estimates.entry(voice).or_insert_with(|| Estimate::of(&member.id, "answers", member.has_price()));
             estimate.add(&count, &stratum, price);
         }
-        Ok(estimates.into_values().collect())
+        estimates.into_values().collect()
     }
 }
 

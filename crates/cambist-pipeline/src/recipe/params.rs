@@ -3,13 +3,19 @@
 use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
 
 use cambist_core::{
-    align::Align, gates::Gates, language::Language, minhash::NearDuplicates, pairs::PairOptions, pool::Eligibility,
+    align::Align,
+    gates::Gates,
+    head::{HeadKind, TuneOptions},
+    language::Language,
+    minhash::NearDuplicates,
+    pairs::PairOptions,
+    pool::Eligibility,
 };
 use cambist_io::formats::PromptColumns;
-use cambist_model::{Sampling, Shape, TrainConfig};
+use cambist_model::{Dtype, LoraConfig, Sampling, Shape, TrainConfig};
 use serde::{Deserialize, Serialize};
 
-use super::reference::Reference;
+use super::{loss::LossParams, reference::Reference, routing::BudgetedParams};
 
 /// Makes prompts: from the built-in `polyglot` task or from a file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -116,7 +122,7 @@ pub struct PolyglotParams {
 }
 
 /// Whom to ask, as a recipe writes it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RouterParams {
     /// Every eligible teacher (reward-based routing, with `keep: best`).
@@ -134,10 +140,20 @@ pub enum RouterParams {
         /// How many answers, at least 2.
         samples: u32,
     },
+    /// One teacher after the other, until the next one is not worth its price.
+    Budgeted(BudgetedParams),
     /// Every eligible teacher several times, best answer kept.
     AllBon {
         /// How many answers of each, at least 2.
         samples: u32,
+    },
+    /// The teacher that a fitted router expects most of, by the prompt's own words.
+    Learned {
+        /// A `fit` step.
+        from: Reference,
+        /// The probability of drawing a teacher from the router's shares instead of asking its first, 0 to 1; default 0.
+        #[serde(default)]
+        explore: f64,
     },
 }
 
@@ -145,9 +161,17 @@ impl RouterParams {
     /// Whether it must see calibration answers before it can decide.
     pub fn needs_calibration(&self) -> bool {
         match self {
-            Self::Fixed => true,
+            Self::Fixed | Self::Budgeted(_) => true,
             Self::Single(teacher) | Self::SingleBon { teacher, .. } => teacher == "best",
-            Self::All | Self::AllBon { .. } | Self::Random => false,
+            Self::All | Self::AllBon { .. } | Self::Random | Self::Learned { .. } => false,
+        }
+    }
+
+    /// The step that fitted it, where it was fitted.
+    pub fn fitted_by(&self) -> Option<&Reference> {
+        match self {
+            Self::Learned { from, .. } => Some(from),
+            _ => None,
         }
     }
 
@@ -161,11 +185,7 @@ impl RouterParams {
 
     /// Whether it looks at answers before it decides whom to ask next; such a router needs gates and scores on the way.
     pub fn reads_answers(&self) -> bool {
-        match self {
-            Self::All | Self::AllBon { .. } | Self::Random | Self::Fixed | Self::Single(_) | Self::SingleBon { .. } => {
-                false
-            }
-        }
+        matches!(self, Self::Budgeted(_))
     }
 }
 
@@ -254,6 +274,61 @@ pub struct ScoreParams {
     pub arbiter: String,
 }
 
+/// Fits a router on scored answers of the whole pool.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FitParams {
+    /// Scored answers to calibration prompts: everybody's to each.
+    pub from: Reference,
+    /// Scores by another arbiter than the one that `from` was scored with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scores: Option<Reference>,
+    /// Which head scores teachers; `auto` by default.
+    #[serde(default)]
+    pub head: HeadChoice,
+    /// Features are hashed into two to the power of this many buckets, 8 to 22; 16 by default.
+    #[serde(default = "sixteen")]
+    pub bits: u32,
+    /// What an answer must pass to count.
+    #[serde(default)]
+    pub gates: Gates,
+    /// Who may be asked.
+    #[serde(default)]
+    pub eligibility: Eligibility,
+}
+
+fn sixteen() -> u32 {
+    16
+}
+
+/// Which head a router has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeadChoice {
+    /// The best on held-out prompts, or the table of `fixed` where none is better than it. The default.
+    #[default]
+    Auto,
+    /// A softmax over teachers, pulled to that of the rewards.
+    KlSoftmax,
+    /// Who beats whom.
+    BradleyTerry,
+    /// Expected rewards by ridge regression.
+    Ridge,
+}
+
+impl HeadChoice {
+    /// How a head is chosen among those that are meant.
+    pub fn options(self, seed: u64) -> TuneOptions {
+        let only = |head| TuneOptions { seed, heads: vec![head], may_take_table: false, ..TuneOptions::default() };
+        match self {
+            Self::Auto => TuneOptions { seed, ..TuneOptions::default() },
+            Self::KlSoftmax => only(HeadKind::KlSoftmax),
+            Self::BradleyTerry => only(HeadKind::BradleyTerry),
+            Self::Ridge => only(HeadKind::Ridge),
+        }
+    }
+}
+
 /// Keeps the best answers and makes preference pairs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -313,6 +388,12 @@ pub enum ObjectiveName {
     Pretrain,
     /// Next-token prediction on the assistant's turns.
     Sft,
+    /// Chosen answers become more likely than rejected ones, compared with a reference model.
+    Dpo,
+    /// The same without a reference model, on means over tokens.
+    Simpo,
+    /// The likelihood of chosen answers and their odds over rejected ones, without a reference model.
+    Orpo,
 }
 
 /// Trains a model.
@@ -321,16 +402,30 @@ pub enum ObjectiveName {
 pub struct TrainParams {
     /// What to minimise.
     pub objective: ObjectiveName,
+    /// Trains an adapter in place of the model, which is frozen; an adapter that `base` or `base_folder` has is merged
+    /// into its own base first. The whole model is trained when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
+    /// In which numbers the trained model is written; training itself is in f32, and adapters stay so.
+    #[serde(default, skip_serializing_if = "Dtype::is_f32")]
+    pub dtype: Dtype,
     /// Where to start: a checkpoint made by an earlier step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Reference>,
-    /// Where to start: a Hugging Face model folder, relative to the recipe.
+    /// Where to start: a Hugging Face model folder or PEFT's folder of an adapter, relative to the recipe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_folder: Option<PathBuf>,
     /// Where to start: a new model of this shape, with a tokenizer trained on the rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new: Option<NewModel>,
-    /// Rows: datasets of `select` (one run for each strategy), or prompts that have reference answers.
+    /// The numbers of a preference objective's loss; its usual ones where they are not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<LossParams>,
+    /// What `dpo` compares with: a checkpoint made by an earlier step; the model that training starts from when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference_model: Option<Reference>,
+    /// Rows: datasets of `select` (one run for each strategy), or prompts that have reference answers; for preference
+    /// objectives the pairs of a `select` step, `STEP.pairs`.
     pub data: Reference,
     /// Rows that are measured every `config.eval_every` steps and never learned from, of the kinds that `data` takes;
     /// a `select` step without a strategy means the strategy of each run.

@@ -3,7 +3,11 @@
 use super::{
     Action, Arbiter, Recipe, Step,
     params::{TrainParams, TranslateParams},
+    reference::Reference,
 };
+
+/// What a `select` step calls its preference pairs, beside the sets of its strategies.
+pub(crate) const PAIRS: &str = "pairs";
 
 impl Recipe {
     /// The names of the parts that a step makes, in a fixed order; one empty name when it makes one thing.
@@ -18,6 +22,15 @@ impl Recipe {
             Action::Train(params) => self.runs(params).into_iter().map(|run| run.name()).collect(),
             _ => whole(),
         }
+    }
+
+    /// The parts of `step` that `reference` reads: those that it covers; preference pairs by their name alone.
+    pub(crate) fn parts_read(&self, step: &Step, reference: &Reference) -> Vec<String> {
+        let makes_pairs = matches!(&step.action, Action::Select(params) if params.pairs.is_some());
+        if makes_pairs && reference.part.as_deref() == Some(PAIRS) {
+            return vec![PAIRS.to_owned()];
+        }
+        self.part_names(step).into_iter().filter(|name| reference.covers(name)).collect()
     }
 
     /// Translated prompts keep the names of their sets.
@@ -57,6 +70,7 @@ impl Recipe {
 
     fn variants(&self, params: &TrainParams) -> Vec<Option<String>> {
         match self.step(&params.data.step) {
+            _ if params.objective.reads_pairs() => vec![None],
             Some(source) if matches!(source.action, Action::Select(_)) => {
                 let names = self.part_names(source);
                 names.into_iter().filter(|name| params.data.covers(name)).map(Some).collect()

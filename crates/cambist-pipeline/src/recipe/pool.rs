@@ -19,6 +19,7 @@ use cambist_io::{
     endpoint::Endpoint,
     formats::RecordedColumns,
 };
+use cambist_model::RewardTokens;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -52,7 +53,7 @@ pub struct PoolMember {
     /// A checkpoint that an earlier step trained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local: Option<Reference>,
-    /// A Hugging Face model folder, relative to the recipe.
+    /// A Hugging Face model folder or PEFT's folder of an adapter, relative to the recipe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathBuf>,
     /// A file of recorded answers, relative to the recipe.
@@ -196,6 +197,15 @@ pub struct Arbiter {
     /// Scores in a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded: Option<Recorded>,
+    /// A reward model that an earlier step trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<Reference>,
+    /// A Hugging Face folder of a reward model, relative to the recipe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
+    /// The tokens whose logits are the reward, where the model under `local` or `folder` is a language model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<RewardTokens>,
     /// Other arbiters, whose values become one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ensemble: Option<PanelManner>,

@@ -1,26 +1,28 @@
 //! Whether steps read what earlier steps make.
 
 use cambist_core::{
+    features::Hashed,
     language::Language,
     polyglot::{self, Task},
 };
 
-use cambist_model::Keep;
+use cambist_model::{Keep, PROJECTIONS};
 
 use super::{
     Action, Arbiter, PoolMember, Recipe, Step,
     decode::unknown,
     endpoints::{arbiter_faults, teacher_faults},
     fault::{Fault, Place},
+    local_arbiter::{local_faults, order_fault},
     node::{Content, Node},
     pairwise::{evaluate_fault, pairwise_faults, safety_faults},
     panel::panel_faults,
-    params::{EvaluateParams, PromptsParams, RouterParams, SelectParams, TrainParams, TranslateParams},
+    params::{EvaluateParams, FitParams, PromptsParams, RouterParams, SelectParams, TrainParams, TranslateParams},
+    parts::PAIRS,
+    preference::objective_faults,
     reference::Reference,
+    routing::{budgeted_faults, frontier_faults, live_faults},
 };
-
-/// What a `select` step calls its preference pairs, beside the sets of its strategies.
-const PAIRS: &str = "pairs";
 
 /// What a step leaves behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +30,9 @@ pub(crate) enum Kind {
     Prompts,
     Completions,
     Scores,
+    Router,
     Datasets,
+    Frontier,
     Checkpoint,
     Results,
     Report,
@@ -41,7 +45,9 @@ impl Kind {
             Action::Translate(params) if params.answers.is_none() => Self::Prompts,
             Action::Translate(_) | Action::Generate(_) => Self::Completions,
             Action::Score(_) => Self::Scores,
+            Action::Fit(_) => Self::Router,
             Action::Select(_) => Self::Datasets,
+            Action::Frontier(_) => Self::Frontier,
             Action::Train(_) => Self::Checkpoint,
             Action::Evaluate(_) => Self::Results,
             Action::Report(_) => Self::Report,
@@ -53,7 +59,9 @@ impl Kind {
             Self::Prompts => "prompts",
             Self::Completions => "completions",
             Self::Scores => "scores",
+            Self::Router => "a router",
             Self::Datasets => "datasets",
+            Self::Frontier => "a frontier",
             Self::Checkpoint => "a checkpoint",
             Self::Results => "results",
             Self::Report => "a report",
@@ -66,7 +74,7 @@ pub(crate) type Use<'a> = (&'static str, &'a Reference, &'static [Kind]);
 
 /// Everything that a step reads, in a fixed order.
 pub(crate) fn uses(action: &Action) -> Vec<Use<'_>> {
-    use Kind::{Checkpoint, Completions, Datasets, Prompts, Scores};
+    use Kind::{Checkpoint, Completions, Datasets, Prompts, Router, Scores};
     let mut all: Vec<Use<'_>> = Vec::new();
     match action {
         Action::Prompts(_) | Action::Report(_) => {}
@@ -77,6 +85,11 @@ pub(crate) fn uses(action: &Action) -> Vec<Use<'_>> {
         Action::Generate(p) => {
             all.push(("prompts", &p.prompts, &[Prompts]));
             all.extend(p.calibration.iter().map(|r| ("calibration", r, [Completions].as_slice())));
+            all.extend(p.router.fitted_by().map(|r| ("router", r, [Router].as_slice())));
+        }
+        Action::Fit(p) => {
+            all.push(("from", &p.from, &[Completions]));
+            all.extend(p.scores.iter().map(|r| ("scores", r, [Scores].as_slice())));
         }
         Action::Score(p) => all.push(("from", &p.from, &[Completions])),
         Action::Select(p) => {
@@ -88,14 +101,22 @@ pub(crate) fn uses(action: &Action) -> Vec<Use<'_>> {
             );
             all.extend(p.calibration.iter().map(|r| ("calibration", r, [Completions].as_slice())));
             all.extend(
+                p.strategies.values().filter_map(|s| s.router.fitted_by()).map(|r| ("router", r, [Router].as_slice())),
+            );
+            all.extend(
                 p.strategies.values().filter_map(|s| s.from.as_ref()).map(|r| ("from", r, [Completions].as_slice())),
             );
             all.extend(
                 p.strategies.values().filter_map(|s| s.scores.as_ref()).map(|r| ("scores", r, [Scores].as_slice())),
             );
         }
+        Action::Frontier(p) => {
+            all.push(("from", &p.from, &[Completions]));
+            all.extend(p.scores.iter().map(|r| ("scores", r, [Scores].as_slice())));
+        }
         Action::Train(p) => {
             all.extend(p.base.iter().map(|r| ("base", r, [Checkpoint].as_slice())));
+            all.extend(p.reference_model.iter().map(|r| ("reference_model", r, [Checkpoint].as_slice())));
             all.push(("data", &p.data, &[Datasets, Prompts]));
             all.extend(p.held_out.iter().map(|r| ("held_out", r, [Datasets, Prompts].as_slice())));
         }
@@ -148,6 +169,8 @@ impl Checker<'_> {
             }
             Action::Generate(p) => {
                 self.router(step, &p.router, p.calibration.is_some());
+                let faults = live_faults(step, p, (self.recipe, |key: &str| self.place_in(step, key)));
+                self.faults.extend(faults);
                 for teacher in &p.teachers {
                     self.teacher(step, teacher);
                 }
@@ -160,12 +183,20 @@ impl Checker<'_> {
                 }
             }
             Action::Score(p) => self.arbiter(step, Some(&p.arbiter)),
+            Action::Fit(p) => self.fit(step, p),
             Action::Select(p) => self.select(step, p),
+            Action::Frontier(p) => {
+                let faults = frontier_faults(step, p, |key| self.place_in(step, key));
+                self.faults.extend(faults);
+            }
             Action::Train(p) => {
                 let starts =
                     [("base", p.base.is_some()), ("base_folder", p.base_folder.is_some()), ("new", p.new.is_some())];
                 self.one_of(step.place, &starts);
                 self.held_out(step, p);
+                let faults = objective_faults((step, p.as_ref()), self.recipe, |word| self.place_in(step, word));
+                self.faults.extend(faults);
+                self.lora(step, p);
             }
             Action::Evaluate(p) => {
                 self.arbiter(step, Some(&p.arbiter));
@@ -231,6 +262,29 @@ impl Checker<'_> {
         }
     }
 
+    /// What only a model could refuse later is refused now.
+    fn lora(&mut self, step: &Step, params: &TrainParams) {
+        let Some(lora) = &params.lora else { return };
+        if params.new.is_some() {
+            let what = format!("`{}` trains an adapter on a new model, whose weights nobody trained", step.id);
+            self.fault(self.place_in(step, "lora"), what, "remove `lora`, or give `base` or `base_folder`");
+        }
+        if !params.dtype.is_f32() {
+            let what = format!("`{}` trains an adapter, which is kept in f32", step.id);
+            self.fault(self.place_in(step, "dtype"), what, "remove `dtype`; `merge-adapter` takes one");
+        }
+        if lora.r == 0 {
+            self.fault(self.place_in(step, "r"), "`r` is 0".into(), "give at least 1; the default is 16");
+        }
+        if !(lora.alpha > 0.0 && lora.alpha.is_finite()) {
+            let what = format!("`alpha` is {}", lora.alpha);
+            self.fault(self.place_in(step, "alpha"), what, "give a number above 0; the default is 32");
+        }
+        for target in lora.targets.iter().filter(|target| !PROJECTIONS.contains(&target.as_str())) {
+            self.faults.push(unknown(self.place_in(step, target), ("projection", target), &PROJECTIONS));
+        }
+    }
+
     /// The baseline must be one of the variants under comparison.
     fn against(&mut self, step: &Step, params: &EvaluateParams) {
         let Some(against) = &params.against else { return };
@@ -243,6 +297,16 @@ impl Checker<'_> {
         variants.dedup();
         if !variants.contains(&against.as_str()) {
             self.faults.push(unknown(self.place_in(step, "against"), ("variant", against), &variants));
+        }
+    }
+
+    fn fit(&mut self, step: &Step, params: &FitParams) {
+        if let Err(error) = Hashed::new(params.bits) {
+            self.fault(self.place_in(step, "bits"), error.to_string(), "remove `bits` for 16");
+        }
+        if params.gates.safety.is_some() {
+            let what = format!("`{}` has a safety gate and no safety scores", step.id);
+            self.fault(self.place_in(step, "safety"), what, "remove `safety`: a router keeps no answers");
         }
     }
 
@@ -328,6 +392,15 @@ impl Checker<'_> {
             let what = format!("`{}`: best of fewer than 2 samples is no choice", step.id);
             self.fault(self.place_in(step, "samples"), what, "ask for at least 2, or use `all`");
         }
+        if matches!(router, RouterParams::Learned { explore, .. } if !(0.0..=1.0).contains(explore)) {
+            let what = format!("`explore` of `{}` is no probability", step.id);
+            self.fault(self.place_in(step, "explore"), what, "give a number from 0 to 1");
+        }
+        if let RouterParams::Budgeted(params) = router {
+            let place = |key: &str| self.place_in(step, key);
+            let faults = budgeted_faults(step, params, place);
+            self.faults.extend(faults);
+        }
         match router {
             RouterParams::Single(teacher) | RouterParams::SingleBon { teacher, .. } if teacher != "best" => {
                 self.teacher(step, teacher);
@@ -378,6 +451,7 @@ impl Checker<'_> {
             let place = self.place_in(step, id);
             self.faults.push(unknown(place, ("arbiter", id), &known));
         }
+        self.faults.extend(id.and_then(|id| order_fault(step, id, self.recipe)));
     }
 
     fn reference(&mut self, index: usize, step: &Step, (param, reference, kinds): Use<'_>) {
@@ -410,8 +484,15 @@ impl Checker<'_> {
 
     fn part(&mut self, place: Place, source: &Step, reference: &Reference) {
         let Some(part) = &reference.part else { return };
+        if let (PAIRS, Action::Select(params)) = (part.as_str(), &source.action)
+            && params.pairs.is_none()
+        {
+            let what = format!("`{}` makes no preference pairs", source.id);
+            self.fault(place, what, format!("add `pairs: {{}}` to `{}`", source.id));
+            return;
+        }
         let known = self.recipe.part_names(source);
-        if !known.iter().any(|name| reference.covers(name)) {
+        if self.recipe.parts_read(source, reference).is_empty() {
             let names: Vec<&str> = known.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
             let fault = unknown(place, ("part", part), &names);
             let remedy = format!("`{0}` has no parts: write `{0}` alone", source.id);
@@ -453,10 +534,13 @@ impl Checker<'_> {
                     ("contains", arbiter.contains.is_some()),
                     ("match", arbiter.r#match.is_some()),
                     ("recorded", arbiter.recorded.is_some()),
+                    ("local", arbiter.local.is_some()),
+                    ("folder", arbiter.folder.is_some()),
                     ("ensemble", arbiter.ensemble.is_some()),
                     ("endpoint", arbiter.endpoint.is_some()),
                 ],
             );
+            self.faults.extend(local_faults(place, arbiter, recipe));
             self.faults.extend(panel_faults(place, arbiter, recipe));
             self.faults.extend(pairwise_faults(place, arbiter, recipe));
             self.remote_arbiter(place, arbiter);

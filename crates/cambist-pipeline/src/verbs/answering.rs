@@ -111,7 +111,7 @@ pub(super) fn score(
 ) -> Result<Marks, PipelineError> {
     let is_answered = |completion: &Completion| completion.finish_reason != FinishReason::Error;
     let groups = rivals.groups(answers);
-    Scoring::beside((workshop, job), &scorer.remotes(), |scoring| {
+    Scoring::beside((workshop, job), &scorer.ledgered(), |scoring| {
         let Some(scoring) = scoring else { return Ok(()) };
         for (prompt, completion) in answers.iter().filter(|(_, completion)| is_answered(completion)) {
             scoring.submit(prompt, &completion.teacher, completion.text.clone())?;
@@ -124,7 +124,7 @@ pub(super) fn score(
     let mut agreement = JudgesAgreement::default();
     let mut by_member = Vec::new();
     for member in scorer.members() {
-        by_member.push(match member.remote().and_then(|judge| Some((judge, judge.compare()?))) {
+        by_member.push(match member.judge() {
             Some((judge, compare)) => {
                 let contests = groups.iter().map(|group| rivals.contest((answers, group), compare));
                 let rulings = rule(workshop, judge, &contests.collect::<Vec<_>>())?;
@@ -185,11 +185,11 @@ fn of_member(
     member: &Member,
     answers: &[(&Prompt, &Completion)],
 ) -> Result<Vec<Score>, PipelineError> {
-    let Some(remote) = member.remote() else {
+    let Some(arbiter) = member.ledgered() else {
         return answers.iter().map(|(prompt, completion)| member.score(prompt, completion)).collect();
     };
     let digest =
-        |(prompt, completion): &(&Prompt, &Completion)| remote.key(&candidate_digest(prompt, &completion.text));
+        |(prompt, completion): &(&Prompt, &Completion)| arbiter.key(&candidate_digest(prompt, &completion.text));
     let keys: Vec<Digest> = answers.iter().map(digest).collect();
     let records = workshop.ledger().find_scores(&keys)?;
     let read = |((_, completion), record): (&(&Prompt, &Completion), Option<_>)| member.recorded(completion, record);

@@ -89,7 +89,7 @@ pub(super) fn with_translations(pool: Pool, recipe: &Recipe, outline: &Outline) 
     let mut translated: BTreeMap<&str, (BTreeSet<String>, BTreeSet<String>)> = BTreeMap::new();
     for (teacher, line, origin) in outline.translations() {
         let (licenses, prompt_ids) = translated.entry(teacher).or_default();
-        licenses.insert(license_of(recipe, teacher, Some(origin)));
+        licenses.insert(license_of(recipe, teacher, Some(origin)).into_owned());
         prompt_ids.insert(line.id().to_owned());
     }
     let mut teachers = pool.teachers().to_vec();

@@ -3,15 +3,17 @@
 use cambist_core::{
     arbiter::{Arbiter, Chrf, ChrfArbiter, Contains, ExactChecker, FoldedMatch, Recorded, RougeArbiter, score},
     completion::{Completion, FinishReason},
+    digest::Digest,
     prompt::Prompt,
     score::Score,
 };
 use cambist_io::{formats, ledger::ScoreRecord};
 
-use super::remote_arbiter::RemoteArbiter;
+use super::{local_arbiter::LocalArbiter, remote_arbiter::RemoteArbiter};
 use crate::{
     error::PipelineError,
-    recipe::{self, PoolMember},
+    plan::Job,
+    recipe::{self, Compare, PoolMember},
     run::Workshop,
 };
 
@@ -27,14 +29,60 @@ enum Means {
     Rule(Box<dyn Arbiter>),
     /// A server.
     Remote(Box<RemoteArbiter>),
+    /// A reward model, here; its scores go through the ledger all the same, for they take their time.
+    Local(Box<LocalArbiter>),
+}
+
+/// An arbiter whose scores the ledger keeps.
+#[derive(Clone, Copy)]
+pub(super) enum LedgerArbiter<'a> {
+    Remote(&'a RemoteArbiter),
+    Local(&'a LocalArbiter),
+}
+
+impl<'a> LedgerArbiter<'a> {
+    /// What names it in the ledger.
+    pub(super) fn identity(self) -> &'a str {
+        match self {
+            Self::Remote(arbiter) => arbiter.identity(),
+            Self::Local(arbiter) => arbiter.identity(),
+        }
+    }
+
+    /// The name of a candidate's score in the ledger.
+    pub(super) fn key(self, candidate: &Digest) -> Digest {
+        match self {
+            Self::Remote(arbiter) => arbiter.key(candidate),
+            Self::Local(arbiter) => arbiter.key(candidate),
+        }
+    }
+
+    /// The judge that compares two answers at a time; none for an arbiter of one answer.
+    pub(super) fn judge(self) -> Option<(&'a RemoteArbiter, &'a Compare)> {
+        match self {
+            Self::Remote(arbiter) => Some((arbiter, arbiter.compare()?)),
+            Self::Local(_) => None,
+        }
+    }
+
+    /// Whether nobody has to be asked again; a model here says the same whenever it is asked.
+    pub(super) fn is_settled(self, record: &ScoreRecord) -> bool {
+        match self {
+            Self::Remote(arbiter) => arbiter.is_settled(record),
+            Self::Local(_) => true,
+        }
+    }
 }
 
 impl Member {
     /// Opens the arbiter that the recipe calls `id`.
-    pub(super) fn open(workshop: &Workshop<'_>, id: &str) -> Result<Self, PipelineError> {
+    pub(super) fn open((workshop, job): (&Workshop<'_>, &Job), id: &str) -> Result<Self, PipelineError> {
         let declared = declared(workshop, id)?;
         if let Some(remote) = RemoteArbiter::open(declared, &workshop.plan.folder)? {
             return Ok(Self { name: id.to_owned(), means: Means::Remote(Box::new(remote)) });
+        }
+        if let Some(local) = LocalArbiter::open((workshop, job), declared)? {
+            return Ok(Self { name: id.to_owned(), means: Means::Local(Box::new(local)) });
         }
         let arbiter: Box<dyn Arbiter> = if let Some(chrf) = &declared.chrf {
             Box::new(ChrfArbiter(Chrf { word_order: chrf.word_order, ..Chrf::default() }))
@@ -59,15 +107,21 @@ impl Member {
         &self.name
     }
 
-    /// The server behind it; none for a rule.
-    pub(super) fn remote(&self) -> Option<&RemoteArbiter> {
+    /// The server or the model behind it; none for a rule.
+    pub(super) fn ledgered(&self) -> Option<LedgerArbiter<'_>> {
         match &self.means {
-            Means::Remote(remote) => Some(remote),
+            Means::Remote(remote) => Some(LedgerArbiter::Remote(remote)),
+            Means::Local(local) => Some(LedgerArbiter::Local(local)),
             Means::Rule(_) => None,
         }
     }
 
-    /// Returns what the ledger knows of a server's score; an answer without one is unscored, not 0.
+    /// The judge of two answers that it is, and what it compares; none for an arbiter of one answer.
+    pub(super) fn judge(&self) -> Option<(&RemoteArbiter, &Compare)> {
+        self.ledgered()?.judge()
+    }
+
+    /// Returns what the ledger knows of a score; an answer without one is unscored, not 0.
     pub(super) fn recorded(&self, completion: &Completion, record: Option<ScoreRecord>) -> Score {
         let blank = Score {
             prompt_id: completion.prompt_id.clone(),
@@ -89,7 +143,7 @@ impl Member {
     /// Scores one answer by a rule; what the arbiter cannot say is missing.
     pub(super) fn score(&self, prompt: &Prompt, completion: &Completion) -> Result<Score, PipelineError> {
         let Means::Rule(arbiter) = &self.means else {
-            return Err(PipelineError::Internal(format!("`{}` was asked as a rule and is a server", self.name)));
+            return Err(PipelineError::Internal(format!("`{}` was asked as a rule and is none", self.name)));
         };
         let given = score(arbiter.as_ref(), prompt, completion);
         let given = given.map_err(|error| PipelineError::input(&self.name, error.to_string(), "mend the scores"))?;

@@ -18,11 +18,12 @@ use rayon::prelude::*;
 
 pub(super) use self::records::{Kept, records};
 use self::{
-    groups::Groups,
+    groups::{Group, Groups},
     records::{Earlier, Left},
 };
 use super::{
     local::{self, CHUNK, Local},
+    naming::{Names, Naming},
     probing::Wish,
     remote::{Asked, Remote},
     scoring::Scoring,
@@ -33,6 +34,9 @@ use crate::{error::PipelineError, plan::Job, run::Workshop};
 
 /// Questions that wait to be sent to one teacher.
 const QUEUE: usize = 1024;
+
+/// Prompts whose cells are named together before they are sent.
+const NAMED: usize = 32;
 
 /// Outcomes that are kept in one transaction, at most.
 const COMMIT: usize = 256;
@@ -73,14 +77,16 @@ pub(super) struct Ticket {
     pub sample: u32,
     /// The call's name.
     pub key: Digest,
+    /// The seed of its sampling, for servers that take one.
+    pub seed: u32,
     /// What asking for it together with others has cost already.
     pub earlier: Earlier,
 }
 
 impl Ticket {
     /// Of a cell that was not asked for yet.
-    pub(super) fn new(prompt: Prompt, sample: u32, key: Digest) -> Self {
-        Self { prompt, sample, key, earlier: Earlier::default() }
+    pub(super) fn new(prompt: Prompt, sample: u32, (key, seed): (Digest, u32)) -> Self {
+        Self { prompt, sample, key, seed, earlier: Earlier::default() }
     }
 }
 
@@ -198,7 +204,7 @@ impl Asking<'_> {
         let cells = cells(at)?;
         let mut left = self.pass((at, remote), tally, |submit| self.feed((at, remote), cells, submit))?;
         while !left.is_empty() {
-            left = self.pass((at, remote), tally, |submit| Ok(self.feed_left(remote, left, &submit)))?;
+            left = self.pass((at, remote), tally, |submit| Ok(feed_left(remote, left, &submit)))?;
         }
         Ok(())
     }
@@ -239,34 +245,24 @@ impl Asking<'_> {
         cells: Cells<'_>,
         submit: Submit<Asked<Vec<Ticket>>>,
     ) -> Result<Option<Failure>, PipelineError> {
-        let voice = &self.voices[at];
+        let naming = Naming::new(&self.voices[at], self.sampling);
         let mut groups = Groups::of(cells);
-        while let Some(group) = groups.next(if remote.takes_n() { MOST_ANSWERS } else { 1 }) {
-            let (prompt, samples) = group?;
-            let (mut tickets, mut body) = (Vec::with_capacity(samples.len()), None);
-            for &sample in &samples {
-                let Some(question) = voice.question(&prompt, (self.sampling, sample))? else { continue };
-                tickets.push(Ticket::new(prompt.clone(), sample, question.key));
-                body.get_or_insert(question.request);
+        loop {
+            let most = if remote.takes_n() { MOST_ANSWERS } else { 1 };
+            let named: Vec<Group> =
+                std::iter::from_fn(|| groups.next(most)).take(NAMED).collect::<Result<_, PipelineError>>()?;
+            if named.is_empty() {
+                return Ok(None);
             }
-            let (Some(body), Some(&first)) = (body, samples.first()) else { continue };
-            let n = u32::try_from(tickets.len()).unwrap_or(u32::MAX);
-            if let Err(closed) = submit.send(remote.exchange((tickets, body), (self.sampling.seed, first, n))) {
-                return Ok(Some(closed.failure));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Sends what was left out, each by itself.
-    fn feed_left(&self, remote: &Remote, left: Vec<Left>, submit: &Submit<Asked<Vec<Ticket>>>) -> Option<Failure> {
-        for Left { ticket, body } in left {
-            let seed_and_sample = (self.sampling.seed, ticket.sample, 1);
-            if let Err(closed) = submit.send(remote.exchange((vec![ticket], body), seed_and_sample)) {
-                return Some(closed.failure);
+            for tickets in tickets(&naming, named)? {
+                let Some(Ticket { prompt, seed, .. }) = tickets.first() else { continue };
+                let (body, seed) = (remote.body(&prompt.messages, self.sampling)?, *seed);
+                let n = u32::try_from(tickets.len()).unwrap_or(u32::MAX);
+                if let Err(closed) = submit.send(remote.exchange((tickets, body), (seed, n))) {
+                    return Ok(Some(closed.failure));
+                }
             }
         }
-        None
     }
 
     /// Keeps outcomes as they come: whatever has arrived by the time the last batch is on the disk is the next batch.
@@ -314,6 +310,34 @@ impl Asking<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// Names the cells of some prompts, all together.
+fn tickets(naming: &Naming<'_>, groups: Vec<Group>) -> Result<Vec<Vec<Ticket>>, PipelineError> {
+    let mut names = Names::default();
+    for (prompt, samples) in &groups {
+        for &sample in samples {
+            names.push(naming, (prompt, sample))?;
+            names.push_seed(naming, (prompt, sample))?;
+        }
+    }
+    let mut named = names.keys_and_seeds();
+    let mut ticket = |prompt: &Prompt, sample| Some(Ticket::new(prompt.clone(), sample, named.next()??));
+    let mut of_prompt = |(prompt, samples): &(Prompt, Vec<u32>)| {
+        samples.iter().filter_map(|&sample| ticket(prompt, sample)).collect::<Vec<_>>()
+    };
+    Ok(groups.iter().map(&mut of_prompt).collect())
+}
+
+/// Sends what was left out, each by itself.
+fn feed_left(remote: &Remote, left: Vec<Left>, submit: &Submit<Asked<Vec<Ticket>>>) -> Option<Failure> {
+    for Left { ticket, body } in left {
+        let seed = ticket.seed;
+        if let Err(closed) = submit.send(remote.exchange((vec![ticket], body), (seed, 1))) {
+            return Some(closed.failure);
+        }
+    }
+    None
 }
 
 /// Says why an endpoint took no more: the run was stopped, the budget is spent, or something is wrong with it.

@@ -22,6 +22,7 @@ use super::{
     Work,
     asking::{self, Asking},
     forecast::Field,
+    naming::Naming,
     panel::Scorer,
     prompt_files::PromptFiles,
     routers,
@@ -86,10 +87,12 @@ fn with<T>(
     let members: Vec<&PoolMember> = recipe.pool.iter().filter(in_pool).collect();
     let teachers = members.iter().map(|member| member.teacher()).collect();
     let pool = Pool::new(teachers, params.eligibility.clone()).map_err(|e| PipelineError::Internal(e.to_string()))?;
-    let router = routers::build(workshop, job, (&params.router, &Gates::default()), &pool)?;
+    let router = routers::build(workshop, job, (&params.router, &Gates::default(), "router"), &pool)?;
     let scorer = params.arbiter.as_deref().map(|id| Scorer::open(workshop, job, id)).transpose()?;
     let voices = members.iter().map(|member| Voice::open(workshop, job, member)).collect::<Result<Vec<_>, _>>()?;
-    work(&Generating { workshop, job, params, pool: &pool, router: router.as_ref(), voices, scorer, prompts })
+    let namings = voices.iter().map(|voice| Naming::new(voice, &params.sampling)).collect();
+    let (pool, router, voices) = (&pool, router.as_ref(), voices.as_slice());
+    work(&Generating { workshop, job, params, pool, router, voices, namings, scorer, prompts })
 }
 
 /// Everything that the passes share.
@@ -99,7 +102,9 @@ struct Generating<'a> {
     params: &'a GenerateParams,
     pool: &'a Pool,
     router: &'a dyn Router,
-    voices: Vec<Voice>,
+    voices: &'a [Voice],
+    /// Of each voice.
+    namings: Vec<Naming<'a>>,
     scorer: Option<Scorer>,
     prompts: PromptFiles,
 }
@@ -127,12 +132,12 @@ impl Generating<'_> {
         }
         let wanted: Vec<u64> = (0..self.voices.len()).map(|voice| cells.unanswered_of(voice).count() as u64).collect();
         let tally = Tally::new(&wanted, "answers");
-        let remotes = self.scorer.as_ref().map(Scorer::remotes).unwrap_or_default();
-        Scoring::beside((self.workshop, self.job), &remotes, |scoring| {
+        let arbiters = self.scorer.as_ref().map(Scorer::ledgered).unwrap_or_default();
+        Scoring::beside((self.workshop, self.job), &arbiters, |scoring| {
             let asking = Asking {
                 workshop: self.workshop,
                 job: self.job,
-                voices: &self.voices,
+                voices: self.voices,
                 sampling: &self.params.sampling,
                 scoring,
                 several: (0..self.voices.len()).map(|voice| cells.wants_several(voice)).collect(),

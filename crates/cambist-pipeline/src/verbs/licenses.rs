@@ -1,6 +1,6 @@
 //! Under which licence answers stand, those that were made from others included.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use cambist_core::{
     completion::Origin,
@@ -14,15 +14,16 @@ const UNKNOWN: &str = "unknown";
 
 /// Returns the licence of an answer of `teacher`: its own, or of a translated answer the stricter of its author's and its
 /// translator's.
-pub(super) fn license_of(recipe: &Recipe, teacher: &str, origin: Option<&Origin>) -> String {
+pub(super) fn license_of<'r>(recipe: &'r Recipe, teacher: &str, origin: Option<&Origin>) -> Cow<'r, str> {
     let of_member = |id: &str| {
         let member = recipe.pool.iter().find(|member| member.id == id);
-        member.map_or_else(|| UNKNOWN.to_owned(), |member| member.license.clone())
+        member.map_or(UNKNOWN, |member| member.license.as_str())
     };
     match origin {
-        None => of_member(teacher),
+        None => of_member(teacher).into(),
         Some(origin) => {
-            strictest([Some(&origin.teacher), origin.mt_engine.as_ref()].into_iter().flatten().map(|id| of_member(id)))
+            let both = [Some(&origin.teacher), origin.mt_engine.as_ref()].into_iter().flatten();
+            strictest(both.map(|id| of_member(id).to_owned())).into()
         }
     }
 }

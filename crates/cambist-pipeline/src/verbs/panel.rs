@@ -15,9 +15,8 @@ use cambist_io::formats;
 use serde_json::{Value, json};
 
 use super::{
-    arbiters::{Member, declared},
+    arbiters::{LedgerArbiter, Member, declared},
     prompt_files::PromptFiles,
-    remote_arbiter::RemoteArbiter,
     tables::MEMBER_SCORES,
 };
 use crate::{error::PipelineError, plan::Job, recipe::PanelManner, run::Workshop};
@@ -47,9 +46,9 @@ impl Scorer {
     pub(super) fn open(workshop: &Workshop<'_>, job: &Job, id: &str) -> Result<Self, PipelineError> {
         let name = id.to_owned();
         let Some(panel) = &declared(workshop, id)?.ensemble else {
-            return Ok(Self { name, members: vec![Member::open(workshop, id)?], panel: None });
+            return Ok(Self { name, members: vec![Member::open((workshop, job), id)?], panel: None });
         };
-        let members = panel.of.iter().map(|member| Member::open(workshop, member)).collect::<Result<_, _>>()?;
+        let members = panel.of.iter().map(|member| Member::open((workshop, job), member)).collect::<Result<_, _>>()?;
         let scales = read_scales(workshop, job, panel)?;
         Ok(Self { name, members, panel: Some(Rules { ensemble: panel.ensemble(), scales }) })
     }
@@ -59,9 +58,9 @@ impl Scorer {
         &self.members
     }
 
-    /// The servers among the members.
-    pub(super) fn remotes(&self) -> Vec<&RemoteArbiter> {
-        self.members.iter().filter_map(Member::remote).collect()
+    /// The servers and models among the members.
+    pub(super) fn ledgered(&self) -> Vec<LedgerArbiter<'_>> {
+        self.members.iter().filter_map(Member::ledgered).collect()
     }
 
     /// Begins to hear the members of a panel; none for an arbiter by itself, whose scores stand as they are.

@@ -5,11 +5,11 @@ mod shares;
 
 use std::{path::Path, sync::Arc};
 
-use cambist_core::prompt::{Message, Prompt, Role};
+use cambist_core::prompt::{Message, Role};
 use cambist_io::{
     dialect::{
         encode::encode_body,
-        identity::{endpoint_identity, seed_for},
+        identity::endpoint_identity,
         probe::{ServerFacts, TRIAL_PROMPT, TRIAL_TOKENS},
         request::{EncodeOptions, LengthField, RenderedPrompt, RequestSampling, TeacherRequest},
         teacher::TeacherDialect,
@@ -139,8 +139,8 @@ impl Remote {
 
     /// Returns the body of the request as the ledger names it: without seed, with the length limit under its first
     /// name.
-    pub(super) fn body(&self, prompt: &Prompt, sampling: &Sampling) -> Result<Value, PipelineError> {
-        self.encoded(prompt.messages.clone(), self.sampling(sampling), self.manner.json_schema.clone())
+    pub(super) fn body(&self, messages: &[Message], sampling: &Sampling) -> Result<Value, PipelineError> {
+        self.encoded(messages.to_vec(), self.sampling(sampling), self.manner.json_schema.clone())
     }
 
     fn encoded(
@@ -193,29 +193,24 @@ impl Remote {
             temperature: of_step.temperature,
             top_p: of_step.top_p,
             top_k: of_step.top_k.map(|k| u32::try_from(k).unwrap_or(u32::MAX)),
+            min_p: of_step.min_p,
+            repetition_penalty: of_step.repetition_penalty,
+            presence_penalty: of_step.presence_penalty,
+            frequency_penalty: of_step.frequency_penalty,
+            stop: of_step.stop.clone(),
             max_tokens: u32::try_from(of_step.max_new_tokens).unwrap_or(u32::MAX),
             ..RequestSampling::default()
         })
     }
 
-    /// Returns the exchange that asks for answer number `sample` and the `n` - 1 behind it, with the body from
-    /// [`Remote::body`].
-    pub(super) fn exchange<T: Send + 'static>(
-        &self,
-        (ticket, body): (T, Value),
-        (seed, sample, n): (u64, u32, u32),
-    ) -> Asked<T> {
-        let seed = seed_for(seed, &body, sample);
+    /// Returns the exchange that asks for an answer and the `n` - 1 behind it, with the body from [`Remote::body`] and
+    /// the seed of the first.
+    pub(super) fn exchange<T: Send + 'static>(&self, (ticket, body): (T, Value), (seed, n): (u32, u32)) -> Asked<T> {
         Asked::new(ticket, body, &self.wire).with_seed(seed).for_answers(n)
     }
 
     /// As [`Remote::exchange`] for one answer, at the price of batches.
-    pub(super) fn exchange_in_batch<T: Send + 'static>(
-        &self,
-        (ticket, body): (T, Value),
-        (seed, sample): (u64, u32),
-    ) -> Asked<T> {
-        let seed = seed_for(seed, &body, sample);
+    pub(super) fn exchange_in_batch<T: Send + 'static>(&self, (ticket, body): (T, Value), seed: u32) -> Asked<T> {
         Asked::new(ticket, body, &self.batch_wire).with_seed(seed)
     }
 }

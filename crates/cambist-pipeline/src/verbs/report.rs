@@ -2,9 +2,12 @@
 
 mod arbiters;
 mod calls;
+mod frontier;
 mod material;
 mod measure;
 mod provenance;
+mod rewards;
+mod routers;
 mod sets;
 mod side_by_side;
 mod strategies;
@@ -41,10 +44,12 @@ pub(super) fn make((workshop, job, scratch): Work<'_>, params: &ReportParams) ->
 }
 
 fn page(material: &Material<'_>, job: &Job, params: &ReportParams) -> Result<Page, PipelineError> {
-    let sections: [Option<Section>; 10] = [
+    let sections: [Option<Section>; 12] = [
         students::section(material),
         teachers::section(material),
         strategies::section(material),
+        routers::section(material)?,
+        frontier::section(material)?,
         calls::section(material),
         arbiters::section(material)?,
         side_by_side::section(material),

@@ -14,11 +14,12 @@ use cambist_core::{digest::Digest, prompt::Prompt};
 use cambist_io::{
     clock,
     exchange::{Failure, FailureClass, Settled},
-    ledger::{ScoreRecord, score_key},
+    ledger::ScoreRecord,
     transport::{Client, LaneOptions, Outcomes, Submit},
 };
 
 use super::{
+    arbiters::LedgerArbiter,
     asking::why_closed,
     contest::Contest,
     remote_arbiter::{RemoteArbiter, ScoreBatch},
@@ -63,7 +64,7 @@ pub(super) struct Candidate {
 
 /// Takes answers to be scored.
 pub(super) struct Scoring<'a> {
-    senders: Vec<(&'a RemoteArbiter, SyncSender<Candidate>)>,
+    senders: Vec<(LedgerArbiter<'a>, SyncSender<Candidate>)>,
 }
 
 impl<'a> Scoring<'a> {
@@ -73,20 +74,25 @@ impl<'a> Scoring<'a> {
     /// What `work` fails with, else what scoring fails with; one arbiter that fails stops no other.
     pub(super) fn beside(
         (workshop, job): (&Workshop<'_>, &Job),
-        arbiters: &[&'a RemoteArbiter],
+        arbiters: &[LedgerArbiter<'a>],
         work: impl FnOnce(Option<&Self>) -> Result<(), PipelineError>,
     ) -> Result<(), PipelineError> {
         if arbiters.is_empty() {
             return work(None);
         }
         let n_scored = AtomicU64::new(0);
+        let threads = rayon::current_num_threads();
         std::thread::scope(|scope| {
             let (mut senders, mut scorers) = (Vec::new(), Vec::new());
             for &arbiter in arbiters {
                 let (sender, receiver) = sync_channel(QUEUE);
                 senders.push((arbiter, sender));
                 let n_scored = &n_scored;
-                scorers.push(scope.spawn(move || score_all((workshop, job, n_scored), arbiter, receiver)));
+                let of_job = (workshop, job, n_scored);
+                scorers.push(scope.spawn(move || match arbiter {
+                    LedgerArbiter::Remote(remote) => score_all(of_job, remote, receiver),
+                    LedgerArbiter::Local(local) => local.score_all(of_job, (receiver, threads)),
+                }));
             }
             let scoring = Self { senders };
             let worked = work(Some(&scoring));
@@ -101,7 +107,7 @@ impl<'a> Scoring<'a> {
     pub(super) fn submit(&self, prompt: &Prompt, teacher: &str, text: String) -> Result<(), PipelineError> {
         let digest = candidate_digest(prompt, &text);
         let candidate = Candidate { prompt: prompt.clone(), teacher: teacher.to_owned(), text, rival: None, digest };
-        for (_, sender) in self.senders.iter().filter(|(arbiter, _)| arbiter.compare().is_none()) {
+        for (_, sender) in self.senders.iter().filter(|(arbiter, _)| arbiter.judge().is_none()) {
             // An arbiter that takes no more has said why; answers are kept all the same.
             let _ = sender.send(candidate.clone());
         }
@@ -110,8 +116,8 @@ impl<'a> Scoring<'a> {
 
     /// Hands what is to be compared over to every judge of two answers; `contest` says what each compares.
     pub(super) fn compare<'c>(&self, contest: impl Fn(&Compare) -> Contest<'c>) {
-        for (judge, sender) in &self.senders {
-            let Some(compare) = judge.compare() else { continue };
+        for (arbiter, sender) in &self.senders {
+            let Some((judge, compare)) = arbiter.judge() else { continue };
             for question in contest(compare).questions(judge) {
                 let _ = sender.send(question);
             }
@@ -179,7 +185,7 @@ impl Asked<'_> {
                         }
                     }
                     Err((candidate, reason)) => {
-                        let record = missing(arbiter, &candidate, reason);
+                        let record = missing(LedgerArbiter::Remote(arbiter), &candidate, reason);
                         workshop.ledger().put_scores(&[record])?;
                     }
                 }
@@ -194,14 +200,7 @@ impl Asked<'_> {
         let in_flight = self.in_flight();
         waiting.retain(|candidate| !in_flight.contains(&candidate.digest));
         drop(in_flight);
-        let keys: Vec<Digest> = waiting.iter().map(|candidate| self.arbiter.key(&candidate.digest)).collect();
-        let known = self.workshop.ledger().find_scores(&keys)?;
-        let is_open = |record: &Option<ScoreRecord>| !record.as_ref().is_some_and(|r| self.arbiter.is_settled(r));
-        let open = waiting.into_iter().zip(&known).filter(|(_, record)| is_open(record));
-        let mut unscored: Vec<Candidate> = open.map(|(candidate, _)| candidate).collect();
-        unscored.sort_by(|a, b| a.digest.cmp(&b.digest));
-        unscored.dedup_by(|a, b| a.digest == b.digest);
-        Ok(unscored)
+        unsettled(self.workshop, LedgerArbiter::Remote(self.arbiter), waiting)
     }
 
     fn collect(&self, mut outcomes: Outcomes<ScoreBatch>) -> Result<Option<Failure>, PipelineError> {
@@ -231,6 +230,22 @@ impl Asked<'_> {
     }
 }
 
+/// Those of the waiting that the ledger has no lasting score of, each once.
+pub(super) fn unsettled(
+    workshop: &Workshop<'_>,
+    arbiter: LedgerArbiter<'_>,
+    waiting: Vec<Candidate>,
+) -> Result<Vec<Candidate>, PipelineError> {
+    let keys: Vec<Digest> = waiting.iter().map(|candidate| arbiter.key(&candidate.digest)).collect();
+    let known = workshop.ledger().find_scores(&keys)?;
+    let is_open = |record: &Option<ScoreRecord>| !record.as_ref().is_some_and(|r| arbiter.is_settled(r));
+    let open = waiting.into_iter().zip(&known).filter(|(_, record)| is_open(record));
+    let mut unsettled: Vec<Candidate> = open.map(|(candidate, _)| candidate).collect();
+    unsettled.sort_by(|a, b| a.digest.cmp(&b.digest));
+    unsettled.dedup_by(|a, b| a.digest == b.digest);
+    Ok(unsettled)
+}
+
 /// Returns the outcome of a batch as the ledger keeps it; nothing for what was never sent.
 fn records(arbiter: &RemoteArbiter, settled: Settled<ScoreBatch>) -> Vec<ScoreRecord> {
     let Settled { exchange, outcome, attempts, seconds, .. } = settled;
@@ -238,7 +253,7 @@ fn records(arbiter: &RemoteArbiter, settled: Settled<ScoreBatch>) -> Vec<ScoreRe
     let of = |candidate: &Candidate| ScoreRecord {
         seconds: seconds / n,
         attempts,
-        ..missing(arbiter, candidate, String::new())
+        ..missing(LedgerArbiter::Remote(arbiter), candidate, String::new())
     };
     match outcome {
         Err(failure) if failure.class == FailureClass::Stopped || attempts == 0 => Vec::new(),
@@ -268,9 +283,10 @@ fn records(arbiter: &RemoteArbiter, settled: Settled<ScoreBatch>) -> Vec<ScoreRe
     }
 }
 
-fn missing(arbiter: &RemoteArbiter, candidate: &Candidate, reason: String) -> ScoreRecord {
+/// A record without a value, for a reason where there is one.
+pub(super) fn missing(arbiter: LedgerArbiter<'_>, candidate: &Candidate, reason: String) -> ScoreRecord {
     ScoreRecord {
-        key: score_key(&candidate.digest, arbiter.identity()),
+        key: arbiter.key(&candidate.digest),
         candidate: candidate.digest.clone(),
         arbiter: arbiter.identity().to_owned(),
         prompt_id: candidate.prompt.id.clone(),

@@ -94,7 +94,7 @@ impl Making<'_> {
         let mut played = BTreeMap::new();
         for (name, strategy) in &self.params.strategies {
             self.workshop.checkpoint()?;
-            let outcome = play(self, (name, strategy), (&answers.outline, &pool), &mut decisions)?;
+            let outcome = play(self, (name, strategy), (&answers, &pool), &mut decisions)?;
             played.insert(name.clone(), outcome);
         }
         decisions.finish()?;
@@ -135,6 +135,10 @@ fn draft(making: &Making<'_>, Sets { answers, aligned, pairs, .. }: &Sets<'_>) -
     draft.counts.insert("strategies".into(), aligned.played.len() as u64);
     for (name, tally) in &aligned.tallies {
         draft.counts.insert(format!("{name} rows"), aligned.n_kept(name) as u64);
+        let n_unknown = aligned.played.get(*name).map_or(0, |played| played.n_unknown_language);
+        if n_unknown > 0 {
+            draft.counts.insert(format!("{name} prompts of languages not calibrated"), n_unknown as u64);
+        }
         for (reason, n) in tally.counts().values().flatten().filter(|(reason, _)| *reason != KEPT) {
             *draft.failures.entry(format!("{name}: {reason}")).or_default() += *n as u64;
         }

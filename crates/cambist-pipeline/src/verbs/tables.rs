@@ -41,21 +41,21 @@ pub(crate) fn read_table<R: TableRow>(artifact: &Artifact, name: &str) -> Result
     Ok(formats::read_table(&artifact.path(name)?)?)
 }
 
-/// One answer as a strategy sees it.
+/// One answer as a strategy sees it; writers borrow its texts and its language.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct CandidateRow {
+pub(crate) struct CandidateRow<S = String, L = Language> {
     /// The strategy whose own answers these are; empty for the answers that all share.
-    pub set: String,
-    pub prompt_id: String,
-    pub source_id: String,
-    pub language: Language,
-    pub task: Option<String>,
-    pub teacher: String,
+    pub set: S,
+    pub prompt_id: S,
+    pub source_id: S,
+    pub language: L,
+    pub task: Option<S>,
+    pub teacher: S,
     pub sample: u32,
     pub reward: Option<f64>,
     pub passed: bool,
     /// Why a gate stopped it, as a code; none when it passed.
-    pub stopped: Option<String>,
+    pub stopped: Option<S>,
     pub tokens_in: Option<u32>,
     pub tokens_out: Option<u32>,
     pub cost_usd: f64,
@@ -82,13 +82,13 @@ impl TableRow for CandidateRow {
 
 /// What one strategy decided about one prompt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct DecisionRow {
+pub(crate) struct DecisionRow<S = String, D = Decision> {
     /// The strategy's name in the recipe.
-    pub name: String,
+    pub name: S,
     /// Where its answers stand among the candidates.
-    pub set: String,
+    pub set: S,
     #[serde(flatten)]
-    pub decision: Decision,
+    pub decision: D,
 }
 
 impl TableRow for DecisionRow {

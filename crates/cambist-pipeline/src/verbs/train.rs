@@ -1,56 +1,94 @@
 //! `train`: rows to a checkpoint, through the one trainer.
 
+mod comparison;
+mod rows;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::BTreeSet, path::PathBuf};
 
 use cambist_core::prompt::Message;
-use cambist_io::{
-    formats::{self, EventFile, SftRow},
-    store::{Artifact, ManifestDraft, Scratch},
-};
+use cambist_io::store::{Artifact, ManifestDraft, Scratch};
 use cambist_model::{
-    LocalModel, ModelFiles, Objective, Pretrain, RowContent, Sft, TrainRow, TrainSummary, Training, run,
-    train_tokenizer,
+    Dtype, LocalModel, ModelFiles, Objective, ReferenceSource, RowContent, TrainConfig, TrainRow, TrainSummary,
+    Training, run, train_tokenizer,
 };
 
-use self::watch::Watch;
-use super::{Work, prompts::read_prompts, select::shards};
+use self::{
+    comparison::Comparison,
+    rows::read_rows,
+    watch::{Logs, Watch},
+};
+use super::Work;
 use crate::{
-    error::PipelineError,
-    plan::{Input, Job},
-    recipe::params::{NewModel, ObjectiveName, TrainParams},
+    checkpoint::{Bases, Checkpoint},
+    error::{ModelFault, PipelineError},
+    plan::Job,
+    recipe::params::{NewModel, TrainParams},
     run::Workshop,
 };
 
-/// One line for each step: loss, rate, gradient norm, loss per language.
+/// One line for the objective, then one for each step: loss, rate, gradient norm, loss and metrics per language.
 pub(crate) const LOG: &str = "train.jsonl";
 
 /// The same for TensorBoard, which finds event files by their names.
-const EVENTS: &str = "events.out.tfevents.0.cambist";
+pub(crate) const EVENTS: &str = "events.out.tfevents.0.cambist";
+
+/// Rows that were left out, and why.
+pub(crate) const DROPPED: &str = "dropped.jsonl";
 
 /// Makes the artifact.
 pub(super) fn make((workshop, job, scratch): Work<'_>, params: &TrainParams) -> Result<Artifact, PipelineError> {
+    let Prepared { rows, held_out, mut start, config } = prepare(workshop, job, params)?;
+    let objective = objective(job, params)?;
+    if params.objective.reads_pairs() {
+        workshop.runtime.progress.minimises(&job.label, &objective.formula());
+    }
+    let needs_reference = objective.needs_reference();
+    let comparison = needs_reference.then(|| Comparison::read(workshop, job, &start.model)).transpose()?;
+    let cache = comparison.as_ref().map(|comparison| comparison.cache.clone());
+    let (mut watch, state) = Watch::begin(workshop, (job, objective.as_ref()), (&scratch, cache))?;
+    let training = Training {
+        held_out: &held_out,
+        resume: state.as_deref(),
+        reference: comparison.as_ref().map_or_else(ReferenceSource::default, |comparison| ReferenceSource {
+            model: comparison.model.as_ref(),
+            known: &comparison.known,
+        }),
+        ..Training::new(&rows, objective.as_ref())
+    };
+    let trained = run(&mut start.model, &training, &config, &mut watch);
+    let summary = trained.map_err(|error| PipelineError::model(&job.label, error))?;
+    let logs = watch.finish()?;
+    if summary.stopped {
+        return Err(PipelineError::Interrupted);
+    }
+    write(job, scratch, (&start, rows.len(), params.dtype), (&summary, logs))
+}
+
+/// What there is before the first step.
+pub(crate) struct Prepared {
+    pub rows: Vec<TrainRow>,
+    pub held_out: Vec<TrainRow>,
+    pub start: Start,
+    /// With the seed of the run.
+    pub config: TrainConfig,
+}
+
+/// Reads rows and the model that training starts from.
+pub(crate) fn prepare(workshop: &Workshop<'_>, job: &Job, params: &TrainParams) -> Result<Prepared, PipelineError> {
     let rows = read_rows(workshop, (job, "data"), params)?;
     let held_out = if params.held_out.is_some() { read_rows(workshop, (job, "held_out"), params)? } else { vec![] };
     keep_apart(job, &rows, &held_out)?;
     let seed = job.run.as_ref().and_then(|run| run.seed).unwrap_or(workshop.plan.recipe.seed);
-    let mut model = start(workshop, job, params, (&rows, seed))?;
-    let mut config = params.config.clone();
-    config.seed = seed;
-    let objective: &dyn Objective = match params.objective {
-        ObjectiveName::Pretrain => &Pretrain,
-        ObjectiveName::Sft => &Sft,
-    };
-    let (mut watch, state) = Watch::begin(workshop, job, &scratch)?;
-    let training = Training { rows: &rows, objective, held_out: &held_out, resume: state.as_deref() };
-    let trained = run(&mut model, &training, &config, &mut watch);
-    let summary = trained.map_err(|error| PipelineError::model(&job.label, error))?;
-    let log = watch.finish()?;
-    if summary.stopped {
-        return Err(PipelineError::Interrupted);
-    }
-    write(job, scratch, (&model, rows.len()), (&summary, log))
+    let start = start(workshop, job, params, (&rows, seed))?;
+    Ok(Prepared { rows, held_out, start, config: TrainConfig { seed, ..params.config.clone() } })
+}
+
+/// What a run minimises.
+pub(crate) fn objective(job: &Job, params: &TrainParams) -> Result<Box<dyn Objective>, PipelineError> {
+    params.checked_objective().ok_or_else(|| {
+        PipelineError::Internal(format!("the objective of `{}` passed the check and cannot be made", job.label))
+    })
 }
 
 /// A row that is learned from says nothing when it is measured.
@@ -62,25 +100,58 @@ fn keep_apart(job: &Job, rows: &[TrainRow], held_out: &[TrainRow]) -> Result<(),
     Err(PipelineError::input(&job.label, what, "let `held_out` name another split than `data`"))
 }
 
-/// Reads a checkpoint's model folder out of its artifact.
-pub(super) fn read_checkpoint(artifact: &Artifact) -> Result<ModelFiles, PipelineError> {
-    let names = artifact.manifest().files.keys().filter(|name| ![LOG, EVENTS].contains(&name.as_str()));
-    let read = names.map(|name| Ok((name.clone(), artifact.read(name)?)));
-    Ok(ModelFiles(read.collect::<Result<BTreeMap<_, _>, PipelineError>>()?))
-}
-
+/// The model that training starts from; the adapters of a base are part of it from then on.
 fn start(
     workshop: &Workshop<'_>,
     job: &Job,
     params: &TrainParams,
     (rows, seed): (&[TrainRow], u64),
-) -> Result<LocalModel, PipelineError> {
-    let files = match (&params.new, &params.base_folder) {
-        (Some(new), _) => return invent(job, new, (rows, seed)),
-        (None, Some(folder)) => ModelFiles(formats::read_model_folder(&workshop.plan.folder.join(folder))?),
-        (None, None) => read_checkpoint(&workshop.artifact(&job.input("base")?.id)?)?,
+) -> Result<Start, PipelineError> {
+    let bases = Bases::of_recipe(&workshop.plan.folder);
+    let (checkpoint, name, at) = match (&params.new, &params.base_folder) {
+        (Some(new), _) => {
+            let model = invent(job, new, (rows, seed))?;
+            return Ok(Start { model, base: String::new(), at: None, notes: vec![] });
+        }
+        (None, Some(folder)) => {
+            let at = workshop.plan.folder.join(folder);
+            (Checkpoint::of_folder(&at, bases)?, folder.display().to_string(), at)
+        }
+        (None, None) => {
+            let artifact = workshop.artifact(&job.input("base")?.id)?;
+            let name = artifact.manifest().id.to_string();
+            (Checkpoint::of_artifact(workshop.store, &artifact, bases)?, name, artifact.folder().to_owned())
+        }
     };
-    LocalModel::from_files(&files).map_err(|error| PipelineError::model(&job.label, error))
+    let failed = |error: ModelFault| PipelineError::model(&job.label, error);
+    let (mut model, merged) = checkpoint.open().map_err(failed)?;
+    if let Some(lora) = &params.lora {
+        model.add_adapter(lora, seed).map_err(|error| failed(error.into()))?;
+    }
+    let notes = merged.iter().map(|report| format!("the base's adapter was merged first: {report}")).collect();
+    Ok(Start { model, base: name, at: (checkpoint.n_adapters() == 0).then_some(at), notes })
+}
+
+/// Where training starts.
+pub(crate) struct Start {
+    pub model: LocalModel,
+    /// What an adapter calls it.
+    pub base: String,
+    /// Where it lies as a whole model, if it does.
+    pub at: Option<PathBuf>,
+    pub notes: Vec<String>,
+}
+
+impl Start {
+    /// Returns what was trained from here as a folder: a whole model in `dtype`, or an adapter with the tokenizer's files.
+    pub(crate) fn files_of(&self, model: &LocalModel, dtype: Dtype) -> Result<ModelFiles, ModelFault> {
+        if !model.has_adapter() {
+            return Ok(model.to_files_in(dtype)?);
+        }
+        let mut files = model.adapter_files(&self.base)?;
+        files.0.extend(model.tokenizer_files().0);
+        Ok(files)
+    }
 }
 
 /// A new model with a tokenizer that is trained on the rows.
@@ -101,99 +172,38 @@ fn texts(content: &RowContent) -> Vec<String> {
     }
 }
 
-/// The rows of every input under a role, filtered by language and task.
-fn read_rows(
-    workshop: &Workshop<'_>,
-    (job, role): (&Job, &str),
-    params: &TrainParams,
-) -> Result<Vec<TrainRow>, PipelineError> {
-    let mut rows = Vec::new();
-    for input in job.inputs(role) {
-        let conversations = match input.id.verb.as_str() {
-            "select" => kept_rows(workshop, input)?,
-            _ => reference_rows(workshop, job, input)?,
-        };
-        rows.extend(
-            conversations.into_iter().filter(|row| wanted(row, params)).map(|row| to_train_row(row, params.objective)),
-        );
-    }
-    if rows.is_empty() {
-        let what = if role == "data" { "no rows are left to train on" } else { "no held-out rows are left" };
-        return Err(PipelineError::input(&job.label, what, "check `languages`, `tasks` and what the strategy kept"));
-    }
-    Ok(rows)
-}
-
-struct Conversation {
-    id: String,
-    language: cambist_core::language::Language,
-    task: Option<String>,
-    messages: Vec<Message>,
-}
-
-fn kept_rows(workshop: &Workshop<'_>, input: &Input) -> Result<Vec<Conversation>, PipelineError> {
-    let artifact = workshop.artifact(&input.id)?;
-    let rows: Vec<SftRow> = shards::read(&artifact, (&input.part, &format!("{}/sft", input.part)))?;
-    let conversation =
-        |row: SftRow| Conversation { id: row.id, language: row.language, task: row.task, messages: row.messages };
-    Ok(rows.into_iter().map(conversation).collect())
-}
-
-/// Prompts whose reference is the answer to learn.
-fn reference_rows(workshop: &Workshop<'_>, job: &Job, input: &Input) -> Result<Vec<Conversation>, PipelineError> {
-    let prompts = read_prompts(workshop, std::iter::once(input))?;
-    let n_prompts = prompts.len();
-    let answered = prompts.into_iter().filter_map(|prompt| {
-        let mut messages = prompt.messages;
-        messages.push(Message::assistant(prompt.reference?));
-        Some(Conversation { id: prompt.id, language: prompt.language, task: prompt.task, messages })
-    });
-    let rows: Vec<Conversation> = answered.collect();
-    if rows.len() == n_prompts {
-        return Ok(rows);
-    }
-    let what = format!("{} of {n_prompts} prompts have no reference answer to learn", n_prompts - rows.len());
-    Err(PipelineError::input(&job.label, what, "train on the datasets of a `select` step, or give references"))
-}
-
-fn wanted(row: &Conversation, params: &TrainParams) -> bool {
-    let language_fits = params.languages.is_empty() || params.languages.contains(&row.language);
-    let task_fits = params.tasks.is_empty() || row.task.as_ref().is_some_and(|task| params.tasks.contains(task));
-    language_fits && task_fits
-}
-
-/// Pre-training sees a conversation as text, one turn a line; SFT as a conversation.
-fn to_train_row(row: Conversation, objective: ObjectiveName) -> TrainRow {
-    match objective {
-        ObjectiveName::Sft => TrainRow::chat(row.id, row.language, row.messages),
-        ObjectiveName::Pretrain => {
-            let turns: Vec<String> = row.messages.into_iter().map(|message| message.content).collect();
-            TrainRow::text(row.id, row.language, turns.join("\n"))
-        }
-    }
-}
-
 fn write(
     job: &Job,
     scratch: Scratch,
-    (model, n_rows): (&LocalModel, usize),
-    (summary, (log, events)): (&TrainSummary, (String, EventFile)),
+    (start, n_rows, dtype): (&Start, usize, Dtype),
+    (summary, logs): (&TrainSummary, Logs),
 ) -> Result<Artifact, PipelineError> {
-    let files = model.to_files().map_err(|error| PipelineError::model(&job.label, error))?;
+    let model = &start.model;
+    let files = start.files_of(model, dtype).map_err(|error| PipelineError::model(&job.label, error))?;
     for (name, bytes) in &files.0 {
         scratch.write(name, bytes)?;
     }
-    scratch.write(LOG, log.as_bytes())?;
-    scratch.write(EVENTS, events.as_bytes())?;
+    scratch.write(LOG, logs.lines.as_bytes())?;
+    scratch.write(EVENTS, logs.events.as_bytes())?;
+    if summary.n_dropped > 0 {
+        scratch.write(DROPPED, logs.dropped.as_bytes())?;
+    }
     let counts = [
         ("parameters", model.n_parameters() as u64),
         ("rows", n_rows as u64),
         ("steps", summary.n_steps as u64),
         ("tokens", summary.n_tokens as u64),
     ];
+    let trained = model.has_adapter().then_some(("trained_parameters", model.n_trained() as u64));
     let kept = (summary.kept_step + 1 != summary.n_steps).then_some(("kept_step", summary.kept_step as u64 + 1));
-    let counts = counts.into_iter().chain(kept).map(|(what, n)| (what.to_owned(), n)).collect();
-    let draft =
-        ManifestDraft { step: job.label.clone(), kind: "checkpoint".into(), counts, ..ManifestDraft::default() };
+    let dropped = (summary.n_dropped > 0).then_some(("dropped", summary.n_dropped as u64));
+    let counts = counts.into_iter().chain(trained).chain(kept).chain(dropped);
+    let draft = ManifestDraft {
+        step: job.label.clone(),
+        kind: "checkpoint".into(),
+        counts: counts.map(|(what, n)| (what.to_owned(), n)).collect(),
+        notes: start.notes.clone(),
+        ..ManifestDraft::default()
+    };
     Ok(scratch.commit(draft)?)
 }

@@ -5,21 +5,23 @@ use std::collections::HashMap;
 use cambist_core::{
     completion::{Completion, FinishReason},
     digest::Digest,
-    prompt::Prompt,
+    prompt::{Message, Prompt},
     teacher::Price,
 };
 use cambist_io::{
     batch_files::BATCH_ORIGIN,
+    dialect::identity::seed_for,
     formats::{self, RecordedAnswer},
     ledger::{CallOutcome, call_key},
 };
-use cambist_model::{LocalModel, ModelFiles, Sampling};
+use cambist_model::{Head, LocalModel, Sampling};
 use serde_json::{Value, json};
 
-use super::{remote::Remote, train::read_checkpoint};
+use super::remote::Remote;
 use crate::{
+    checkpoint::{Bases, Checkpoint},
     error::PipelineError,
-    plan::{Input, Job, model_digest},
+    plan::{Input, Job},
     recipe::{PoolMember, Replay},
     run::Workshop,
 };
@@ -48,6 +50,8 @@ pub(super) enum Speaker {
 pub(super) struct Question {
     /// [`call_key`] of it.
     pub key: Digest,
+    /// The seed of its sampling, for servers that take one.
+    pub seed: u32,
     /// What the key is made of: the request without what changes no answer.
     pub request: Value,
 }
@@ -58,9 +62,9 @@ impl Voice {
         let speaker = if let Some(replay) = &member.replay {
             recorded(workshop, &member.id, replay)?
         } else if let Some(folder) = &member.folder {
-            let files = formats::read_model_folder(&workshop.plan.folder.join(folder))?;
-            let endpoint = format!("local:{}", model_digest(&files));
-            local(job, &ModelFiles(files), endpoint)?
+            let bases = Bases::of_recipe(&workshop.plan.folder);
+            let checkpoint = Checkpoint::of_folder(&workshop.plan.folder.join(folder), bases)?;
+            local(job, &checkpoint, format!("local:{}", checkpoint.digest()))?
         } else if member.endpoint.is_some() {
             Speaker::Remote(Box::new(Remote::open(&workshop.plan.recipe, &workshop.plan.folder, member)?))
         } else {
@@ -87,14 +91,28 @@ impl Voice {
         prompt: &Prompt,
         (sampling, sample): (&Sampling, u32),
     ) -> Result<Option<Question>, PipelineError> {
-        let (endpoint, request) = match &self.speaker {
-            Speaker::Recorded(_) => return Ok(None),
-            Speaker::Local { endpoint, .. } => {
-                (endpoint.as_str(), json!({ "messages": prompt.messages, "sampling": sampling }))
-            }
-            Speaker::Remote(remote) => (remote.identity(), remote.body(prompt, sampling)?),
-        };
-        Ok(Some(Question { key: call_key(endpoint, &request, sample), request }))
+        let request = self.request(&prompt.messages, sampling)?;
+        let Some((endpoint, request)) = self.endpoint().zip(request) else { return Ok(None) };
+        let key = call_key(endpoint, &request, sample);
+        Ok(Some(Question { key, seed: seed_for(sampling.seed, &request, sample), request }))
+    }
+
+    /// Returns what its calls are named by beside the sample; none for recorded answers.
+    pub(super) fn request(&self, messages: &[Message], sampling: &Sampling) -> Result<Option<Value>, PipelineError> {
+        match &self.speaker {
+            Speaker::Recorded(_) => Ok(None),
+            Speaker::Local { .. } => Ok(Some(json!({ "messages": messages, "sampling": sampling }))),
+            Speaker::Remote(remote) => remote.body(messages, sampling).map(Some),
+        }
+    }
+
+    /// What names it in the ledger; none for recorded answers.
+    pub(super) fn endpoint(&self) -> Option<&str> {
+        match &self.speaker {
+            Speaker::Recorded(_) => None,
+            Speaker::Local { endpoint, .. } => Some(endpoint),
+            Speaker::Remote(remote) => Some(remote.identity()),
+        }
     }
 
     /// Returns an answer as a completion: `record` is what the ledger knows, unused for recorded answers.
@@ -155,12 +173,17 @@ impl Voice {
 }
 
 fn trained(workshop: &Workshop<'_>, job: &Job, input: &Input) -> Result<Speaker, PipelineError> {
-    let files = read_checkpoint(&workshop.artifact(&input.id)?)?;
-    local(job, &files, format!("local:{}", input.id.digest))
+    let bases = Bases::of_recipe(&workshop.plan.folder);
+    let checkpoint = Checkpoint::of_artifact(workshop.store, &workshop.artifact(&input.id)?, bases)?;
+    local(job, &checkpoint, format!("local:{}", input.id.digest))
 }
 
-fn local(job: &Job, files: &ModelFiles, endpoint: String) -> Result<Speaker, PipelineError> {
-    let model = LocalModel::from_files(files).map_err(|source| PipelineError::model(&job.label, source))?;
+fn local(job: &Job, checkpoint: &Checkpoint, endpoint: String) -> Result<Speaker, PipelineError> {
+    let (model, _) = checkpoint.open().map_err(|source| PipelineError::model(&job.label, source))?;
+    if model.head() == Head::Reward {
+        let what = "a teacher is a model with a reward head, which writes no answers";
+        return Err(PipelineError::input(&job.label, what, "list it under `arbiters`"));
+    }
     Ok(Speaker::Local { model: Box::new(model), endpoint })
 }
 

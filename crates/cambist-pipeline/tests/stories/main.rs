@@ -4,9 +4,14 @@
 
 mod house;
 
+mod adapters;
 mod determinism;
+mod handover;
 mod interop;
+mod learned;
+mod local_arbiters;
 mod order;
+mod preference;
 mod prompts;
 mod recorded;
 mod runner;

@@ -48,7 +48,7 @@ fn held_out_loss_falls_in_every_language_and_the_best_step_is_kept() {
     assert!(measured.iter().all(|line| line["held_out"]["loss"].as_f64() >= best["held_out"]["loss"].as_f64()));
     assert_eq!(best["held_out"]["best"], true);
     let mut expected = EventFile::default();
-    expected.scalars(1, [("loss", lines[0]["loss"].as_f64().unwrap())]);
+    expected.scalars(1, [("loss", lines[1]["loss"].as_f64().unwrap())]);
     assert!(events.len() > 10 * expected.as_bytes().len());
     assert!(events.windows(20).any(|tag| tag == b"held_out/lang/tr/los"));
 }
@@ -66,4 +66,20 @@ fn the_report_draws_held_out_losses() {
 fn rows_that_are_learned_from_cannot_be_held_out() {
     let error = House::new().run(recipe(RECIPE, &["student.train.held_out=prompts.teach"]), 2).err().unwrap();
     assert!(error.to_string().contains("48 of 48 held-out rows are learned from"), "{error}");
+}
+
+#[test]
+fn a_model_is_written_in_sixteen_bits_and_trained_on() {
+    let next = "  - id: next\n    train: {objective: sft, base: student, data: prompts.teach, config: {steps: 2}}\n";
+    let text = RECIPE.replace("  - report: {}\n", next);
+    let made = |overrides: &[&str]| {
+        let house = House::new();
+        let ran = house.run(recipe(&text, overrides), 2).unwrap();
+        let config: Value = serde_json::from_slice(&ran.artifact("student").read("config.json").unwrap()).unwrap();
+        let n_bytes = |label: &str| ran.artifact(label).manifest().files["model.safetensors"].bytes;
+        (config["dtype"].as_str().map(str::to_owned), n_bytes("student"), n_bytes("next"))
+    };
+    let (whole, half) = (made(&[]), made(&["student.train.dtype=bf16"]));
+    assert_eq!((half.0.as_deref(), half.2), (Some("bfloat16"), whole.2));
+    assert!(half.1 < whole.1 * 6 / 10, "{half:?} {whole:?}");
 }

@@ -17,12 +17,12 @@ use crate::{
 };
 
 /// Nobody watches: files are written in seconds.
-const QUIET: RuntimeArgs =
+pub(super) const QUIET: RuntimeArgs =
     RuntimeArgs { threads: None, quiet: true, capabilities: CapabilitiesArg::Never, state_every: 30 };
 
 /// Writes the calls that are left as batch files.
 pub(super) fn export(args: &ExportRequestsArgs) -> Result<(), Failure> {
-    let plan = load(&args.recipe)?;
+    let plan = load(&args.recipe, &args.store.store)?;
     let form = |name: &String| BatchForm::ALL.into_iter().find(|form| form.name() == name);
     let options = ExportOptions {
         step: args.step.clone(),
@@ -54,7 +54,7 @@ fn tell_exported(exported: &Exported) -> Result<(), Failure> {
 /// Puts results into the ledger.
 pub(super) fn import(args: &ImportResultsArgs) -> Result<(), Failure> {
     let recipe = RecipeArgs { recipe: args.recipe.clone(), overrides: args.overrides.clone(), limit: args.limit };
-    let plan = load(&recipe)?;
+    let plan = load(&recipe, &args.store.store)?;
     let what = (args.step.as_deref(), args.files.as_slice());
     let imported = with_runtime(&QUIET, |runtime| Ok(import_results(&plan, what, &args.store.store, runtime)?))?;
     if args.store.json {

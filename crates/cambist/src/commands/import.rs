@@ -14,7 +14,7 @@ use crate::{
 pub(super) fn perform(args: &ImportArgs) -> Result<(), Failure> {
     let given = &args.results;
     let recipe = RecipeArgs { recipe: given.recipe.clone(), overrides: given.overrides.clone(), limit: given.limit };
-    let plan = load(&recipe)?;
+    let plan = load(&recipe, &given.store.store)?;
     let format = ImportFormat::ALL.into_iter().find(|format| format.name() == args.format);
     let format = format.ok_or_else(|| Failure::ours(format!("`{}` passed as a format", args.format)))?;
     let options = ImportOptions {

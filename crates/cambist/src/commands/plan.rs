@@ -18,7 +18,7 @@ use crate::{
 
 /// Shows what a recipe would do.
 pub(super) fn perform(args: &PlanArgs) -> Result<(), Failure> {
-    let plan = load(&args.recipe)?;
+    let plan = load(&args.recipe, &args.store.store)?;
     let all: Vec<usize> = (0..plan.jobs.len()).collect();
     if let Some(n) = args.probe {
         let runtime = RuntimeArgs { threads: None, quiet: false, capabilities: args.capabilities, state_every: 30 };

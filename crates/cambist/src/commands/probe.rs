@@ -14,7 +14,7 @@ use crate::{
 
 /// Asks every endpoint and prints a table; fails after that with what is wrong, the user's own mistakes first.
 pub(super) fn perform(args: &ProbeArgs) -> Result<(), Failure> {
-    let plan = load(&args.recipe)?;
+    let plan = load(&args.recipe, &args.store.store)?;
     // The table says what a line on stderr would.
     let runtime = RuntimeArgs { threads: None, quiet: true, capabilities: CapabilitiesArg::Force, state_every: 30 };
     let found = with_runtime(&runtime, |runtime| Ok(probe(&plan, &args.store.store, runtime)?))?;

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use cambist_io::transport::StopSignal;
+use cambist_io::{store::StoreView, transport::StopSignal};
 use cambist_pipeline::{
     plan::Plan,
     progress::{Progress, Silent},
@@ -29,14 +29,14 @@ use crate::{
 
 /// Runs every step.
 pub(super) fn whole(args: &RunArgs) -> Result<(), Failure> {
-    let plan = load(&args.recipe)?;
+    let plan = load(&args.recipe, &args.store.store)?;
     let all: Vec<usize> = (0..plan.jobs.len()).collect();
     perform(&plan, &all, args)
 }
 
 /// Runs the steps of one verb, or one of them, with what they need.
 pub(super) fn verb(verb: &str, args: &VerbArgs) -> Result<(), Failure> {
-    let plan = load(&args.run.recipe)?;
+    let plan = load(&args.run.recipe, &args.run.store.store)?;
     let is_wanted = |index: &usize| {
         let step = plan.step_of(&plan.jobs[*index]);
         step.action.verb() == verb
@@ -59,8 +59,9 @@ pub(super) fn verb(verb: &str, args: &VerbArgs) -> Result<(), Failure> {
     perform(&plan, &plan.needed_by(&targets), &args.run)
 }
 
-/// Reads and checks the recipe and names its artifacts.
-pub(super) fn load(args: &RecipeArgs) -> Result<Plan, Failure> {
+/// Reads and checks the recipe and names its artifacts; the store, where there is one, remembers the digests of large
+/// files.
+pub(super) fn load(args: &RecipeArgs, store: &Path) -> Result<Plan, Failure> {
     let path = args.recipe.display().to_string();
     let text = cambist_io::disk::read_text(&args.recipe)?;
     let mut recipe = Recipe::parse(&path, &text, &args.overrides).map_err(cambist_pipeline::PipelineError::from)?;
@@ -68,7 +69,12 @@ pub(super) fn load(args: &RecipeArgs) -> Result<Plan, Failure> {
         recipe.limit(limit.get());
     }
     let folder = args.recipe.parent().unwrap_or(Path::new("."));
-    Ok(Plan::new(recipe, folder)?)
+    let view = StoreView::open(store).ok();
+    let digests = view.as_ref().map(StoreView::file_digests).unwrap_or_default();
+    let plan = Plan::with_digests(recipe, folder, &digests)?;
+    // A store that cannot be written to can be planned in all the same.
+    let _ = view.map(|view| view.keep_file_digests(&digests));
+    Ok(plan)
 }
 
 fn perform(plan: &Plan, wanted: &[usize], args: &RunArgs) -> Result<(), Failure> {

@@ -7,6 +7,9 @@ use crate::world::{RECIPE, World};
 /// A change to the sound recipe, and the words of the guide for what is wrong with it.
 type Case = (&'static str, &'static str, &'static str);
 
+/// What the students of the sound recipe learn.
+const DPO: &str = "objective: sft, base: start, data: arbitrage";
+
 const CASES: &[Case] = &[
     ("name: tiny", "name: [tiny", "this is no YAML: …"),
     ("name: tiny", "name: tiny\nname: tiny", "this is no YAML: …"),
@@ -31,7 +34,51 @@ const CASES: &[Case] = &[
     ("languages: [es, ja], license", "languages: es, license", "`…` is neither `all` nor a list of languages"),
     ("languages: [es, ja], license", "languages: [es, x!], license", "`…` is no language tag"),
     ("output: 0.3", "output: -0.3", "a price below 0 USD per million tokens"),
-    ("objective: sft", "objective: dpo", "unknown word `…`"),
+    ("objective: sft", "objective: dop", "unknown word `…`"),
+    ("data: arbitrage,", "data: arbitrage, loss: {beta: 0.2},", "`…`: `…` has no meaning beside `…`"),
+    ("base: start, data", "base: start, reference_model: start, data", "`…`: `…` has no meaning beside `…`"),
+    (DPO, "objective: dpo, base: start, data: arbitrage", "`…` of `…` reads `…`, and `…` learns from pairs"),
+    (DPO, "objective: sft, base: start, data: arbitrage.pairs", "`…` of `…` reads the pairs `…`, which `…` cannot"),
+    (
+        DPO,
+        "objective: simpo, base: start, data: arbitrage.pairs, loss: {kind: ipo}",
+        "`…`: `…` has no meaning beside `…`",
+    ),
+    (
+        DPO,
+        "objective: dpo, base: start, data: arbitrage.pairs, loss: {label_smoothing: 0.1}",
+        "`…`: `…` has no meaning beside `…`",
+    ),
+    (
+        DPO,
+        "objective: dpo, base: start, data: arbitrage.pairs, loss: {kind: cdpo, label_smoothing: 0.5}",
+        "`…`: `…` is …, expected …",
+    ),
+    (DPO, "objective: dpo, base: start, data: arbitrage.pairs, loss: {kind: sigmiod}", "unknown word `…`"),
+    (
+        DPO,
+        "objective: dpo, new: {vocab_size: 300}, data: arbitrage.pairs",
+        "`…` compares with the model that it starts from, and a new model knows nothing",
+    ),
+    (
+        DPO,
+        "objective: orpo, base: start, data: arbitrage.pairs, tasks: [sum]",
+        "`…` keeps pairs by task, and pairs carry none",
+    ),
+    (
+        "      pairs: {}\n  - id: students\n    train: {objective: sft, base: start, data: arbitrage,",
+        "  - id: students\n    train: {objective: dpo, base: start, data: arbitrage.pairs,",
+        "`…` makes no preference pairs",
+    ),
+    ("data: arbitrage,", "data: arbitrage, lora: {rank: 8},", "unknown key `…`"),
+    ("data: arbitrage,", "data: arbitrage, lora: {r: 0},", "`r` is 0"),
+    ("data: arbitrage,", "data: arbitrage, lora: {alpha: -1},", "`alpha` is …"),
+    ("data: arbitrage,", "data: arbitrage, lora: {targets: [q_prj]},", "unknown projection `…`"),
+    (
+        "objective: pretrain",
+        "objective: pretrain\n      lora: {}",
+        "`…` trains an adapter on a new model, whose weights nobody trained",
+    ),
     (
         "router: all, arbiter: checker, sampling: {max_new_tokens: 4}}\n  - id: alike",
         "router: {single-bon: {teacher: best, samples: two}}}\n  - id: alike",

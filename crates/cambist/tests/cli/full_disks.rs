@@ -36,8 +36,8 @@ fn keeps(world: &World, store: &str, before: &BTreeMap<String, Vec<u8>>) -> BTre
 }
 
 /// No file may grow beyond so many kibibytes: the system refuses the write that would, wherever it comes.
-fn run_with_files_of(world: &World, kibibytes: u32) -> Told {
-    let script = format!("trap '' XFSZ; ulimit -f {kibibytes}; exec \"$0\" run recipe.yaml --quiet");
+fn run_with_files_of(world: &World, kibibytes: u32, options: &str) -> Told {
+    let script = format!("trap '' XFSZ; ulimit -f {kibibytes}; exec \"$0\" run recipe.yaml --quiet {options}");
     let mut command = Command::new("bash");
     command.args(["-c", &script]).arg(binary()).current_dir(world.path());
     Told::of(command.output().unwrap())
@@ -49,7 +49,7 @@ fn writes_that_are_refused_anywhere_cost_nothing_that_was_finished() {
     let world = World::new();
     let (mut kept, mut outcomes) = (BTreeMap::new(), BTreeSet::new());
     for kibibytes in [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 40, 48, 64, 96, 128, 192, 256, 512] {
-        let told = run_with_files_of(&world, kibibytes);
+        let told = run_with_files_of(&world, kibibytes, "");
         assert!(told.code == 0 || told.code == 3, "{kibibytes} KiB: {told:?}");
         if told.err.contains("File too large") {
             told.is_explained(3, "cannot … `…`: File too large");
@@ -63,6 +63,28 @@ fn writes_that_are_refused_anywhere_cost_nothing_that_was_finished() {
     assert_eq!(outcomes, [0, 3].into(), "it is refused with little room and ends with enough");
     assert_eq!(kept, undisturbed);
     assert_eq!(fs::read_dir(world.at("cambist-store/scratch")).unwrap().count(), 0);
+}
+
+/// A state holds weights and moments, three times what a model's folder holds: there is a size at which it alone fails.
+#[test]
+fn a_state_that_cannot_be_kept_ends_the_run_and_costs_nothing() {
+    // So large that the model, and not the ledger, needs the largest file.
+    const LARGE: &str = "start.train.new.shape.hidden_size=96";
+    let whole = World::new();
+    let enough = [128, 192, 256, 384, 512, 768, 1024]
+        .into_iter()
+        .find(|kibibytes| run_with_files_of(&whole, *kibibytes, LARGE).code == 0)
+        .unwrap();
+    let world = World::new();
+    let told = run_with_files_of(&world, enough, &format!("{LARGE} --state-every 0"));
+    told.is_explained(3, "cannot … `…`: File too large");
+    assert!(told.err.contains("state.safetensors"), "{}", told.err);
+    let kept = keeps(&world, "cambist-store", &BTreeMap::new());
+    let told = world.run(&["run", "recipe.yaml", LARGE, "--quiet", "--state-every", "0"]);
+    assert_eq!(told.code, 0, "{}", told.err);
+    assert_eq!(keeps(&world, "cambist-store", &kept), artifacts(&whole.at("cambist-store")));
+    let partial = fs::read_dir(world.at("cambist-store/partial")).map_or(0, Iterator::count);
+    assert_eq!(partial, 0, "states are gone with the artifacts that they were kept for");
 }
 
 /// A file system of some kilobytes; it is gone when dropped.

@@ -9,8 +9,21 @@ use crate::world::{World, masked};
 fn help() {
     let world = World::new();
     let verbs = [
-        "", "run", "plan", "show", "why", "gc", "init", "prompts", "generate", "score", "select", "train", "evaluate",
+        "",
+        "run",
+        "plan",
+        "show",
+        "why",
+        "gc",
+        "init",
+        "prompts",
+        "generate",
+        "score",
+        "select",
+        "train",
+        "evaluate",
         "report",
+        "merge-adapter",
     ];
     let mut pages = String::new();
     for verb in verbs {

@@ -56,10 +56,30 @@ impl Cells {
 
     /// The cell of a column of text; none when it is missing.
     pub(in crate::formats) fn text(&self, column: &str, at: usize) -> Option<&str> {
-        match &self.columns.iter().find(|(name, _)| *name == column)?.1 {
+        match self.column(column)? {
             Column::Text(array) => array.is_valid(at).then(|| array.value(at)),
             _ => None,
         }
+    }
+
+    /// The cell of a column of whole numbers; none when it is missing.
+    pub(in crate::formats) fn integer(&self, column: &str, at: usize) -> Option<i64> {
+        match self.column(column)? {
+            Column::Integer(array) => array.is_valid(at).then(|| array.value(at)),
+            _ => None,
+        }
+    }
+
+    /// The cell of a column of numbers; none when it is missing or no number.
+    pub(in crate::formats) fn number(&self, column: &str, at: usize) -> Option<f64> {
+        match self.column(column)? {
+            Column::Number(array) => array.is_valid(at).then(|| array.value(at)).filter(|number| number.is_finite()),
+            _ => None,
+        }
+    }
+
+    fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|(found, _)| *found == name).map(|(_, column)| column)
     }
 }
 

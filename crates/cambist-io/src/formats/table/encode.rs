@@ -1,5 +1,8 @@
 //! From rows to Arrow columns, by way of serde: the fields of a row go straight into the builders of its columns.
 
+mod message;
+mod text;
+
 use std::sync::Arc;
 
 use arrow_array::{
@@ -12,6 +15,7 @@ use serde::{
     ser::{self, Error as _, Impossible, SerializeMap, SerializeSeq, SerializeStruct, Serializer},
 };
 
+use self::{message::write_message, text::take_text};
 use super::Cell;
 
 type Result<T> = std::result::Result<T, serde_json::Error>;
@@ -60,7 +64,7 @@ impl Columns {
         if self.is_broken {
             return Err(serde_json::Error::custom(AFTER_A_FAULT));
         }
-        if let Err(error) = row.serialize(RowWriter { columns: self, next: 0, key: None }) {
+        if let Err(error) = row.serialize(RowWriter { columns: self, next: 0, found: None }) {
             self.is_broken = true;
             return Err(error);
         }
@@ -183,16 +187,21 @@ struct RowWriter<'a> {
     columns: &'a mut Columns,
     /// Where the next field is expected: rows name their fields in the order of the columns.
     next: usize,
-    key: Option<String>,
+    /// The column of the key that came last.
+    found: Option<usize>,
 }
 
 impl RowWriter<'_> {
-    fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<()> {
+    fn find(&self, name: &str) -> Result<usize> {
         let names = self.columns.names;
         let is_it = |at: &usize| names.get(*at).is_some_and(|(found, _)| *found == name);
         let at = (self.next..names.len()).chain(0..self.next).find(is_it);
-        let at = at.ok_or_else(|| serde_json::Error::custom(format!("no column is called `{name}`")))?;
+        at.ok_or_else(|| serde_json::Error::custom(format!("no column is called `{name}`")))
+    }
+
+    fn put<T: Serialize + ?Sized>(&mut self, at: usize, value: &T) -> Result<()> {
         self.next = at + 1;
+        let name = self.columns.names[at].0;
         self.columns.columns[at]
             .push(value)
             .map_err(|error| serde_json::Error::custom(format!("column `{name}`: {error}")))
@@ -204,7 +213,8 @@ impl SerializeStruct for RowWriter<'_> {
     type Error = serde_json::Error;
 
     fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<()> {
-        self.field(key, value)
+        let at = self.find(key)?;
+        self.put(at, value)
     }
 
     fn end(self) -> Result<()> {
@@ -218,14 +228,13 @@ impl SerializeMap for RowWriter<'_> {
     type Error = serde_json::Error;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
-        let key = serde_json::to_value(key)?;
-        self.key = Some(key.as_str().map_or_else(|| key.to_string(), str::to_owned));
+        self.found = Some(take_text(key, |name| self.find(name.unwrap_or_default()))?);
         Ok(())
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        let key = self.key.take().unwrap_or_default();
-        self.field(&key, value)
+        let at = self.found.take().ok_or_else(|| serde_json::Error::custom("a value without a key"))?;
+        self.put(at, value)
     }
 
     fn end(self) -> Result<()> {
@@ -236,11 +245,12 @@ impl SerializeMap for RowWriter<'_> {
 /// Refuses every kind of value but those that the implementation lists itself.
 macro_rules! refuse {
     ($refuse:ident: $($method:ident($($argument:ty),*)),* $(,)?) => {
-        $(fn $method(self, $(_: $argument),*) -> Result<()> {
+        $(fn $method(self, $(_: $argument),*) -> Result<Self::Ok> {
             Err($refuse(&self))
         })*
     };
 }
+use refuse;
 
 /// Refuses every kind of compound value but those that the implementation lists itself.
 macro_rules! refuse_compound {
@@ -250,7 +260,9 @@ macro_rules! refuse_compound {
         })*
     };
 }
+use refuse_compound;
 
+/// Where nothing compound fits.
 type Nothing = Impossible<(), serde_json::Error>;
 
 fn no_row(_: &RowWriter<'_>) -> serde_json::Error {
@@ -445,22 +457,17 @@ impl SerializeSeq for ListWriter<'_> {
     type Error = serde_json::Error;
 
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        // A message is a JSON value in between: two texts, whose order and number nobody promises.
-        let texts = texts_of(value)?;
-        match (&mut *self.column, texts) {
-            (Column::TextList(column), Texts::One(Some(text))) => column.values().append_value(text),
-            (Column::Messages(column), Texts::Message(parts)) => {
-                let message = column.values();
-                for (at, text) in parts.into_iter().enumerate() {
-                    if let Some(part) = message.field_builder::<StringBuilder>(at) {
-                        part.append_option(text);
-                    }
-                }
-                message.append(true);
+        match &mut *self.column {
+            Column::TextList(column) => {
+                let missing = || serde_json::Error::custom("expected a list of texts");
+                take_text(value, |text| {
+                    column.values().append_value(text.ok_or_else(missing)?);
+                    Ok(())
+                })
             }
-            (column, _) => return Err(ser::Error::custom(format!("expected {}", column.expected()))),
+            Column::Messages(column) => write_message(value, column.values()),
+            column => Err(ser::Error::custom(format!("expected {}", column.expected()))),
         }
-        Ok(())
     }
 
     fn end(self) -> Result<()> {
@@ -470,30 +477,5 @@ impl SerializeSeq for ListWriter<'_> {
             _ => {}
         }
         Ok(())
-    }
-}
-
-/// What stands in a list.
-enum Texts {
-    One(Option<String>),
-    Message([Option<String>; 2]),
-}
-
-fn texts_of<T: Serialize + ?Sized>(value: &T) -> Result<Texts> {
-    let text = |value: serde_json::Value| match value {
-        serde_json::Value::String(text) => Ok(Some(text)),
-        serde_json::Value::Null => Ok(None),
-        other => Err(serde_json::Error::custom(format!("found `{other}`, expected text"))),
-    };
-    match serde_json::to_value(value)? {
-        serde_json::Value::Object(mut members) => {
-            let parts = MESSAGE.map(|name| members.remove(name).map_or(Ok(None), text));
-            if let Some(name) = members.keys().next() {
-                return Err(serde_json::Error::custom(format!("a message has no part `{name}`")));
-            }
-            let [role, content] = parts;
-            Ok(Texts::Message([role?, content?]))
-        }
-        other => Ok(Texts::One(text(other)?)),
     }
 }

@@ -7,6 +7,9 @@ use cambist_core::prompt::Prompt;
 use super::Cells;
 use crate::error::PipelineError;
 
+/// A prompt and which of its answers are asked for.
+pub(super) type Group = (Prompt, Vec<u32>);
+
 /// Cells of one prompt that follow each other, together.
 pub(super) struct Groups<'c>(Peekable<Cells<'c>>);
 
@@ -16,7 +19,7 @@ impl<'c> Groups<'c> {
     }
 
     /// The next prompt with as many of its samples as follow each other, `most` at most.
-    pub(super) fn next(&mut self, most: usize) -> Option<Result<(Prompt, Vec<u32>), PipelineError>> {
+    pub(super) fn next(&mut self, most: usize) -> Option<Result<Group, PipelineError>> {
         let (prompt, first) = match self.0.next()? {
             Ok(cell) => cell,
             Err(error) => return Some(Err(error)),

@@ -23,11 +23,13 @@ use serde_json::json;
 use super::{
     CHUNK, Generating,
     marks::Marks,
-    survey::{Cells, cell},
+    survey::{Cells, NAMED, cell},
 };
 use crate::{
     error::PipelineError,
-    verbs::{arbiters::Member, contest::JudgesAgreement, scoring::candidate_digest, tables::COMPLETIONS},
+    verbs::{
+        arbiters::Member, contest::JudgesAgreement, naming::Names, scoring::candidate_digest, tables::COMPLETIONS,
+    },
 };
 
 /// What a collecting pass came to.
@@ -63,6 +65,8 @@ struct Tables {
     failures: String,
     draft: ManifestDraft,
     n_prompts: u64,
+    /// Prompts of languages that the router's calibration had none of.
+    n_uncalibrated: u64,
     /// Failed calls that may pass another time, by class.
     passing: BTreeMap<&'static str, u64>,
     /// By server: how many answers it gave, and its first failure.
@@ -89,6 +93,8 @@ impl Generating<'_> {
             self.rule(&mut chunk, (&mut wants.uncompared, &mut tables.agreement))?;
             if wants.is_empty() {
                 chunk.iter().try_for_each(|open| tables.push(open))?;
+                let is_unknown = |open: &&Open| !self.router.is_calibrated_for(&open.row.prompt.language);
+                tables.n_uncalibrated += chunk.iter().filter(is_unknown).count() as u64;
             }
         }
         if !wants.is_empty() {
@@ -110,6 +116,7 @@ impl Generating<'_> {
             failures: String::new(),
             draft,
             n_prompts: 0,
+            n_uncalibrated: 0,
             passing: BTreeMap::new(),
             voices: BTreeMap::new(),
         })
@@ -171,24 +178,27 @@ impl Generating<'_> {
     }
 
     fn lookups(&self, chunk: &[Open]) -> Result<Vec<Lookup>, PipelineError> {
-        let open = chunk.par_iter().enumerate().filter(|(_, open)| !open.is_waiting);
-        let lookups = open.map(|place| self.lookups_of(place)).collect::<Result<Vec<_>, PipelineError>>()?;
-        Ok(lookups.into_iter().flatten().collect())
+        let named = chunk.par_chunks(NAMED).enumerate().map(|(at, open)| self.lookups_of(at * NAMED, open));
+        Ok(named.collect::<Result<Vec<_>, PipelineError>>()?.into_iter().flatten().collect())
     }
 
-    fn lookups_of(&self, (at, open): (usize, &Open)) -> Result<Vec<Lookup>, PipelineError> {
-        let mut lookups = Vec::new();
-        let asks = match route(self.router, &self.pool.query(&open.row.prompt), &open.row) {
-            Route::Ask(asks) => asks,
-            Route::Decided(_) => return Ok(lookups),
-        };
-        for Ask { teacher, n_samples } in asks {
-            let Some(voice) = self.voices.iter().position(|voice| voice.name == teacher) else { continue };
-            for sample in (0..n_samples).filter(|&sample| open.row.candidate(&teacher, sample).is_none()) {
-                let question = self.voices[voice].question(&open.row.prompt, (&self.params.sampling, sample))?;
-                lookups.push(Lookup { open: at, voice, sample, key: question.map(|question| question.key) });
+    /// The cells that rows want, the first of which stands at `first`.
+    fn lookups_of(&self, first: usize, rows: &[Open]) -> Result<Vec<Lookup>, PipelineError> {
+        let (mut lookups, mut names) = (Vec::new(), Names::default());
+        for (at, open) in (first..).zip(rows).filter(|(_, open)| !open.is_waiting) {
+            let asks = match route(self.router, &self.pool.query(&open.row.prompt), &open.row) {
+                Route::Ask(asks) => asks,
+                Route::Decided(_) => continue,
+            };
+            for Ask { teacher, n_samples } in asks {
+                let Some(voice) = self.voices.iter().position(|voice| voice.name == teacher) else { continue };
+                for sample in (0..n_samples).filter(|&sample| open.row.candidate(&teacher, sample).is_none()) {
+                    names.push(&self.namings[voice], (&open.row.prompt, sample))?;
+                    lookups.push(Lookup { open: at, voice, sample, key: None });
+                }
             }
         }
+        lookups.iter_mut().zip(names.keys()).for_each(|(lookup, key)| lookup.key = key);
         Ok(lookups)
     }
 
@@ -218,13 +228,13 @@ impl Generating<'_> {
             let prompt = &chunk[lookup.open].row.prompt;
             member.score(prompt, completion).map(Some)
         };
-        let Some(remote) = member.remote() else { return found.iter().map(here).collect() };
-        if remote.compare().is_some() {
+        let Some(arbiter) = member.ledgered() else { return found.iter().map(here).collect() };
+        if arbiter.judge().is_some() {
             // What it says of an answer rests on the others: the ruling comes when all are there.
             return Ok(found.iter().map(|(_, completion)| Some(member.recorded(completion, None))).collect());
         }
         let key = |(lookup, completion): &(Lookup, Completion)| {
-            remote.key(&candidate_digest(&chunk[lookup.open].row.prompt, &completion.text))
+            arbiter.key(&candidate_digest(&chunk[lookup.open].row.prompt, &completion.text))
         };
         let keys: Vec<Digest> = found.iter().map(key).collect();
         let records = self.workshop.ledger().find_scores(&keys)?;
@@ -311,6 +321,9 @@ impl Tables {
         let n_cells = self.completions.n_rows();
         self.draft.counts.insert("completions".into(), n_cells);
         self.draft.counts.insert("prompts".into(), self.n_prompts);
+        if self.n_uncalibrated > 0 {
+            self.draft.counts.insert("prompts of languages not calibrated".into(), self.n_uncalibrated);
+        }
         self.completions.finish()?;
         if let Some(marks) = self.marks {
             marks.finish(scratch, &mut self.draft)?;

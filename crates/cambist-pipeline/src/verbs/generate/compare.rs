@@ -50,8 +50,8 @@ impl Generating<'_> {
     ) -> Result<(), PipelineError> {
         let members = self.scorer.iter().flat_map(|scorer| scorer.members().iter().enumerate());
         let judges = members.filter_map(|(at, member)| {
-            let remote = member.remote()?;
-            Some((at, remote, remote.compare()?))
+            let (judge, compare) = member.judge()?;
+            Some((at, judge, compare))
         });
         for (at, judge, compare) in judges {
             let decided = chunk.iter().filter(|open| !open.is_waiting);
@@ -82,15 +82,12 @@ impl Generating<'_> {
 
     /// What the ledger, or a file, has for a cell.
     fn known(&self, prompt: &Prompt, Cell { voice, sample, .. }: Cell) -> Result<Option<Completion>, PipelineError> {
-        let (voice, sample) = (&self.voices[usize::from(voice)], u32::from(sample));
-        let question = voice.question(prompt, (&self.params.sampling, sample))?;
-        let record = match &question {
-            Some(question) => {
-                self.workshop.ledger().find_outcomes(std::slice::from_ref(&question.key))?.pop().flatten()
-            }
+        let (voice, sample) = (usize::from(voice), u32::from(sample));
+        let record = match self.namings[voice].key(prompt, sample)? {
+            Some(key) => self.workshop.ledger().find_outcomes(&[key])?.pop().flatten(),
             None => None,
         };
-        Ok(voice.completion(prompt, sample, record))
+        Ok(self.voices[voice].completion(prompt, sample, record))
     }
 
     fn reader(&self) -> Reader<impl Iterator<Item = (u32, Result<Prompt, PipelineError>)>> {

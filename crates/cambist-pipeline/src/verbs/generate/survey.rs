@@ -6,6 +6,7 @@ use std::{
 };
 
 use cambist_core::{
+    candidate::Row,
     digest::Digest,
     language::Language,
     prompt::Prompt,
@@ -17,18 +18,17 @@ use rayon::prelude::*;
 use super::{CHUNK, Generating};
 use crate::{
     error::PipelineError,
-    verbs::{
-        asking::wants_several,
-        forecast::Field,
-        voices::{Question, Speaker},
-    },
+    verbs::{asking::wants_several, forecast::Field, naming::Names, voices::Speaker},
 };
 
 /// Chunks of prompts that are read before they are looked at.
 const READ_AHEAD: usize = 4;
 
-/// Prompts with their places.
-type Chunk = Vec<(u32, Prompt)>;
+/// Prompts whose calls are named together.
+pub(super) const NAMED: usize = 64;
+
+/// Prompts with their places, as rows without answers.
+type Chunk = Vec<(u32, Row)>;
 
 /// Cells by place: small, so that millions can be held.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,8 +73,8 @@ impl Cells {
 pub(super) struct Seen {
     /// Which.
     pub cell: Cell,
-    /// What asking means in the ledger; none where nobody is asked.
-    pub question: Option<Question>,
+    /// The call's name in the ledger; none where nobody is asked.
+    pub key: Option<Digest>,
     /// Whether the ledger has its answer.
     pub is_answered: bool,
 }
@@ -127,10 +127,10 @@ impl Generating<'_> {
     ) -> Result<(), PipelineError> {
         self.look(|prompt, seen| {
             let (known, unknown): (Vec<Seen>, Vec<Seen>) = seen.into_iter().partition(|seen| seen.is_answered);
-            let keys: Vec<Digest> = known.iter().filter_map(|seen| Some(seen.question.as_ref()?.key.clone())).collect();
+            let keys: Vec<Digest> = known.iter().filter_map(|seen| seen.key.clone()).collect();
             let mut records = self.workshop.ledger().find_outcomes(&keys)?.into_iter();
-            let completion = |Seen { cell, question, .. }: Seen| {
-                let record = if question.is_some() { records.next().flatten() } else { None };
+            let completion = |Seen { cell, key, .. }: Seen| {
+                let record = if key.is_some() { records.next().flatten() } else { None };
                 self.voices[usize::from(cell.voice)].completion(prompt, u32::from(cell.sample), record)
             };
             let known = known.into_iter().filter_map(completion).collect();
@@ -175,11 +175,11 @@ impl Generating<'_> {
             let answered = self.workshop.ledger().settled_keys()?;
             for chunk in chunks {
                 self.workshop.checkpoint()?;
-                let found: Vec<(Prompt, Vec<Seen>)> = chunk?
-                    .into_par_iter()
-                    .map(|(at, prompt)| self.look_at(&answered, at, prompt))
-                    .collect::<Result<_, PipelineError>>()?;
-                found.into_iter().try_for_each(|(prompt, seen)| show(&prompt, seen))?;
+                let chunk = chunk?;
+                let looked = chunk.par_chunks(NAMED).map(|rows| self.look_at(&answered, rows));
+                let found = looked.collect::<Result<Vec<_>, PipelineError>>()?;
+                let mut rows = chunk.iter().zip(found.into_iter().flatten());
+                rows.try_for_each(|((_, row), seen)| show(&row.prompt, seen))?;
             }
             Ok(())
         })
@@ -187,9 +187,9 @@ impl Generating<'_> {
 
     /// Sends all prompts in their order, until there are no more or nobody wants them.
     fn read_ahead(&self, sender: &SyncSender<Result<Chunk, PipelineError>>) {
-        let mut prompts = (0u32..).zip(self.prompts.scan()).map(|(at, prompt)| prompt.map(|prompt| (at, prompt)));
+        let mut rows = (0u32..).zip(self.prompts.scan()).map(|(at, prompt)| Ok((at, Self::blank_row(prompt?))));
         loop {
-            let chunk: Result<Chunk, PipelineError> = prompts.by_ref().take(CHUNK).collect();
+            let chunk: Result<Chunk, PipelineError> = rows.by_ref().take(CHUNK).collect();
             let is_last = chunk.as_ref().map_or(true, Vec::is_empty);
             if sender.send(chunk).is_err() || is_last {
                 return;
@@ -197,20 +197,28 @@ impl Generating<'_> {
         }
     }
 
-    fn look_at(&self, answered: &KeySet, place: u32, prompt: Prompt) -> Result<(Prompt, Vec<Seen>), PipelineError> {
-        let row = Self::blank_row(prompt);
-        let mut seen = Vec::new();
-        if let Route::Ask(asks) = route(self.router, &self.pool.query(&row.prompt), &row) {
-            for ask in &asks {
-                let Some(voice) = self.voices.iter().position(|voice| voice.name == ask.teacher) else { continue };
-                for sample in 0..ask.n_samples {
-                    let question = self.voices[voice].question(&row.prompt, (&self.params.sampling, sample))?;
-                    let is_answered = question.as_ref().is_none_or(|question| answered.contains(&question.key));
-                    seen.push(Seen { cell: cell((place, voice, sample))?, question, is_answered });
+    /// What the router wants of each row.
+    fn look_at(&self, answered: &KeySet, rows: &[(u32, Row)]) -> Result<Vec<Vec<Seen>>, PipelineError> {
+        let (mut names, mut wanted) = (Names::default(), Vec::with_capacity(rows.len()));
+        for (place, row) in rows {
+            let mut cells = Vec::new();
+            if let Route::Ask(asks) = route(self.router, &self.pool.query(&row.prompt), row) {
+                for ask in &asks {
+                    let Some(voice) = self.voices.iter().position(|voice| voice.name == ask.teacher) else { continue };
+                    for sample in 0..ask.n_samples {
+                        names.push(&self.namings[voice], (&row.prompt, sample))?;
+                        cells.push(cell((*place, voice, sample))?);
+                    }
                 }
             }
+            wanted.push(cells);
         }
-        Ok((row.prompt, seen))
+        let mut keys = names.keys().into_iter();
+        let mut look = |cell| {
+            let key = keys.next().flatten();
+            Seen { cell, is_answered: key.as_ref().is_none_or(|key| answered.contains(key)), key }
+        };
+        Ok(wanted.into_iter().map(|cells| cells.into_iter().map(&mut look).collect()).collect())
     }
 }
 

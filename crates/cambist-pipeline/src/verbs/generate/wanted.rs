@@ -35,7 +35,7 @@ pub(crate) struct WantedCell<'a> {
     pub is_answered: bool,
     remote: &'a Remote,
     body: Value,
-    seed: u64,
+    seed: u32,
 }
 
 /// A text that a teacher is said to have answered.
@@ -71,11 +71,11 @@ impl Generating<'_> {
         show: &mut dyn FnMut(WantedCell<'_>) -> Result<(), PipelineError>,
     ) -> Result<(), PipelineError> {
         self.look(|prompt, seen| {
-            for Seen { cell, question, is_answered } in seen {
+            for Seen { cell, is_answered, .. } in seen {
                 let voice = &self.voices[usize::from(cell.voice)];
-                let (Speaker::Remote(remote), Some(Question { key, request })) = (&voice.speaker, question) else {
-                    continue;
-                };
+                let Speaker::Remote(remote) = &voice.speaker else { continue };
+                let asked = (&self.params.sampling, u32::from(cell.sample));
+                let Some(Question { key, seed, request }) = voice.question(prompt, asked)? else { continue };
                 show(WantedCell {
                     teacher: &voice.name,
                     prompt,
@@ -84,7 +84,7 @@ impl Generating<'_> {
                     is_answered,
                     remote,
                     body: request,
-                    seed: self.params.sampling.seed,
+                    seed,
                 })?;
             }
             Ok(())
@@ -140,7 +140,7 @@ impl WantedCell<'_> {
     }
 
     fn asked(&self) -> Asked<Vec<Ticket>> {
-        let ticket = Ticket::new(self.prompt.clone(), self.sample, self.key.clone());
-        self.remote.exchange_in_batch((vec![ticket], self.body.clone()), (self.seed, self.sample))
+        let ticket = Ticket::new(self.prompt.clone(), self.sample, (self.key.clone(), self.seed));
+        self.remote.exchange_in_batch((vec![ticket], self.body.clone()), self.seed)
     }
 }

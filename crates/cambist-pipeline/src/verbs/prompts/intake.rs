@@ -43,11 +43,38 @@ pub(super) struct Intake<'a> {
     making: &'a Making<'a>,
     sketcher: Option<Sketcher>,
     rejected: Option<LineWriter>,
-    /// Where each id stood first: file and place.
-    ids: HashMap<Name, (u32, Place)>,
+    /// Where each id stood first.
+    ids: HashMap<Name, Stood>,
     files: Vec<PathBuf>,
     faults: Vec<RowFault>,
     n_faults: usize,
+}
+
+/// The file and the place of a row in twelve bytes: those of a million are in memory at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stood {
+    file: u32,
+    /// The number's high and low half; the highest bit of all says that it counts lines.
+    number: [u32; 2],
+}
+
+/// Set in the numbers of lines.
+const COUNTS_LINES: u64 = 1 << 63;
+
+impl Stood {
+    fn at(file: u32, place: Place) -> Self {
+        let number = match place {
+            Place::Line(number) => number | COUNTS_LINES,
+            Place::Row(number) => number,
+        };
+        Self { file, number: [(number >> 32) as u32, number as u32] }
+    }
+
+    fn place(self) -> Place {
+        let [high, low] = self.number.map(u64::from);
+        let number = high << 32 | low;
+        if number & COUNTS_LINES == 0 { Place::Row(number) } else { Place::Line(number & !COUNTS_LINES) }
+    }
 }
 
 /// What becomes of one row of a file.
@@ -129,12 +156,12 @@ impl<'a> Intake<'a> {
     /// Compares what only the order of the rows can tell.
     fn check(&mut self, raw: RawPrompt, name: String) -> Result<(RawPrompt, String), RowFault> {
         let id = raw.id.as_deref().unwrap_or(&name);
-        let here = (self.files.len() as u32 - 1, raw.place);
-        let (file, first) = *self.ids.entry(name_of([id])).or_insert(here);
+        let here = Stood::at(self.files.len() as u32 - 1, raw.place);
+        let stood = *self.ids.entry(name_of([id])).or_insert(here);
         let fault = |problem| Err(RowFault { place: raw.place, problem });
-        if (file, first) != here {
-            let id = id.to_owned();
-            return match self.files.get(file as usize).filter(|_| file != here.0) {
+        if stood != here {
+            let (id, first) = (id.to_owned(), stood.place());
+            return match self.files.get(stood.file as usize).filter(|_| stood.file != here.file) {
                 Some(other) => fault(Problem::DuplicateAcross { id, first, file: other.clone() }),
                 None => fault(Problem::DuplicateId { id, first }),
             };
@@ -250,4 +277,19 @@ fn language_of(raw: &RawPrompt, params: &PromptsParams) -> Option<(Language, Opt
 
 fn stem(file: &Path) -> &str {
     file.file_name().and_then(|name| name.to_str()).and_then(|name| name.split('.').next()).unwrap_or("file")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_come_back_as_they_were() {
+        for number in [0, 1, u64::from(u32::MAX) + 7, (1 << 62) + 5] {
+            for place in [Place::Line(number), Place::Row(number)] {
+                assert_eq!(Stood::at(3, place).place(), place);
+            }
+        }
+        assert_eq!(size_of::<(Name, Stood)>(), 28, "no holes");
+    }
 }

@@ -15,13 +15,15 @@ use crate::error::PipelineError;
 /// How many prompts are in memory at once.
 pub(super) const CHUNK: usize = 2048;
 
-/// The first half of a SHA-256: names a text in 16 bytes.
-pub(super) type Name = u128;
+/// The first half of a SHA-256: names a text in 16 bytes. Four small numbers and not a large one, which would stand in
+/// tables of names and numbers at places that are multiples of 16, with holes in between.
+pub(super) type Name = [u32; 4];
 
 /// Returns the name of a text.
 pub(super) fn name_of<'a>(parts: impl IntoIterator<Item = &'a str>) -> Name {
     let digest = Digest::of_parts(parts.into_iter().map(str::as_bytes));
-    digest.as_str().get(..32).and_then(|digits| u128::from_str_radix(digits, 16).ok()).unwrap_or_default()
+    let digits = |at: usize| digest.as_str().get(8 * at..8 * at + 8);
+    std::array::from_fn(|at| digits(at).and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or_default())
 }
 
 /// A prompt ready to be put aside, with all that is computed of it side by side with others.

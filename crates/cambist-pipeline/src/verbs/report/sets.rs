@@ -13,7 +13,7 @@ use crate::{
     error::PipelineError,
     plan::Job,
     report::{Block, Cell, Column, Direction, Origin, Row, Section, Style, Table, Words},
-    verbs::tables::read_table,
+    verbs::{file_of, tables::read_table},
 };
 
 /// Prompts, sets and pairs by language.
@@ -86,11 +86,12 @@ fn reason(code: &str) -> String {
 
 fn prompts(job: &Job, artifact: &Artifact) -> Result<Block, PipelineError> {
     let manifest = artifact.manifest();
-    let sets: Vec<&String> = manifest.counts.keys().collect();
+    // Beside the sets a manifest counts what was odd about prompts.
+    let sets: Vec<&String> = manifest.counts.keys().filter(|set| manifest.files.contains_key(&file_of(set))).collect();
     let mut counts: BTreeMap<Language, Vec<u64>> = BTreeMap::new();
     let mut n_sources = Vec::new();
     for (at, set) in sets.iter().enumerate() {
-        let prompts: Vec<Prompt> = read_table(artifact, &format!("{set}.parquet"))?;
+        let prompts: Vec<Prompt> = read_table(artifact, &file_of(set))?;
         n_sources.push(prompts.iter().map(|prompt| &prompt.source_id).collect::<BTreeSet<_>>().len() as u64);
         for prompt in &prompts {
             counts.entry(prompt.language.clone()).or_insert_with(|| vec![0; sets.len()])[at] += 1;

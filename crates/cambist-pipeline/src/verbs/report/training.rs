@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cambist_io::store::Artifact;
 use serde::Deserialize;
 
-use super::{material::Material, verdict::counted};
+use super::{material::Material, rewards, verdict::counted};
 use crate::{
     error::PipelineError,
     plan::Job,
@@ -22,27 +22,41 @@ const N_BINS: usize = 40;
 
 /// One line of a training log, as far as it is drawn: a step, or a measurement on held-out rows.
 #[derive(Deserialize)]
-struct LogLine {
-    step: u64,
-    loss: Option<f64>,
+pub(super) struct LogLine {
+    pub(super) step: u64,
+    pub(super) loss: Option<f64>,
     #[serde(default)]
     loss_tokens: u64,
-    held_out: Option<HeldOutLine>,
+    #[serde(flatten)]
+    pub(super) means: Means,
+    pub(super) held_out: Option<HeldOutLine>,
+}
+
+/// What is measured of each language beside its loss; empty but for preference objectives.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Means {
+    pub(super) metrics_per_language: BTreeMap<String, BTreeMap<String, Option<f64>>>,
+    pub(super) rows_per_language: BTreeMap<String, usize>,
 }
 
 /// What was measured on held-out rows.
 #[derive(Deserialize)]
-struct HeldOutLine {
+pub(super) struct HeldOutLine {
     rows: usize,
     loss: Option<f64>,
     loss_per_language: BTreeMap<String, Option<f64>>,
+    #[serde(flatten)]
+    pub(super) means: Means,
+    #[serde(default)]
+    pub(super) standard_errors_per_language: BTreeMap<String, BTreeMap<String, Option<f64>>>,
 }
 
 /// A checkpoint with its log.
-struct Trained<'a> {
-    job: &'a Job,
-    artifact: &'a Artifact,
-    log: Vec<LogLine>,
+pub(super) struct Trained<'a> {
+    pub(super) job: &'a Job,
+    pub(super) artifact: &'a Artifact,
+    pub(super) log: Vec<LogLine>,
 }
 
 /// One section over all `train` steps; none without any.
@@ -62,8 +76,10 @@ pub(super) fn section(material: &Material<'_>) -> Result<Option<Section>, Pipeli
     )];
     blocks
         .extend(figure(&by_objective(material, &others), "Loss of the models that students start from or learn from."));
-    blocks.extend(figure(&[("sft", students)], "Loss of the students, mean over the seeds of a strategy."));
+    let of_students = by_objective(material, &students);
+    blocks.extend(figure(&of_students, "Loss of the students, mean over the seeds of a strategy."));
     blocks.extend(trained.iter().filter_map(held_out_figure));
+    blocks.extend(rewards::table(&trained));
     blocks.push(table(material, &trained));
     Ok(Some(Section { title: "Training".into(), blocks }))
 }
@@ -84,29 +100,27 @@ fn by_objective<'t>(material: &Material<'_>, trained: &[&'t Trained<'t>]) -> Vec
 }
 
 fn objective(material: &Material<'_>, job: &Job) -> &'static str {
-    use crate::recipe::params::ObjectiveName;
     match &material.workshop.plan.step_of(job).action {
-        Action::Train(params) => match params.objective {
-            ObjectiveName::Pretrain => "pretrain",
-            ObjectiveName::Sft => "sft",
-        },
+        Action::Train(params) => params.objective.name(),
         _ => "",
     }
 }
 
 fn figure(groups: &[(&str, Vec<&Trained<'_>>)], caption: &str) -> Vec<Block> {
-    let drawn = groups.iter().filter(|(_, trained)| !trained.is_empty()).map(|(objective, trained)| {
+    // A model that was trained elsewhere may have no log.
+    let is_drawn = |trained: &[&Trained<'_>]| trained.iter().any(|one| !one.log.is_empty());
+    let drawn = groups.iter().filter(|(_, trained)| is_drawn(trained)).map(|(objective, trained)| {
         let steps: BTreeSet<usize> = trained.iter().map(|one| one.job.step).collect();
         let is_one_step = steps.len() == 1;
         // Runs of one step and variant are one line.
         let mut lines: BTreeMap<String, Vec<&Trained<'_>>> = BTreeMap::new();
-        for one in trained {
+        for one in trained.iter().filter(|one| !one.log.is_empty()) {
             lines.entry(line_name(one.job, is_one_step)).or_default().push(one);
         }
         let line = |(name, runs): (String, Vec<&Trained<'_>>)| Line { name, points: points(&runs) };
         let curve = Curve {
             x: Axis::linear("step", Direction::Neutral),
-            y: Axis::linear("training loss, nats per token", Direction::LowerIsBetter),
+            y: Axis::linear(loss_axis(objective), Direction::LowerIsBetter),
             style: Style::plain(3),
             lines: lines.into_iter().map(line).collect(),
         };
@@ -123,6 +137,14 @@ fn figure(groups: &[(&str, Vec<&Trained<'_>>)], caption: &str) -> Vec<Block> {
         Block::Figure { plot: Plot::Curve(curve), caption: format!("{caption} Objective: {objective}."), origin }
     });
     drawn.collect()
+}
+
+/// What a loss is in: preference losses are no likelihoods.
+fn loss_axis(objective: &str) -> &'static str {
+    match objective {
+        "pretrain" | "sft" => "training loss, nats per token",
+        _ => "training loss",
+    }
 }
 
 /// Held-out losses of one run, a line for each language and one for all; none where nothing was held out.
@@ -171,8 +193,10 @@ fn points(runs: &[&Trained<'_>]) -> Vec<[f64; 2]> {
     for line in runs.iter().flat_map(|run| &run.log) {
         if let Some(loss) = line.loss {
             let bin = bins.entry(line.step.saturating_sub(1) / width).or_default();
-            bin.0 += loss * line.loss_tokens as f64;
-            bin.1 += line.loss_tokens;
+            // Where nobody counted tokens, steps weigh alike.
+            let weight = line.loss_tokens.max(1);
+            bin.0 += loss * weight as f64;
+            bin.1 += weight;
         }
     }
     let filled = bins.into_iter().filter(|(_, (_, n_tokens))| *n_tokens > 0);
@@ -199,7 +223,9 @@ fn table(material: &Material<'_>, trained: &[Trained<'_>]) -> Block {
         ])
     };
     let whole = |title: &str| Column::numbers(title, "", Style::plain(0));
-    let loss = |title: &str| Column::numbers(title, "nats", Style::plain(3)).directed(Direction::LowerIsBetter);
+    let is_likelihood = |one: &Trained<'_>| !matches!(objective(material, one.job), "dpo" | "simpo" | "orpo");
+    let unit = if trained.iter().all(is_likelihood) { "nats" } else { "" };
+    let loss = |title: &str| Column::numbers(title, unit, Style::plain(3)).directed(Direction::LowerIsBetter);
     let table = Table {
         caption: "Every model that was trained, with its loss over the first and the last stretch of steps.".into(),
         columns: vec![

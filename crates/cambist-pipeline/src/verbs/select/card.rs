@@ -77,7 +77,9 @@ fn front_matter(sets: &Sets<'_>, languages: &BTreeSet<&str>, files: &[DataFiles]
 /// The strictest licence of the answers that the strategies share or bring along.
 fn strictest(sets: &Sets<'_>) -> String {
     let authors = sets.outlines().flat_map(Outline::authors);
-    licenses::strictest(authors.map(|(teacher, origin)| sets.license(teacher, origin)).collect::<BTreeSet<_>>())
+    licenses::strictest(
+        authors.map(|(teacher, origin)| sets.license(teacher, origin).into_owned()).collect::<BTreeSet<_>>(),
+    )
 }
 
 /// The licences that the Hub's cards know, as far as models have them.

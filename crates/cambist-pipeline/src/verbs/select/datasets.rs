@@ -1,15 +1,16 @@
 //! The files of a `select` artifact: sets for training in the field's shapes, and what led to them.
 
-use std::{collections::BTreeMap, num::NonZeroUsize};
+use std::{borrow::Cow, collections::BTreeMap, num::NonZeroUsize};
 
 use cambist_core::{
     completion::Origin,
+    language::Language,
     outline::{Answer, Line, Outline},
-    prompt::{Message, Prompt},
+    prompt::{Message, Prompt, Role},
 };
 use cambist_io::formats::{PreferenceRow, SftRow, TableRow, TableWriter, to_jsonl};
 use rayon::prelude::*;
-use serde::Deserialize;
+use serde::{Serialize, Serializer};
 
 use super::{
     Making,
@@ -46,14 +47,14 @@ impl Sets<'_> {
     /// `candidates.parquet`: every answer with its reward and verdict.
     pub(super) fn candidates(&self) -> Result<(), PipelineError> {
         let own = self.aligned.played.iter().filter_map(|(name, played)| Some((name.as_str(), played.own.as_ref()?)));
-        let mut table = TableWriter::create(&self.making.scratch.path(CANDIDATES)?)?;
+        let mut table = TableWriter::<CandidateRow>::create(&self.making.scratch.path(CANDIDATES)?)?;
         for (set, answers) in std::iter::once(("", self.answers)).chain(own) {
             for from in (0..answers.outline.len()).step_by(CHUNK) {
                 self.making.workshop.checkpoint()?;
                 let places = (from..from + CHUNK).into_par_iter();
                 let lines = places.filter_map(|at| answers.outline.line(at));
-                let rows: Vec<Vec<CandidateRow>> = lines.map(|line| candidate_rows(set, line)).collect();
-                rows.iter().flatten().try_for_each(|row| table.push(row))?;
+                let rows: Vec<Vec<_>> = lines.map(|line| candidate_rows(set, line)).collect();
+                rows.iter().flatten().try_for_each(|row| table.push_as(row))?;
             }
         }
         table.finish()?;
@@ -112,7 +113,8 @@ impl Sets<'_> {
         let mut measured = Vec::new();
         for (at, answer) in self.aligned.kept(played).step_by(Cut::step(n_rows)) {
             let Some(line) = answers.outline.line(at) else { continue };
-            let frame = to_jsonl([&self.sft_row(line, answer, vec![Message::assistant("")])])?.len();
+            let blank = self.sft_row(line, answer, Turns { prompt: &[], answer: "" });
+            let frame = to_jsonl([&blank])?.len();
             let prompt_bytes = answers.prompt_bytes[at] as usize;
             let comma = usize::from(prompt_bytes > 0);
             measured.push(frame + prompt_bytes + comma + answers.text_bytes[line.range().start + answer] as usize);
@@ -133,7 +135,7 @@ impl Sets<'_> {
         self.writer((PAIRS, PAIRS), (n_rows, measured))
     }
 
-    fn writer<'s, R: TableRow + Sync>(
+    fn writer<'s, R: TableRow>(
         &'s self,
         (name, stem): (&'s str, &str),
         (n_rows, measured): (usize, Vec<usize>),
@@ -142,13 +144,12 @@ impl Sets<'_> {
         SetWriter::create(self.making.scratch, (name, stem), Cut::of(n_rows, shard_rows, measured.into_iter()))
     }
 
-    fn sft_rows(&self, played: &Played, worded: &Worded<'_>) -> Result<Vec<SftRow>, PipelineError> {
-        let row = |(at, (prompt, wordings)): (usize, &(Prompt, Vec<RowAt>))| {
+    fn sft_rows<'w>(&'w self, played: &Played, worded: &Worded<'w>) -> Result<Vec<KeptRow<'w>>, PipelineError> {
+        let row = |(at, (prompt, wordings)): (usize, &'w (Prompt, Vec<RowAt>))| {
             let line = worded.outline.line(worded.from + at)?;
             let answer = self.aligned.answer(played, worded.from + at)?;
-            let turn = text_of(wordings, line, answer).map(Message::assistant);
-            let messages = |turn| prompt.messages.iter().cloned().chain([turn]).collect();
-            Some(turn.map(|turn| self.sft_row(line, answer, messages(turn))))
+            let text = text_of(wordings, line, answer);
+            Some(text.map(|text| self.sft_row(line, answer, Turns { prompt: &prompt.messages, answer: text })))
         };
         worded.chunk.par_iter().enumerate().filter_map(row).collect()
     }
@@ -165,17 +166,17 @@ impl Sets<'_> {
         pairs.between(worded.from, worded.from + worded.chunk.len()).par_iter().filter_map(row).collect()
     }
 
-    fn sft_row(&self, line: Line<'_>, at: usize, messages: Vec<Message>) -> SftRow {
+    fn sft_row<'w>(&'w self, line: Line<'w>, at: usize, messages: Turns<'w>) -> KeptRow<'w> {
         let answer = &line.answers()[at];
         let teacher = line.teacher(answer);
         SftRow {
-            id: line.id().to_owned(),
-            source_id: line.source_id().to_owned(),
-            language: line.language().clone(),
-            source: line.source().to_owned(),
-            task: line.task().map(str::to_owned),
+            id: line.id().into(),
+            source_id: line.source_id().into(),
+            language: line.language(),
+            source: line.source().into(),
+            task: line.task().map(Cow::from),
             messages,
-            teacher: teacher.to_owned(),
+            teacher: teacher.into(),
             license: self.license(teacher, line.origin(at)),
             score: answer.reward,
         }
@@ -188,7 +189,7 @@ impl Sets<'_> {
     }
 
     /// The licence of an answer.
-    pub(super) fn license(&self, teacher: &str, origin: Option<&Origin>) -> String {
+    pub(super) fn license(&self, teacher: &str, origin: Option<&Origin>) -> Cow<'_, str> {
         license_of(&self.making.workshop.plan.recipe, teacher, origin)
     }
 
@@ -196,6 +197,29 @@ impl Sets<'_> {
     pub(super) fn outlines(&self) -> impl Iterator<Item = &Outline> {
         let own = self.aligned.played.values().filter_map(|played| played.own.as_ref());
         std::iter::once(self.answers).chain(own).map(|answers| &answers.outline)
+    }
+}
+
+/// A row of a set as it is written: nothing of it is copied.
+type KeptRow<'w> = SftRow<Cow<'w, str>, &'w Language, Turns<'w>>;
+
+/// A conversation with its answer.
+struct Turns<'w> {
+    prompt: &'w [Message],
+    answer: &'w str,
+}
+
+/// One turn of a conversation, as a [`Message`] is written.
+#[derive(Serialize)]
+struct Turn<'w> {
+    role: Role,
+    content: &'w str,
+}
+
+impl Serialize for Turns<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let asked = self.prompt.iter().map(|message| Turn { role: message.role, content: &message.content });
+        serializer.collect_seq(asked.chain([Turn { role: Role::Assistant, content: self.answer }]))
     }
 }
 
@@ -213,24 +237,12 @@ struct Worded<'a> {
     chunk: &'a [(Prompt, Vec<RowAt>)],
 }
 
-/// An answer's words as they lie in their table.
-#[derive(Deserialize)]
-struct Wording<'r> {
-    teacher: &'r str,
-    sample: u32,
-    text: &'r str,
-}
-
 /// The text of one of the answers.
 fn text_of<'w>(wordings: &'w [RowAt], line: Line<'_>, at: usize) -> Result<&'w str, PipelineError> {
     let cell = line.answers().get(at).map(|answer| (line.teacher(answer), answer.sample));
-    for wording in wordings {
-        let Wording { teacher, sample, text } = wording.read()?;
-        if Some((teacher, sample)) == cell {
-            return Ok(text);
-        }
-    }
-    Err(PipelineError::Internal(format!("an answer to `{}` was there and is gone", line.id())))
+    let wording = wordings.iter().find(|wording| cell.is_some() && wording.cell() == cell);
+    let gone = || PipelineError::Internal(format!("an answer to `{}` was there and is gone", line.id()));
+    wording.and_then(RowAt::text).ok_or_else(gone)
 }
 
 fn preference_row(line: Line<'_>, pair: &PlacedPair, (prompt, texts): (Vec<Message>, [&str; 2])) -> PreferenceRow {
@@ -252,18 +264,18 @@ fn preference_row(line: Line<'_>, pair: &PlacedPair, (prompt, texts): (Vec<Messa
     }
 }
 
-fn candidate_rows(set: &str, line: Line<'_>) -> Vec<CandidateRow> {
+fn candidate_rows<'a>(set: &'a str, line: Line<'a>) -> Vec<CandidateRow<&'a str, &'a Language>> {
     let row = |answer: &Answer| CandidateRow {
-        set: set.to_owned(),
-        prompt_id: line.id().to_owned(),
-        source_id: line.source_id().to_owned(),
-        language: line.language().clone(),
-        task: line.task().map(str::to_owned),
-        teacher: line.teacher(answer).to_owned(),
+        set,
+        prompt_id: line.id(),
+        source_id: line.source_id(),
+        language: line.language(),
+        task: line.task(),
+        teacher: line.teacher(answer),
         sample: answer.sample,
         reward: answer.reward,
         passed: answer.stopped.is_none(),
-        stopped: answer.stopped.map(|reason| reason.code().to_owned()),
+        stopped: answer.stopped.map(|reason| reason.code()),
         tokens_in: answer.tokens_in,
         tokens_out: answer.tokens_out,
         cost_usd: answer.cost_usd,

@@ -80,9 +80,25 @@ impl RowAt {
         Ok(self.batch.row(self.at)?)
     }
 
+    /// Its text; none when it is missing.
+    pub(super) fn text(&self) -> Option<&str> {
+        self.batch.text("text", self.at)
+    }
+
     /// How long its text is, in bytes.
     pub(super) fn n_bytes(&self) -> usize {
-        self.batch.text("text", self.at).map_or(0, str::len)
+        self.text().map_or(0, str::len)
+    }
+
+    /// Teacher and sample; none when either is missing or no number of a sample.
+    pub(super) fn cell(&self) -> Option<(&str, u32)> {
+        let sample = self.batch.integer("sample", self.at)?;
+        self.batch.text("teacher", self.at).zip(u32::try_from(sample).ok())
+    }
+
+    /// Its value, where it is a score; none when it is missing.
+    pub(super) fn value(&self) -> Option<f64> {
+        self.batch.number("value", self.at)
     }
 
     fn prompt_id(&self) -> Option<&str> {

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use cambist_core::{
     align::{self, Align, KEPT},
     candidate::Row,
+    language::Language,
     outline::{Line, Outline},
     pool::Pool,
-    router::{Decision, Outcome, Replayer, Route, StrategyCost},
+    prompt::{Message, Prompt},
+    router::{Decision, Outcome, ReplayError, Replayed, Replayer, StrategyCost},
     tally::Tally,
 };
 use cambist_io::formats::{LineWriter, TableWriter};
@@ -24,6 +26,9 @@ use crate::{
 /// Prompts that are decided side by side.
 const CHUNK: usize = 4096;
 
+/// Prompts that one thread decides one after the other.
+const ONE_BY_ONE: usize = 64;
+
 /// One strategy on the answers that it routes over.
 pub(super) struct Played {
     /// `single:aya`, where the recipe says `single`.
@@ -33,6 +38,8 @@ pub(super) struct Played {
     /// What it took of each prompt's answers, in the order of the prompts.
     pub taken: Vec<Taken>,
     pub cost: StrategyCost,
+    /// Prompts of languages that the router's calibration had none of.
+    pub n_unknown_language: usize,
     pub shares: Shares,
 }
 
@@ -61,11 +68,13 @@ impl Taken {
 pub(super) fn play(
     making: &Making<'_>,
     (name, params): (&str, &StrategyParams),
-    (shared, pool): (&Outline, &Pool),
+    (answers, pool): (&Answers, &Pool),
     decisions: &mut TableWriter<DecisionRow>,
 ) -> Result<Played, PipelineError> {
     let Making { workshop, job, .. } = making;
-    let router = routers::build(workshop, job, (&params.router, &making.params.gates), pool)?;
+    let role = format!("router {name}");
+    let router = routers::build(workshop, job, (&params.router, &making.params.gates, &role), pool)?;
+    let shared = &answers.outline;
     let own = params.from.as_ref().map(|_| Answers::read(making, &format!("from {name}"), false)).transpose()?;
     let own_pool = own.as_ref().map(|own| with_translations(pool.clone(), &workshop.plan.recipe, &own.outline));
     let own_pool = own_pool.transpose()?;
@@ -74,28 +83,63 @@ pub(super) fn play(
     let mut replayer = Replayer::new(router.as_ref(), own_pool.as_ref().unwrap_or(pool));
     let (mut taken, mut shares) = (Vec::with_capacity(outline.len()), Shares::default());
     let mut best = shared.lines().map(|line| line.best_reward());
+    let mut prompts = router.reads_prompts().then(|| own.as_ref().unwrap_or(answers).prompts());
     for from in (0..outline.len()).step_by(CHUNK) {
         workshop.checkpoint()?;
-        for (row, route) in routed(&replayer, outline, from) {
-            let decision = replayer.add(&row, route).map_err(|error| {
+        let messages = prompts.as_mut().map(|prompts| messages_of(prompts, (outline, from))).transpose()?;
+        for replayed in replayed(&replayer, (outline, from), messages.as_deref()).into_iter().flatten() {
+            let (of_row, replayed) = replayed.map_err(|error| {
                 PipelineError::input(&job.label, error.to_string(), "or give the strategy its own `from`")
             })?;
-            taken.push(Taken::of(&row, &decision));
+            let decision = replayer.add(replayed);
+            taken.push(of_row);
             shares.add(&decision, best.next().flatten());
-            decisions.push(&DecisionRow { name: name.to_owned(), set: set.to_owned(), decision })?;
+            decisions.push_as(&DecisionRow { name, set, decision: &decision })?;
         }
     }
+    drop(prompts);
+    let is_unknown = |language: &Language| !router.is_calibrated_for(language);
+    let n_unknown_language = outline.lines().filter(|line| is_unknown(line.language())).count();
     let cost = replayer.cost();
-    Ok(Played { strategy: router.strategy(), taken, cost, shares, own })
+    Ok(Played { n_unknown_language, strategy: router.strategy(), taken, cost, shares, own })
 }
 
-fn routed(replayer: &Replayer<'_>, outline: &Outline, from: usize) -> Vec<(Row, Route)> {
-    let route = |at| {
-        let row = outline.line(at).as_ref().map(Line::row)?;
-        let route = replayer.route(&row);
-        Some((row, route))
+/// What a row came to and which of its answers was taken.
+type OfRow = Result<(Taken, Replayed), ReplayError>;
+
+/// Replays the next prompts, some of them one after the other in the same memory; `messages` where the router reads what
+/// prompts say.
+fn replayed(
+    replayer: &Replayer<'_>,
+    (outline, from): (&Outline, usize),
+    messages: Option<&[Vec<Message>]>,
+) -> Vec<Vec<OfRow>> {
+    let until = (from + CHUNK).min(outline.len());
+    let some = |start: usize| -> Vec<OfRow> {
+        let Some(mut row) = outline.line(start).as_ref().map(Line::row) else { return Vec::new() };
+        let replay = |at: usize| {
+            outline.line(at)?.write_row(&mut row);
+            if let Some(messages) = messages {
+                row.prompt.messages.clone_from(&messages[at - from]);
+            }
+            Some(replayer.replay(&row).map(|replayed| (Taken::of(&row, &replayed.decision), replayed)))
+        };
+        (start..until.min(start + ONE_BY_ONE)).filter_map(replay).collect()
     };
-    (from..from + CHUNK).into_par_iter().filter_map(route).collect()
+    (from..until).into_par_iter().step_by(ONE_BY_ONE).map(some).collect()
+}
+
+/// Reads what the prompts of a chunk say: one for each line of the outline, in its order.
+fn messages_of(
+    prompts: &mut dyn Iterator<Item = Result<Prompt, PipelineError>>,
+    (outline, from): (&Outline, usize),
+) -> Result<Vec<Vec<Message>>, PipelineError> {
+    let n = CHUNK.min(outline.len() - from);
+    let messages = prompts.take(n).map(|prompt| Ok(prompt?.messages)).collect::<Result<Vec<_>, PipelineError>>()?;
+    if messages.len() == n {
+        return Ok(messages);
+    }
+    Err(PipelineError::Internal(format!("{} prompts of {n} from place {from} on are there", messages.len())))
 }
 
 /// The sets of all strategies, cut to the prompts that they have in common.

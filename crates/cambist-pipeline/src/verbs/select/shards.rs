@@ -7,6 +7,7 @@ use cambist_io::{
     formats::{self, LineWriter, TableRow, TableWriter},
     store::{Artifact, Scratch},
 };
+use serde::Serialize;
 
 use crate::{error::PipelineError, verbs::tables::read_table};
 
@@ -63,7 +64,7 @@ pub(super) struct SetWriter<'a, R: TableRow> {
     n_full: usize,
 }
 
-impl<'a, R: TableRow + Sync> SetWriter<'a, R> {
+impl<'a, R: TableRow> SetWriter<'a, R> {
     /// Begins a set that will have the rows that `cut` was made for.
     pub(super) fn create(scratch: &'a Scratch, (name, stem): (&'a str, &str), cut: Cut) -> Result<Self, PipelineError> {
         let is_whole = cut.n_files <= 1;
@@ -75,24 +76,24 @@ impl<'a, R: TableRow + Sync> SetWriter<'a, R> {
         Ok(Self { scratch, name, pattern, cut, table, lines, n_full: 0 })
     }
 
-    /// Writes the next rows.
-    pub(super) fn push(&mut self, rows: &[R]) -> Result<(), PipelineError> {
+    /// Writes the next rows, which serde writes as it would an `R`.
+    pub(super) fn push(&mut self, rows: &[impl Serialize + Sync]) -> Result<(), PipelineError> {
         let Self { table, lines: Some(lines), .. } = self else { return self.push_shards(rows) };
         let (tabled, lined) = rayon::join(
-            || rows.iter().try_for_each(|row| table.push(row)),
+            || rows.iter().try_for_each(|row| table.push_as(row)),
             || rows.iter().try_for_each(|row| lines.push(row)),
         );
         Ok(tabled.and(lined)?)
     }
 
-    fn push_shards(&mut self, rows: &[R]) -> Result<(), PipelineError> {
+    fn push_shards(&mut self, rows: &[impl Serialize]) -> Result<(), PipelineError> {
         for row in rows {
             if self.table.n_rows() as usize == self.cut.per_file {
                 self.n_full += 1;
                 let next = self.scratch.path(&shard(self.name, (self.n_full, self.cut.n_files)))?;
                 mem::replace(&mut self.table, TableWriter::create(&next)?).finish()?;
             }
-            self.table.push(row)?;
+            self.table.push_as(row)?;
         }
         Ok(())
     }

@@ -102,22 +102,23 @@ impl AnswerRow<'_> {
     }
 }
 
-/// A score as it lies in its table.
+/// What a score must have.
 #[derive(Deserialize)]
-struct ScoreRow<'r> {
+struct ScoreCell<'r> {
     teacher: &'r str,
     sample: u32,
-    value: Option<f64>,
 }
 
-impl<'r> ScoreRow<'r> {
-    fn read_all(rows: &'r [RowAt]) -> Result<Vec<Scored<'r>>, PipelineError> {
-        let scored = |row: &'r RowAt| {
-            let ScoreRow { teacher, sample, value } = row.read()?;
-            Ok(Scored { teacher, sample, value })
+/// Reads scores from their cells; one that does not fit is read as a row, which says why.
+fn scores_of(rows: &[RowAt]) -> Result<Vec<Scored<'_>>, PipelineError> {
+    let scored = |row| {
+        let (teacher, sample) = match RowAt::cell(row) {
+            Some(cell) => cell,
+            None => row.read().map(|ScoreCell { teacher, sample }| (teacher, sample))?,
         };
-        rows.iter().map(scored).collect()
-    }
+        Ok(Scored { teacher, sample, value: row.value() })
+    };
+    rows.iter().map(scored).collect()
 }
 
 impl Answers {
@@ -172,6 +173,11 @@ impl Answers {
             self.files.completions.lay_out::<Completion>(&answers, (&places, making))?;
         }
         Ok(is_spent)
+    }
+
+    /// Reads the prompts, in their order.
+    pub(super) fn prompts(&self) -> impl Iterator<Item = Result<Prompt, PipelineError>> + use<'_> {
+        self.files.prompts.scan()
     }
 
     /// Walks along the prompts once more and hands over the texts, chunk by chunk, with the place of the first prompt.
@@ -245,7 +251,7 @@ impl Judged {
         let Asked { prompt, answers, scores, safety } = asked;
         let completion = |row: &RowAt| Ok(row.read::<AnswerRow<'_>>()?.completion(&prompt));
         let completions = answers.iter().map(completion).collect::<Result<_, PipelineError>>()?;
-        let scores = (ScoreRow::read_all(&scores)?, ScoreRow::read_all(&safety)?);
+        let scores = (scores_of(&scores)?, scores_of(&safety)?);
         let row = Row::judged(prompt, completions, scores, &making.params.gates);
         let row = row.map_err(|error| making.misfit(&error))?;
         let texts = row.candidates.iter().map(|candidate| candidate.completion.text.as_str());

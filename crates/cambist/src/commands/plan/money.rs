@@ -51,6 +51,7 @@ pub(super) fn show(plan: &Plan, estimates: &Estimates) -> Result<(), Failure> {
 
 fn row(step: &str, estimate: &Estimate) -> Vec<String> {
     let basis = match (estimate.n_history, estimate.characters) {
+        _ if estimate.calls_left == 0 => "nothing is left".to_owned(),
         (0, 0) if estimate.asked_for == "answers" => "lengths alone; --probe asks a few".to_owned(),
         (0, 0) => "lengths alone".to_owned(),
         (0, n) => format!("{n} characters"),

@@ -1,0 +1,165 @@
+//! Minimisation of smooth convex functions: L-BFGS (Nocedal 1980; Liu and Nocedal 1989).
+
+use std::collections::VecDeque;
+
+/// Steps that are remembered.
+const MEMORY: usize = 8;
+/// What a step must gain of what the slope promises (Armijo 1966).
+const MIN_GAIN: f64 = 1e-4;
+/// How often a step is halved before no better point is expected.
+const MAX_HALVINGS: usize = 30;
+
+/// One remembered step: how far, how the gradient changed, and one over their product.
+struct Step {
+    moved: Vec<f64>,
+    bent: Vec<f64>,
+    rho: f64,
+}
+
+/// When to stop.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Stop {
+    /// The largest component of the gradient at which a point counts as the minimum.
+    pub gradient: f64,
+    /// Steps, at most.
+    pub max_steps: usize,
+}
+
+/// Returns where `value` is least, from `start` on; `value` writes its gradient into its second argument.
+///
+/// Deterministic. Ends at the best point so far when no step along the gradient gains anything any more.
+pub(super) fn minimize(mut value: impl FnMut(&[f64], &mut [f64]) -> f64, start: Vec<f64>, stop: Stop) -> Vec<f64> {
+    let mut at = start;
+    let mut slope = vec![0.0; at.len()];
+    let mut now = value(&at, &mut slope);
+    let mut memory: VecDeque<Step> = VecDeque::new();
+    for _ in 0..stop.max_steps {
+        if slope.iter().all(|part| part.abs() <= stop.gradient) {
+            break;
+        }
+        let mut direction = descent(&memory, &slope);
+        if dot(&direction, &slope) >= 0.0 {
+            memory.clear();
+            direction = slope.iter().map(|part| -part).collect();
+        }
+        let first = if memory.is_empty() { 1.0 / dot(&slope, &slope).sqrt().max(1.0) } else { 1.0 };
+        let promised = dot(&direction, &slope);
+        let Some((next, next_value, next_slope)) =
+            search(&mut value, (&at, &direction), first, |gain, length| gain >= -MIN_GAIN * length * promised, now)
+        else {
+            if memory.is_empty() {
+                break;
+            }
+            memory.clear();
+            continue;
+        };
+        remember(&mut memory, difference(&next, &at), difference(&next_slope, &slope));
+        (at, now, slope) = (next, next_value, next_slope);
+    }
+    at
+}
+
+type Point = (Vec<f64>, f64, Vec<f64>);
+
+/// Halves the step until it gains enough.
+fn search(
+    value: &mut impl FnMut(&[f64], &mut [f64]) -> f64,
+    (at, direction): (&[f64], &[f64]),
+    first: f64,
+    is_enough: impl Fn(f64, f64) -> bool,
+    now: f64,
+) -> Option<Point> {
+    let mut length = first;
+    let mut slope = vec![0.0; at.len()];
+    for _ in 0..MAX_HALVINGS {
+        let next: Vec<f64> = at.iter().zip(direction).map(|(x, d)| x + length * d).collect();
+        let next_value = value(&next, &mut slope);
+        if next_value < now && is_enough(now - next_value, length) {
+            return Some((next, next_value, slope));
+        }
+        length /= 2.0;
+    }
+    None
+}
+
+/// The two loops of Nocedal: minus the inverse Hessian, as far as it is known, times the gradient.
+fn descent(memory: &VecDeque<Step>, slope: &[f64]) -> Vec<f64> {
+    let mut direction: Vec<f64> = slope.iter().map(|part| -part).collect();
+    let mut alphas = Vec::with_capacity(memory.len());
+    for step in memory.iter().rev() {
+        let alpha = step.rho * dot(&step.moved, &direction);
+        add(&mut direction, &step.bent, -alpha);
+        alphas.push(alpha);
+    }
+    if let Some(last) = memory.back() {
+        let scale = 1.0 / (last.rho * dot(&last.bent, &last.bent));
+        direction.iter_mut().for_each(|part| *part *= scale);
+    }
+    for (step, alpha) in memory.iter().zip(alphas.into_iter().rev()) {
+        let beta = step.rho * dot(&step.bent, &direction);
+        add(&mut direction, &step.moved, alpha - beta);
+    }
+    direction
+}
+
+/// Keeps a step along which the function curves upwards.
+fn remember(memory: &mut VecDeque<Step>, moved: Vec<f64>, bent: Vec<f64>) {
+    let curvature = dot(&moved, &bent);
+    if curvature > f64::EPSILON * dot(&bent, &bent) {
+        memory.push_back(Step { moved, bent, rho: 1.0 / curvature });
+    }
+    if memory.len() > MEMORY {
+        memory.pop_front();
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
+}
+
+fn add(to: &mut [f64], what: &[f64], factor: f64) {
+    to.iter_mut().zip(what).for_each(|(x, y)| *x += factor * y);
+}
+
+fn difference(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(x, y)| x - y).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STOP: Stop = Stop { gradient: 1e-9, max_steps: 500 };
+
+    #[test]
+    fn a_long_narrow_bowl_is_found_the_bottom_of() {
+        let bottom = [3.0, -2.0, 0.5, 7.0];
+        let steep = [1.0, 1e-2, 1e2, 1.0];
+        let found = minimize(
+            |x, slope| {
+                let each = x.iter().zip(bottom).zip(steep).zip(slope.iter_mut());
+                each.map(|(((x, b), s), slope)| {
+                    *slope = s * (x - b);
+                    s * (x - b).powi(2) / 2.0
+                })
+                .sum()
+            },
+            vec![0.0; 4],
+            STOP,
+        );
+        assert!(found.iter().zip(bottom).all(|(x, b)| (x - b).abs() < 1e-6), "{found:?}");
+    }
+
+    #[test]
+    fn a_minimum_stays_where_it_is() {
+        let found = minimize(
+            |x, slope| {
+                slope[0] = 2.0 * x[0];
+                x[0] * x[0]
+            },
+            vec![0.0],
+            STOP,
+        );
+        assert_eq!(found, [0.0]);
+    }
+}

@@ -1,0 +1,293 @@
+//! Which head, with which penalty, and whether it is better than a table at all: settled on held-out prompts.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    BradleyTerry, FitOptions, HeadKind, KlSoftmax, LanguageTrial, Lesson, Lessons, LinearHead, Loss, N_FOLDS, Trial,
+    fit::{Problem, RIDGE, fit, fit_table, table_of},
+    fold_of,
+    folds::deal,
+    trial::regret_of,
+};
+use crate::{language::Language, statistics::mean};
+
+/// Temperatures that are tried, in standard deviations of the rewards inside a prompt.
+const TAUS: [f64; 4] = [0.1, 0.3, 1.0, 3.0];
+/// The penalty under which temperatures are compared.
+const MIDDLE_PENALTY: f64 = 8.0;
+
+/// How a head is chosen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TuneOptions {
+    /// Deals out folds.
+    pub seed: u64,
+    /// Heads that are tried; all three by default. The table is always there to compare with.
+    pub heads: Vec<HeadKind>,
+    /// Whether the table is taken where no head is better than it by a standard error; true by default.
+    pub may_take_table: bool,
+    /// Penalties that are tried, from the largest on; default 512 down to 0.5 in steps of 4.
+    pub penalties: Vec<f64>,
+    /// Settings are compared on at most this many lessons, whole sources by lot; default 4,000. The chosen one is then
+    /// fitted to all.
+    pub max_compared: usize,
+}
+
+impl Default for TuneOptions {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            heads: vec![HeadKind::KlSoftmax, HeadKind::BradleyTerry, HeadKind::Ridge],
+            may_take_table: true,
+            penalties: vec![512.0, 128.0, 32.0, 8.0, 2.0, 0.5],
+            max_compared: 4_000,
+        }
+    }
+}
+
+/// A head that was chosen, with what it was chosen by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tuned {
+    /// Fitted to all lessons.
+    pub head: LinearHead,
+    /// The setting that was chosen.
+    pub chosen: Trial,
+    /// Divides scores before a softmax makes probabilities of them: 1, or the spread of rewards inside a prompt for
+    /// scores that are rewards.
+    pub temperature: f64,
+    /// Every setting that was tried, the table first.
+    pub trials: Vec<Trial>,
+    /// The best head beside the table over all languages, out of fold.
+    pub overall: LanguageTrial,
+    /// The best head beside the table by language, out of fold.
+    pub languages: BTreeMap<Language, LanguageTrial>,
+}
+
+/// Chooses and fits a head.
+///
+/// Every setting chooses for prompts of a fold after learning from the other four; regret on them decides, the loss
+/// breaks ties, and of equals the larger penalty stays. The temperature of [`KlSoftmax`] is chosen before that, on one
+/// fold. The best head routes where it gains at least one standard error on the table of `fixed` (the rule of Breiman et
+/// al. 1984), and the table where it does not: a learned router is never worse than `fixed` but by chance.
+pub fn tune(lessons: &Lessons, options: &TuneOptions) -> Tuned {
+    let folds = Folds::of(lessons, options);
+    let table: Vec<f64> = folds.regrets(&folds.cross(|chosen| {
+        let head = table_of(lessons, chosen);
+        Box::new(move |lesson: &Lesson| head.scores(&lesson.features, &lessons.languages[lesson.language]))
+    }));
+    let table_trial = Trial {
+        head: HeadKind::Table,
+        tau: None,
+        penalty: None,
+        n: table.len(),
+        regret: mean(&table).unwrap_or(0.0),
+        loss: None,
+    };
+    let mut trials = vec![table_trial];
+    let mut best: Option<(Trial, Vec<f64>)> = None;
+    for kind in options.heads.iter().copied().filter(|kind| *kind != HeadKind::Table) {
+        let tau = (kind == HeadKind::KlSoftmax).then(|| folds.choose_tau());
+        for (trial, regrets) in folds.path(kind, tau, &options.penalties) {
+            trials.push(trial);
+            if best.as_ref().is_none_or(|(known, _)| is_better(&trial, known)) {
+                best = Some((trial, regrets));
+            }
+        }
+    }
+    let (candidate, regrets) = best.unwrap_or((table_trial, table.clone()));
+    let compare = |is_meant: &dyn Fn(&Lesson) -> bool| LanguageTrial::of((&folds.chosen, &regrets, &table), is_meant);
+    let none = LanguageTrial { n: 0, regret: 0.0, table_regret: 0.0, gain: 0.0, gain_se: None };
+    let overall = compare(&|_| true).unwrap_or(none);
+    let of_language = |(at, language): (usize, &Language)| {
+        Some((language.clone(), compare(&|lesson: &Lesson| lesson.language == at)?))
+    };
+    let languages = lessons.languages.iter().enumerate().filter_map(of_language).collect();
+    let is_worth_it = overall.gain > overall.gain_se.unwrap_or(f64::INFINITY);
+    let chosen = if is_worth_it || !options.may_take_table { candidate } else { table_trial };
+    let head = final_head(lessons, &chosen);
+    let is_reward = matches!(chosen.head, HeadKind::Table | HeadKind::Ridge);
+    let temperature = if is_reward { lessons.spread() } else { 1.0 };
+    Tuned { head, chosen, temperature, trials, overall, languages }
+}
+
+/// Whether a trial is better than an earlier one; losses are comparable within one head alone.
+fn is_better(trial: &Trial, known: &Trial) -> bool {
+    let is_same = trial.head == known.head;
+    let by_loss = trial.loss.zip(known.loss).is_some_and(|(own, other)| is_same && own < other);
+    trial.regret < known.regret || (trial.regret == known.regret && by_loss)
+}
+
+fn final_head(lessons: &Lessons, trial: &Trial) -> LinearHead {
+    let Some(penalty) = trial.penalty else { return fit_table(lessons) };
+    fit(lessons, loss_of(trial.head, trial.tau).as_ref(), FitOptions { penalty, ..FitOptions::default() })
+}
+
+fn loss_of(kind: HeadKind, tau: Option<f64>) -> Box<dyn Loss> {
+    match kind {
+        HeadKind::KlSoftmax => Box::new(KlSoftmax { tau: tau.unwrap_or(1.0) }),
+        HeadKind::BradleyTerry => Box::new(BradleyTerry),
+        HeadKind::Ridge | HeadKind::Table => Box::new(RIDGE),
+    }
+}
+
+/// Expected rewards of every teacher, learned from calibration prompts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExpectedRewards {
+    /// Ridge regression on all lessons: its scores are expected normalised rewards.
+    pub head: LinearHead,
+    /// The penalty, by the least squared error out of fold; infinite where features do not help at all.
+    pub penalty: f64,
+    /// By lesson, then teacher: the expectation of a head that did not learn from the lesson's source.
+    pub out_of_fold: Vec<Vec<f64>>,
+}
+
+/// Learns expected rewards: `mu_m(x) = a_m + a_(m,l) + w_m . h(x)`, penalty by five folds over sources.
+pub fn expected_rewards(lessons: &Lessons, options: &TuneOptions) -> ExpectedRewards {
+    let folds = Folds::of(lessons, options);
+    let mut penalties = vec![f64::INFINITY];
+    penalties.extend(&options.penalties);
+    let errors = folds.path(HeadKind::Ridge, None, &penalties);
+    let error = |trial: &Trial| trial.loss.unwrap_or(f64::INFINITY);
+    let best = errors.iter().map(|(trial, _)| trial).fold(None, |best: Option<&Trial>, trial| match best {
+        Some(known) if error(known) <= error(trial) => best,
+        _ => Some(trial),
+    });
+    let penalty = best.and_then(|trial| trial.penalty).unwrap_or(f64::INFINITY);
+    let options = FitOptions { penalty, ..FitOptions::default() };
+    let all = Folds { lessons, chosen: lessons.lessons.iter().collect(), folds: fold_of(lessons, folds.seed), ..folds };
+    let out_of_fold = all.cross(|chosen| {
+        let problem = Problem::new(lessons, chosen, penalty.is_finite());
+        let head = problem.head(lessons, &problem.solve(&RIDGE, options, problem.start()));
+        Box::new(move |lesson: &Lesson| head.scores(&lesson.features, &lessons.languages[lesson.language]))
+    });
+    ExpectedRewards { head: fit(lessons, &RIDGE, options), penalty, out_of_fold }
+}
+
+/// Lessons that settings are compared on, in folds.
+struct Folds<'a> {
+    lessons: &'a Lessons,
+    chosen: Vec<&'a Lesson>,
+    /// By chosen lesson.
+    folds: Vec<usize>,
+    seed: u64,
+}
+
+type Scorer<'a> = Box<dyn Fn(&Lesson) -> Vec<f64> + 'a>;
+
+impl<'a> Folds<'a> {
+    fn of(lessons: &'a Lessons, options: &TuneOptions) -> Self {
+        let places = deal(&lessons.sources, options.seed);
+        let mut order: Vec<usize> = (0..lessons.lessons.len()).collect();
+        // Whole sources in the order in which they are dealt, as many as fit.
+        order.sort_by_key(|at| places[lessons.lessons[*at].source]);
+        let source_of = |at: usize| lessons.lessons[at].source;
+        let last = order.get(options.max_compared).map(|at| source_of(*at));
+        let mut kept: Vec<usize> = order.into_iter().take(options.max_compared).collect();
+        kept.retain(|at| Some(source_of(*at)) != last);
+        kept.sort_unstable();
+        let folds = kept.iter().map(|at| places[source_of(*at)] % N_FOLDS).collect();
+        let chosen = kept.into_iter().map(|at| &lessons.lessons[at]).collect();
+        Self { lessons, chosen, folds, seed: options.seed }
+    }
+
+    /// Lessons outside and inside a fold, by place.
+    fn part(&self, fold: usize) -> (Vec<&'a Lesson>, Vec<usize>) {
+        let learned = self.chosen.iter().zip(&self.folds).filter(|(_, own)| **own != fold).map(|(lesson, _)| *lesson);
+        let held_out = self.folds.iter().enumerate().filter(|(_, own)| **own == fold).map(|(at, _)| at);
+        (learned.collect(), held_out.collect())
+    }
+
+    /// The scores of every lesson by what `learn` makes of the lessons of the other folds.
+    fn cross<'s>(&self, learn: impl Fn(&[&'a Lesson]) -> Scorer<'s>) -> Vec<Vec<f64>> {
+        let mut scores = vec![Vec::new(); self.chosen.len()];
+        for fold in 0..N_FOLDS {
+            let (learned, held_out) = self.part(fold);
+            let scorer = learn(&learned);
+            held_out.into_iter().for_each(|at| scores[at] = scorer(self.chosen[at]));
+        }
+        scores
+    }
+
+    fn regrets(&self, scores: &[Vec<f64>]) -> Vec<f64> {
+        self.chosen.iter().zip(scores).map(|(lesson, scores)| regret_of(lesson, scores)).collect()
+    }
+
+    /// One head under every penalty, from the largest on, each starting from where the one before it ended.
+    fn path(&self, kind: HeadKind, tau: Option<f64>, penalties: &[f64]) -> Vec<(Trial, Vec<f64>)> {
+        let loss = loss_of(kind, tau);
+        let mut scores = vec![vec![Vec::new(); self.chosen.len()]; penalties.len()];
+        for fold in 0..N_FOLDS {
+            let (learned, held_out) = self.part(fold);
+            for (scores, head) in scores.iter_mut().zip(self.heads(&learned, loss.as_ref(), penalties)) {
+                for at in &held_out {
+                    let lesson = self.chosen[*at];
+                    scores[*at] = head.scores(&lesson.features, &self.lessons.languages[lesson.language]);
+                }
+            }
+        }
+        let judge =
+            |(penalty, scores): (&f64, Vec<Vec<f64>>)| self.judge((kind, tau, *penalty), loss.as_ref(), &scores);
+        penalties.iter().zip(scores).map(judge).collect()
+    }
+
+    fn heads(&self, learned: &[&Lesson], loss: &dyn Loss, penalties: &[f64]) -> Vec<LinearHead> {
+        let problem = Problem::new(self.lessons, learned, true);
+        let without = Problem::new(self.lessons, learned, false);
+        let mut at = problem.start();
+        let fit = |penalty: &f64| {
+            let options = FitOptions { penalty: *penalty, tolerance: 1e-4, max_steps: 100, ..FitOptions::default() };
+            if penalty.is_infinite() {
+                return without.head(self.lessons, &without.solve(loss, options, without.start()));
+            }
+            at = problem.solve(loss, options, std::mem::take(&mut at));
+            problem.head(self.lessons, &at)
+        };
+        penalties.iter().map(fit).collect()
+    }
+
+    fn judge(
+        &self,
+        (head, tau, penalty): (HeadKind, Option<f64>, f64),
+        loss: &dyn Loss,
+        scores: &[Vec<f64>],
+    ) -> (Trial, Vec<f64>) {
+        let regrets = self.regrets(scores);
+        let mut slope = vec![0.0; self.lessons.teachers.len()];
+        let losses: Vec<f64> =
+            self.chosen.iter().zip(scores).map(|(l, scores)| loss.blame(scores, &l.rewards, &mut slope)).collect();
+        let trial = Trial {
+            head,
+            tau,
+            penalty: Some(penalty),
+            n: regrets.len(),
+            regret: mean(&regrets).unwrap_or(0.0),
+            loss: mean(&losses),
+        };
+        (trial, regrets)
+    }
+
+    /// The temperature of the lowest regret on one fold; of equals that of the lowest divergence.
+    fn choose_tau(&self) -> f64 {
+        let spread = Some(self.lessons.spread()).filter(|spread| *spread > 0.0).unwrap_or(1.0);
+        let (learned, held_out) = self.part(0);
+        let problem = Problem::new(self.lessons, &learned, true);
+        let judge = |tau: f64| {
+            let loss = KlSoftmax { tau };
+            let options =
+                FitOptions { penalty: MIDDLE_PENALTY, tolerance: 1e-4, max_steps: 100, ..FitOptions::default() };
+            let head = problem.head(self.lessons, &problem.solve(&loss, options, problem.start()));
+            let (mut regret, mut divergence) = (0.0, 0.0);
+            let mut slope = vec![0.0; self.lessons.teachers.len()];
+            for lesson in held_out.iter().map(|at| self.chosen[*at]) {
+                let scores = head.scores(&lesson.features, &self.lessons.languages[lesson.language]);
+                regret += regret_of(lesson, &scores);
+                divergence += loss.blame(&scores, &lesson.rewards, &mut slope);
+            }
+            (regret, divergence, tau)
+        };
+        let tried = TAUS.map(|tau| judge(tau * spread));
+        let best = tried.into_iter().min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        best.map_or(spread, |(_, _, tau)| tau)
+    }
+}

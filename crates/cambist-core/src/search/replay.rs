@@ -1,0 +1,138 @@
+//! A policy on recorded answers, at all prices of reward at once.
+//!
+//! After the first valid answer the order of asking does not depend on the price of reward: one walk to the end for each
+//! prompt and first teacher holds the decisions at every price, which differ in where they stop.
+
+use super::{
+    memory::Memory,
+    policy::{Case, Policy, Seen},
+};
+use crate::{
+    frontier::Play,
+    reward_table::{Opened, RewardTable},
+};
+
+/// A policy that is played on prompts of a table.
+#[derive(Clone, Copy)]
+pub(super) struct Replay<'a> {
+    pub policy: Policy<'a>,
+    pub table: &'a RewardTable,
+    /// What a call costs, `[language, teacher]`.
+    pub costs: &'a [f64],
+    /// Whether the memory forgets what it holds of a prompt's own source.
+    pub leaves_out: bool,
+}
+
+/// What a prompt has come to after one more answer.
+#[derive(Clone, Copy)]
+struct Step {
+    /// What asking was expected to bring for each unit of cost; infinite where nobody stops.
+    rate: f64,
+    after: Play,
+}
+
+impl Replay<'_> {
+    /// Plays a prompt at each price, from dear reward to cheap reward.
+    pub(super) fn play(&self, prompt: usize, lambdas: &[f64]) -> Vec<Play> {
+        if !self.policy.likeness.is_shared() {
+            return lambdas.iter().map(|lambda| self.search(prompt, *lambda)).collect();
+        }
+        let own = &self.table.prompts()[prompt];
+        let without = self.leaves_out.then_some(own.source);
+        let prior = self.memory().prior(&self.policy.likeness, (Some(own.language), own.task), without);
+        let costs = self.costs_of(prompt);
+        let firsts = self.firsts(&prior, &costs, lambdas);
+        let mut walks: Vec<Option<Vec<Step>>> = vec![None; costs.len()];
+        let mut plays = Vec::with_capacity(lambdas.len());
+        for (first, lambda) in firsts.into_iter().zip(lambdas) {
+            let Some(first) = first else {
+                plays.push(Play { value: self.table.floor(prompt), ..Play::default() });
+                continue;
+            };
+            let walk = walks[first].get_or_insert_with(|| self.walk(prompt, (&prior, &costs), first));
+            let stop = walk.iter().skip(1).position(|step| step.rate <= *lambda && *lambda > 0.0);
+            let last = stop.unwrap_or(walk.len() - 1);
+            plays.push(walk[last].after);
+        }
+        plays
+    }
+
+    fn memory(&self) -> &Memory {
+        self.policy.memory
+    }
+
+    /// What calls about a prompt cost; infinite where there is no record to open.
+    pub(super) fn costs_of(&self, prompt: usize) -> Vec<f64> {
+        let n = self.table.teachers().len();
+        let own = &self.costs[self.table.prompts()[prompt].language * n..][..n];
+        let open = own.iter().zip(self.table.row(prompt));
+        open.map(|(cost, cell)| if *cell == Opened::Closed { f64::INFINITY } else { *cost }).collect()
+    }
+
+    /// Whom to ask first at each price; none where nobody can be asked.
+    fn firsts(&self, prior: &[f64], costs: &[f64], lambdas: &[f64]) -> Vec<Option<usize>> {
+        let mut order: Vec<usize> = (0..costs.len()).filter(|at| costs[*at].is_finite()).collect();
+        order.sort_by(|a, b| costs[*a].total_cmp(&costs[*b]));
+        let rising: Vec<f64> = lambdas.iter().rev().copied().collect();
+        let kappas = |at: usize| rising.iter().map(|lambda| lambda * costs[at]).collect::<Vec<_>>();
+        let values: Vec<Vec<f64>> =
+            order.iter().map(|at| self.memory().reservations(*at, prior, &kappas(*at))).collect();
+        let first = |place: usize| {
+            let of = |rank: usize| values[rank][rising.len() - 1 - place];
+            let best = (0..order.len()).reduce(|best, rank| if of(rank) > of(best) { rank } else { best });
+            best.map(|rank| order[rank])
+        };
+        (0..lambdas.len()).map(first).collect()
+    }
+
+    /// Asks one after the other until nobody is left or nothing more is expected of anybody.
+    fn walk(&self, prompt: usize, (prior, costs): (&[f64], &[f64]), first: usize) -> Vec<Step> {
+        let (row, paid) = (self.table.row(prompt), self.table.paid(prompt));
+        let mut closed: Vec<usize> = (0..costs.len()).filter(|at| costs[*at].is_finite()).collect();
+        closed.sort_by(|a, b| costs[*a].total_cmp(&costs[*b]));
+        let mut logs = vec![0.0; prior.len()];
+        let (mut steps, mut best, mut sum) = (Vec::new(), None::<f64>, Play::default());
+        let mut next = Some((first, f64::INFINITY));
+        while let Some((teacher, rate)) = next {
+            closed.retain(|at| *at != teacher);
+            let reward = row[teacher].reward();
+            best = best.into_iter().chain(reward).reduce(f64::max);
+            self.memory().observe(&mut logs, &self.policy.likeness, (teacher, reward));
+            sum.calls += 1.0;
+            sum.rounds += 1.0;
+            sum.usd += paid[teacher];
+            sum.value = best.unwrap_or(self.table.floor(prompt));
+            steps.push(Step { rate, after: sum });
+            let weights = self.memory().posterior(prior, &logs, &self.policy.likeness);
+            next = self.best_of(&closed, (&weights, best), costs);
+        }
+        steps
+    }
+
+    /// Who of the closed ones comes next, and at what rate.
+    fn best_of(&self, closed: &[usize], (weights, best): (&[f64], Option<f64>), costs: &[f64]) -> Option<(usize, f64)> {
+        let value = |at: usize| match best {
+            None => self.memory().mean(at, weights),
+            Some(best) => self.policy.rate(at, (weights, best), costs[at]),
+        };
+        let valued = closed.iter().map(|at| (*at, value(*at)));
+        let (teacher, value) = valued.reduce(|best, next| if next.1 > best.1 { next } else { best })?;
+        Some((teacher, if best.is_none() { f64::INFINITY } else { value }))
+    }
+
+    /// Asks one after the other as the policy says.
+    fn search(&self, prompt: usize, lambda: f64) -> Play {
+        let (row, own) = (self.table.row(prompt), &self.table.prompts()[prompt]);
+        let costs = self.costs_of(prompt);
+        let case = Case { language: Some(own.language), task: own.task, costs: &costs, lambda };
+        let (mut seen, mut play) = (Vec::new(), Play::default());
+        while let Some(&teacher) = self.policy.next(&case, &seen).first() {
+            seen.push(Seen { teacher, reward: row[teacher].reward() });
+            play.calls += 1.0;
+            play.rounds += 1.0;
+            play.usd += self.table.paid(prompt)[teacher];
+        }
+        play.value = seen.iter().filter_map(|seen| seen.reward).reduce(f64::max).unwrap_or(self.table.floor(prompt));
+        play
+    }
+}

@@ -1,0 +1,73 @@
+//! Rows as tokens, and those that are left out.
+
+use cambist_core::language::Language;
+
+use super::TrainError;
+use crate::{
+    model::LocalModel,
+    objective::{Encoder, Objective, ScoredRow},
+    train_row::{Sequence, TrainRow},
+};
+
+/// A row in tokens.
+pub(crate) struct EncodedRow {
+    pub(crate) id: String,
+    pub(crate) language: Language,
+    pub(crate) weight: f64,
+    pub(crate) sequences: Vec<Sequence>,
+    /// What it adds to each term's denominator, before its weight.
+    pub(crate) denominators: Vec<f64>,
+    /// The sum of each sequence's log-probabilities under the reference model; empty without one.
+    pub(crate) reference: Vec<f64>,
+}
+
+/// A row that is left out of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DroppedRow {
+    /// Names the row.
+    pub id: String,
+    /// Its language.
+    pub language: Language,
+    /// Why, in one word: `too-long`, `empty` or `identical`.
+    pub reason: &'static str,
+    /// Why, in a sentence.
+    pub detail: String,
+}
+
+impl EncodedRow {
+    pub(crate) fn scored<'a>(&'a self, log_probs: &'a [Vec<f32>]) -> ScoredRow<'a> {
+        ScoredRow { sequences: &self.sequences, log_probs, reference: &self.reference }
+    }
+}
+
+/// Turns rows into tokens; those that the objective leaves out come beside the others.
+pub(crate) fn encode_rows(
+    model: &LocalModel,
+    (rows, objective): (&[TrainRow], &dyn Objective),
+    max_length: usize,
+) -> Result<(Vec<EncodedRow>, Vec<DroppedRow>), TrainError> {
+    let (objective_name, expected, found) = (objective.name(), objective.head(), model.head());
+    if expected != found {
+        return Err(TrainError::Head { objective: objective_name, expected, found });
+    }
+    let encoder = Encoder { chat: &model.chat, max_length };
+    let (mut encoded, mut dropped) = (Vec::with_capacity(rows.len()), vec![]);
+    for row in rows {
+        if !(row.weight.is_finite() && row.weight > 0.0) {
+            return Err(TrainError::Weight { id: row.id.clone(), weight: row.weight });
+        }
+        let (id, language) = (row.id.clone(), row.language.clone());
+        match objective.encode(&row.content, encoder) {
+            Ok(sequences) => {
+                let denominators = objective.denominators(&sequences);
+                let (weight, reference) = (row.weight, vec![]);
+                encoded.push(EncodedRow { id, language, weight, sequences, denominators, reference });
+            }
+            Err(source) => match source.drops() {
+                Some(reason) => dropped.push(DroppedRow { id, language, reason, detail: source.to_string() }),
+                None => return Err(TrainError::Row { id, source }),
+            },
+        }
+    }
+    Ok((encoded, dropped))
+}

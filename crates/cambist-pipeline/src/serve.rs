@@ -1,0 +1,190 @@
+//! A local model as a server that speaks OpenAI's dialect: chats, completions, log-probabilities.
+//!
+//! Connections only read requests and write replies; one worker owns the model and lets the answers of all requests grow
+//! together. An answer depends on its own request and seed, never on who else asks.
+
+mod refusal;
+mod reply;
+mod request;
+mod task;
+mod worker;
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Sender, channel},
+    },
+    thread::JoinHandle,
+};
+
+use cambist_io::{
+    clock,
+    formats::read_model_folder,
+    serve::api::{ApiAnswer, ApiReply, ApiRequest, ApiServer, events, later},
+};
+use cambist_model::{LocalModel, ModelFiles};
+use serde_json::{Value, json};
+
+use self::{
+    refusal::Refusal,
+    request::{Ask, Kind},
+    task::{Outlet, Task},
+};
+use crate::error::PipelineError;
+
+/// How a model is served.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// Where to listen; port 0 for any free one.
+    pub address: SocketAddr,
+    /// The model's name in requests and replies.
+    pub name: String,
+    /// Answers that grow together at most, at least 1.
+    pub batch_size: usize,
+    /// Threads that compute, none for one per core.
+    pub threads: Option<usize>,
+}
+
+/// A model that is being served; it stops when dropped, and answers under way are lost.
+#[derive(Debug)]
+pub struct ModelServer {
+    // In this order: nobody asks any more before the worker is told to end.
+    server: Option<ApiServer>,
+    tasks: Option<Arc<Mutex<Sender<Task>>>>,
+    worker: Option<JoinHandle<()>>,
+}
+
+/// Reads the model folder that is to be served.
+///
+/// # Errors
+/// When it is no model folder, or holds anything that is not implemented.
+pub fn read_model(folder: &Path) -> Result<LocalModel, PipelineError> {
+    let files = ModelFiles(read_model_folder(folder)?);
+    LocalModel::from_files(&files).map_err(|source| PipelineError::model(&folder.display().to_string(), source))
+}
+
+impl ModelServer {
+    /// Starts to serve; it listens when this returns.
+    ///
+    /// # Errors
+    /// When the address is taken or a thread cannot be started.
+    pub fn start(model: LocalModel, options: &ServeOptions) -> io::Result<Self> {
+        let model = Arc::new(model);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.unwrap_or(0)).build();
+        let (pool, batch_size) = (pool.map_err(io::Error::other)?, options.batch_size);
+        let (sender, receiver) = channel();
+        let tasks = Arc::new(Mutex::new(sender));
+        let desk = Desk {
+            model: Arc::clone(&model),
+            name: options.name.clone(),
+            tasks: Arc::clone(&tasks),
+            n_asked: AtomicU64::new(0),
+            started_unix_ms: clock::now_unix_ms(),
+        };
+        let server = ApiServer::start(options.address, Arc::new(move |asked| desk.respond(asked)))?;
+        let run = move || pool.install(move || worker::run(&model, batch_size, &receiver));
+        let worker = std::thread::Builder::new().name("model".to_owned()).spawn(run)?;
+        Ok(Self { server: Some(server), tasks: Some(tasks), worker: Some(worker) })
+    }
+
+    /// Where it listens, such as `http://127.0.0.1:8000`; clients of OpenAI take it with `/v1` behind.
+    pub fn base_url(&self) -> String {
+        self.server.as_ref().map(ApiServer::base_url).unwrap_or_default()
+    }
+
+    /// Returns when the server has stopped.
+    pub fn wait(&self) {
+        if let Some(server) = &self.server {
+            server.wait();
+        }
+    }
+}
+
+impl Drop for ModelServer {
+    fn drop(&mut self) {
+        self.server = None;
+        self.tasks = None;
+        if let Some(worker) = self.worker.take() {
+            let _ = worker.join();
+        }
+    }
+}
+
+/// Where requests are read and handed to the worker.
+struct Desk {
+    model: Arc<LocalModel>,
+    name: String,
+    tasks: Arc<Mutex<Sender<Task>>>,
+    n_asked: AtomicU64,
+    started_unix_ms: u64,
+}
+
+impl Desk {
+    fn respond(&self, asked: &ApiRequest) -> ApiReply {
+        self.route(asked).unwrap_or_else(|refusal| ApiReply::Now(refusal.answer()))
+    }
+
+    fn route(&self, asked: &ApiRequest) -> Result<ApiReply, Refusal> {
+        let expected = if matches!(asked.path.as_str(), CHATS | COMPLETIONS) { "POST" } else { "GET" };
+        let path = asked.path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(&asked.path);
+        let is_known = [CHATS, COMPLETIONS, MODELS, "/health"].contains(&path) || path.starts_with(MODEL);
+        if is_known && asked.method != expected && asked.method != "HEAD" {
+            return Err(Refusal::method(&asked.method, path, expected));
+        }
+        match path {
+            CHATS => self.ask(Kind::Chat, &asked.body),
+            COMPLETIONS => self.ask(Kind::Completion, &asked.body),
+            "/health" => Ok(now(json!({"status": "ok"}))),
+            MODELS => Ok(now(json!({"object": "list", "data": [self.card()]}))),
+            path => match path.strip_prefix(MODEL) {
+                Some(name) if name == self.name => Ok(now(self.card())),
+                Some(name) => Err(Refusal::model(name, &self.name)),
+                None => Err(Refusal::nowhere(path)),
+            },
+        }
+    }
+
+    fn card(&self) -> Value {
+        json!({
+            "id": self.name, "object": "model", "created": self.started_unix_ms / 1000, "owned_by": "cambist",
+            "max_model_len": self.model.max_positions(),
+        })
+    }
+
+    fn ask(&self, kind: Kind, body: &[u8]) -> Result<ApiReply, Refusal> {
+        let number = self.n_asked.fetch_add(1, Ordering::Relaxed);
+        let now_unix_ms = clock::now_unix_ms();
+        // Without a seed, every request has random numbers of its own.
+        let fresh_seed = now_unix_ms.wrapping_mul(1 << 20).wrapping_add(number);
+        let ask = Ask::read((&self.model, &self.name), (kind, body), fresh_seed)?;
+        let (outlet, reply) = match ask.stream {
+            Some(_) => {
+                let (sink, reply) = events();
+                (Outlet::Events(sink), reply)
+            }
+            None => {
+                let (slot, reply) = later();
+                (Outlet::Whole(slot), reply)
+            }
+        };
+        let id =
+            format!("{}-{:x}-{number}", if kind == Kind::Chat { "chatcmpl" } else { "cmpl" }, self.started_unix_ms);
+        let task = Task::new(ask, outlet, reply::Head { id, created: now_unix_ms / 1000, model: self.name.clone() });
+        let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.send(task).map_err(|_| Refusal::ours("the model's worker has ended"))?;
+        Ok(reply)
+    }
+}
+
+const CHATS: &str = "/v1/chat/completions";
+const COMPLETIONS: &str = "/v1/completions";
+const MODELS: &str = "/v1/models";
+const MODEL: &str = "/v1/models/";
+
+fn now(body: Value) -> ApiReply {
+    ApiReply::Now(ApiAnswer { status: 200, body })
+}

@@ -1,0 +1,151 @@
+//! `frontier`: how much of the gain of asking everybody cheaper strategies keep, and which teachers are worth having.
+//!
+//! Nobody is asked: strategies are fitted on some sources and replayed on the recorded answers to the others.
+
+use cambist_core::{
+    advice::{Advice, AdviceOptions, advise},
+    frontier::{
+        Budgeted, Everyone, FixedByLanguage, FoldPlays, Frontier, FrontierOptions, Lot, Oracle, Played, SingleBest,
+        Strategist, folds, frontier, join_folds, play_fold,
+    },
+    metrics::Bootstrap,
+    outline::Outline,
+    reward_table::RewardTable,
+    search::{Correlation, Goal},
+};
+use cambist_io::store::{Artifact, ManifestDraft, Scratch};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Work,
+    answers::{Answers, pool_of},
+    prompts::read_prompts,
+};
+use crate::{error::PipelineError, plan::Job, recipe::routing::FrontierParams, run::Workshop};
+
+/// The file that a `frontier` artifact holds.
+pub(crate) const FRONTIER: &str = "frontier.json";
+/// The version of its content.
+const SCHEMA: u32 = 1;
+/// Fewer sources than this say nothing, however they are cut.
+const MIN_SOURCES: usize = 30;
+
+/// What a `frontier` artifact holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct FrontierFile {
+    pub schema_version: u32,
+    /// The share of the gain that was to be kept.
+    pub target: f64,
+    /// Into how many parts the sources were cut.
+    pub folds: usize,
+    /// Prompts to which nobody gave a valid answer with a reward; they are in no figure.
+    pub n_without_reward: usize,
+    pub frontier: Frontier,
+    pub advice: Advice,
+}
+
+/// Makes the artifact.
+pub(super) fn make((workshop, job, scratch): Work<'_>, params: &FrontierParams) -> Result<Artifact, PipelineError> {
+    let (table, n_prompts) = read(workshop, job, params)?;
+    check(job, &table, params)?;
+    let seed = workshop.plan.recipe.seed;
+    let played = play(workshop, &table, params)?;
+    let bootstrap = Bootstrap { draws: params.bootstrap, seed };
+    let options = FrontierOptions { bootstrap, ..FrontierOptions::default() };
+    let file = FrontierFile {
+        schema_version: SCHEMA,
+        target: params.target,
+        folds: params.folds,
+        n_without_reward: n_prompts - table.prompts().len(),
+        frontier: frontier(&table, &played, &options),
+        advice: advise(&table, &AdviceOptions { target: params.target, folds: params.folds, bootstrap }),
+    };
+    write(job, scratch, &file)
+}
+
+fn write(job: &Job, scratch: Scratch, file: &FrontierFile) -> Result<Artifact, PipelineError> {
+    let text = serde_json::to_vec_pretty(file).map_err(|error| PipelineError::Internal(error.to_string()))?;
+    scratch.write(FRONTIER, &text)?;
+    let mut draft = ManifestDraft { step: job.label.clone(), kind: "frontier".into(), ..ManifestDraft::default() };
+    let all = file.frontier.all.as_ref();
+    draft.counts.insert("prompts".into(), all.map_or(0, |part| part.n) as u64);
+    draft.counts.insert("strategies".into(), all.map_or(0, |part| part.points.len()) as u64);
+    if file.n_without_reward > 0 {
+        draft.failures.insert("no valid answer with a reward".into(), file.n_without_reward as u64);
+    }
+    Ok(scratch.commit(draft)?)
+}
+
+/// The rewards, and how many prompts there are in all.
+fn read(workshop: &Workshop<'_>, job: &Job, params: &FrontierParams) -> Result<(RewardTable, usize), PipelineError> {
+    let answers = Answers {
+        prompts: read_prompts(workshop, job.inputs("prompts"))?,
+        completions: job.inputs("from").collect(),
+        scores: job.inputs("scores").next(),
+        safety: None,
+        gates: &params.gates,
+    };
+    let outline = Outline::of(&answers.matrix(workshop, job)?);
+    let pool = pool_of(&workshop.plan.recipe, &outline, &params.eligibility)?;
+    Ok((RewardTable::of(&outline, &pool), outline.len()))
+}
+
+/// Refuses what nothing can be learned from.
+fn check(job: &Job, table: &RewardTable, params: &FrontierParams) -> Result<(), PipelineError> {
+    let fault = |what: String, remedy: &str| Err(PipelineError::input(&job.label, what, remedy));
+    let needed = MIN_SOURCES.max(4 * params.folds);
+    match (table.teachers(), table.n_sources()) {
+        (_, 0) => fault(
+            "no prompt has a valid answer with a reward".into(),
+            "give the `generate` step an arbiter, or this step `scores`; look at the gates with `cambist view`",
+        ),
+        ([] | [_], _) => fault(
+            format!("only {} answered, so there is nothing to choose between", named(table.teachers())),
+            "record answers of at least two teachers, and check that their licences and languages let them be asked",
+        ),
+        (_, n) if n < needed => fault(
+            format!("{n} sources have a valid answer with a reward, and {} folds take at least {needed}", params.folds),
+            "score more prompts, or cut them into fewer folds",
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn named(teachers: &[String]) -> String {
+    teachers.first().map_or("nobody".to_owned(), |teacher| format!("`{teacher}`"))
+}
+
+/// Plays every strategy on every fold, several at once.
+fn play(workshop: &Workshop<'_>, table: &RewardTable, params: &FrontierParams) -> Result<Vec<Played>, PipelineError> {
+    let strategists = strategists(params);
+    let folds = folds(table, params.folds, workshop.plan.recipe.seed);
+    let jobs: Vec<(usize, usize)> =
+        (0..strategists.len()).flat_map(|at| (0..params.folds).map(move |fold| (at, fold))).collect();
+    let parts: Vec<FoldPlays> = jobs
+        .par_iter()
+        .map(|(at, fold)| {
+            workshop.checkpoint()?;
+            Ok(play_fold(strategists[*at].as_ref(), table, (&folds, *fold)))
+        })
+        .collect::<Result<_, PipelineError>>()?;
+    let mut parts = parts.into_iter();
+    let mut played = Vec::new();
+    for strategist in &strategists {
+        let own = parts.by_ref().take(params.folds).collect();
+        played.extend(join_folds(strategist.names(), table.prompts().len(), own));
+    }
+    Ok(played)
+}
+
+fn strategists(params: &FrontierParams) -> Vec<Box<dyn Strategist>> {
+    let budgeted = Budgeted { goal: Goal::Target(params.target), correlation: Correlation::Shared };
+    vec![
+        Box::new(SingleBest),
+        Box::new(FixedByLanguage),
+        Box::new(Lot),
+        Box::new(budgeted),
+        Box::new(Everyone),
+        Box::new(Oracle),
+    ]
+}
