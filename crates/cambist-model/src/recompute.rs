@@ -1,8 +1,8 @@
 //! The way through the decoder and back, with everything in between kept or computed a second time.
 //!
 //! Gradient checkpointing (Chen et al. 2016, arXiv 1604.06174, with one segment a layer): of each layer only what goes
-//! into it is kept, the way back computes the rest again. The gradients are the same to the last bit, for about a third
-//! more time.
+//! into it is kept, the way back computes the rest again. The gradients are the same to the last bit, for one
+//! more pass through the layers.
 
 use std::sync::Arc;
 

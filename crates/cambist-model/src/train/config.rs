@@ -15,7 +15,7 @@ pub struct TrainConfig {
     /// Rows in memory at once, none (the default) for a whole batch; does not change the result beyond rounding.
     pub micro_batch_size: Option<usize>,
     /// Keeps only what goes into each layer and computes the rest again on the way back: the same result to the last
-    /// bit with far less memory, in about a third more time; default false.
+    /// bit with less memory, for one more pass through the layers; default false.
     #[serde(skip_serializing)]
     pub gradient_checkpointing: bool,
     /// Highest learning rate, default 4e-3, right for models below a million parameters.
