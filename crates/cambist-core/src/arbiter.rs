@@ -1,4 +1,5 @@
-//! Arbiters that are rules: they score one answer at once, for nothing, and the same every time.
+//! Arbiters that are rules: they score one answer, or all answers to one prompt, at once, for nothing, and the same
+//! every time.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,12 +7,15 @@ use crate::{completion::Completion, prompt::Prompt, score::Score};
 
 mod chrf;
 mod exact;
+mod mbr;
+mod ngrams;
 mod numeric;
 mod recorded;
 mod rouge;
 
-pub use chrf::{Chrf, ChrfArbiter};
+pub use chrf::{Chrf, ChrfArbiter, Counted};
 pub use exact::{Contains, ExactChecker, ExactMatch, FoldedMatch};
+pub use mbr::{Contender, Evidence, mean_utilities, utility};
 pub use numeric::{NumericAnswer, final_number, numbers};
 pub use recorded::{Recorded, RecordedError};
 pub use rouge::{Overlap, Rouge, RougeArbiter};

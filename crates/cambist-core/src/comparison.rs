@@ -85,7 +85,7 @@ impl Record {
 /// How comparisons came out in one language, so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agreement {
-    /// Comparisons of two different answers, each shown in both orders.
+    /// Comparisons of different answers: two, each shown in both orders, or all those to one prompt.
     pub n_comparisons: u64,
     /// Comparisons of equal answers: ties that nobody is asked about.
     pub n_equal: u64,
@@ -93,6 +93,13 @@ pub struct Agreement {
     pub n_flipped: u64,
     /// Those of `n_comparisons` of which at least one order has no verdict.
     pub n_missing: u64,
+    /// Those of `n_comparisons` that have a verdict and were shown in one order alone, so that nothing could flip.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub n_once: u64,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl Agreement {
@@ -102,11 +109,12 @@ impl Agreement {
         self.n_equal += other.n_equal;
         self.n_flipped += other.n_flipped;
         self.n_missing += other.n_missing;
+        self.n_once += other.n_once;
     }
 
     /// Share of the comparisons with verdicts in both orders whose orders prefer different answers; none of none.
     pub fn flip_rate(self) -> Option<f64> {
-        let n_decided = self.n_comparisons - self.n_missing;
+        let n_decided = self.n_comparisons - self.n_missing - self.n_once;
         (n_decided > 0).then(|| self.n_flipped as f64 / n_decided as f64)
     }
 
@@ -155,10 +163,12 @@ mod tests {
 
     #[test]
     fn rates_are_over_what_they_say() {
-        let mut all = Agreement { n_comparisons: 4, n_equal: 2, n_flipped: 1, n_missing: 2 };
+        let mut all = Agreement { n_comparisons: 4, n_equal: 2, n_flipped: 1, n_missing: 2, n_once: 0 };
         assert_eq!((all.flip_rate(), all.missing_rate()), (Some(0.5), Some(0.5)));
         all.add(Agreement { n_comparisons: 4, ..Agreement::default() });
         assert_eq!((all.flip_rate(), all.missing_rate()), (Some(1.0 / 6.0), Some(0.25)));
+        all.add(Agreement { n_comparisons: 2, n_once: 2, ..Agreement::default() });
+        assert_eq!((all.flip_rate(), all.missing_rate()), (Some(1.0 / 6.0), Some(0.2)));
         let none = Agreement { n_equal: 3, ..Agreement::default() };
         assert_eq!((none.flip_rate(), none.missing_rate()), (None, None));
     }

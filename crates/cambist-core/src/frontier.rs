@@ -7,11 +7,13 @@
 mod budgeted;
 mod crossfit;
 mod curve;
+mod learned;
 mod strategies;
 
 pub use budgeted::Budgeted;
 pub use crossfit::{FoldPlays, Played, cross_fit, folds, join_folds, play_fold};
 pub use curve::{AtShare, Frontier, FrontierOptions, Needed, Part, Point, frontier};
+pub use learned::Learned;
 pub use strategies::{Everyone, FixedByLanguage, Lot, Oracle, SingleBest};
 
 use crate::reward_table::RewardTable;

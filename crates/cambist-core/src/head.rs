@@ -13,10 +13,13 @@ mod kl_softmax;
 mod loss;
 mod squared_error;
 
+mod design;
 mod fit;
+mod gram;
 mod minimize;
 
 mod folds;
+mod trainers;
 mod trial;
 mod tune;
 

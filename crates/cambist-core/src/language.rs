@@ -52,6 +52,16 @@ impl Language {
         names.of(subtag).map(str::to_owned)
     }
 
+    /// Returns the name to tell a model: `German`; `Chinese (zh-hant)` where the tag says more than the language; the tag
+    /// where CLDR has no name.
+    pub fn full_name(&self) -> String {
+        match self.english_name() {
+            Some(name) if self.primary() == self.as_str() => name,
+            Some(name) => format!("{name} ({self})"),
+            None => self.to_string(),
+        }
+    }
+
     /// Whether text in this language runs from right to left in its usual script.
     pub fn is_right_to_left(&self) -> bool {
         matches!(self.primary(), "ar" | "fa" | "he" | "ur" | "ps" | "sd" | "ug" | "yi" | "dv" | "ckb")
@@ -116,6 +126,8 @@ mod tests {
         assert_eq!(name("uk").as_deref(), Some("Ukrainian"));
         assert_eq!(name("zh-hant").as_deref(), Some("Chinese"));
         assert_eq!(name("qqq"), None);
+        let full_name = |tag| Language::parse(tag).unwrap().full_name();
+        assert_eq!(["de", "zh-hant", "qqq"].map(full_name), ["German", "Chinese (zh-hant)", "qqq"]);
     }
 
     #[test]

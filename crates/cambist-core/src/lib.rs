@@ -36,6 +36,7 @@ pub mod fault;
 pub mod features;
 pub mod gates;
 pub mod identify;
+pub mod listwise;
 pub mod outline;
 pub mod resemblance;
 pub mod reward;
@@ -55,6 +56,7 @@ pub mod reward_table;
 pub mod search;
 
 pub mod align;
+pub mod fusion;
 pub mod pairs;
 pub mod select;
 

@@ -59,6 +59,8 @@ pub struct RewardTable {
     paid: Vec<f64>,
     /// What opening is expected to cost, in USD, its score included, `[language, teacher]`.
     expected: Vec<f64>,
+    /// What an independent arbiter says of each valid answer, `[prompt, teacher]`; empty without one.
+    values: Vec<f64>,
 }
 
 impl RewardTable {
@@ -81,6 +83,7 @@ impl RewardTable {
             n_sources: 0,
             cells: Vec::new(),
             paid: Vec::new(),
+            values: Vec::new(),
         };
         let mut sources: BTreeMap<&str, usize> = BTreeMap::new();
         let mut tasks: BTreeMap<&str, usize> = BTreeMap::new();
@@ -130,6 +133,29 @@ impl RewardTable {
             let measured = &is_measured[prompt.language * n..(prompt.language + 1) * n];
             row.iter_mut().zip(measured).filter(|(_, is)| !**is).for_each(|(cell, _)| *cell = Opened::Closed);
         }
+    }
+
+    /// Takes the rewards of `other`, by an independent arbiter, for what answers are worth: this table's rewards go on
+    /// choosing them, so that a choice that flatters its own arbiter gains nothing.
+    ///
+    /// Prompts of which `other` lacks a reward that this table has are left out. Teachers have to be the same.
+    pub fn valued_by(mut self, other: &Self) -> Self {
+        let n = self.teachers.len();
+        let places: BTreeMap<&str, usize> = other.prompts.iter().zip(0..).map(|(p, at)| (p.id.as_str(), at)).collect();
+        let values = |at: usize| -> Option<Vec<f64>> {
+            let theirs = other.row(*places.get(self.prompts[at].id.as_str())?);
+            let value = |(own, their): (&Opened, &Opened)| match own {
+                Opened::Reward(_) => their.reward(),
+                Opened::Closed | Opened::Failed => Some(0.0),
+            };
+            self.row(at).iter().zip(theirs).map(value).collect()
+        };
+        let kept: Vec<(usize, Vec<f64>)> = (0..self.prompts.len()).filter_map(|at| Some((at, values(at)?))).collect();
+        self.paid = kept.iter().flat_map(|(at, _)| self.paid[at * n..(at + 1) * n].to_vec()).collect();
+        self.cells = kept.iter().flat_map(|(at, _)| self.cells[at * n..(at + 1) * n].to_vec()).collect();
+        self.prompts = kept.iter().map(|(at, _)| self.prompts[*at].clone()).collect();
+        self.values = kept.into_iter().flat_map(|(_, values)| values).collect();
+        self
     }
 
     /// The teachers, sorted by id (bytes).
@@ -188,6 +214,26 @@ impl RewardTable {
     /// The lowest valid reward of a prompt: what a prompt without an answer counts as.
     pub fn floor(&self, prompt: usize) -> f64 {
         self.rewards(prompt).fold(f64::INFINITY, f64::min)
+    }
+
+    /// What a teacher's valid answer is worth: by the independent arbiter where there is one, else its reward.
+    pub fn worth(&self, prompt: usize, teacher: usize) -> Option<f64> {
+        let reward = self.row(prompt)[teacher].reward()?;
+        Some(self.values.get(prompt * self.teachers.len() + teacher).copied().unwrap_or(reward))
+    }
+
+    /// The lowest worth of a valid answer to a prompt.
+    pub fn least_worth(&self, prompt: usize) -> f64 {
+        (0..self.teachers.len()).filter_map(|at| self.worth(prompt, at)).fold(f64::INFINITY, f64::min)
+    }
+
+    /// The teacher whose valid answer has the highest reward among `open`; ties go to the lower cost, then to the
+    /// smaller id.
+    pub fn chosen(&self, prompt: usize, open: impl Iterator<Item = usize>) -> Option<usize> {
+        let (row, costs) = (self.row(prompt), self.expected_usd(self.prompts[prompt].language));
+        let valid = open.filter_map(|at| Some((row[at].reward()?, costs[at], at)));
+        let best = valid.min_by(|a, b| b.0.total_cmp(&a.0).then(a.1.total_cmp(&b.1)).then(a.2.cmp(&b.2)));
+        best.map(|(_, _, at)| at)
     }
 
     fn rewards(&self, prompt: usize) -> impl Iterator<Item = f64> {

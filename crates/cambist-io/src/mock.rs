@@ -15,7 +15,8 @@
 //! **The model's name says what it does.** `mock-echo` repeats the user's last turn; `mock-lang-xx` writes in language
 //! `xx`; any other name is a teacher who writes in the prompt's language, as well as [`mock_quality`] says: that share
 //! of its sentences is about words of the prompt, which stand between `“` and `”`. Asked for a translation, they write
-//! in the target language and keep placeholders like `⟦0⟧`; given a JSON schema, they fill it in. `mock-rm` scores,
+//! in the target language and keep placeholders like `⟦0⟧`; shown several answers and asked for one of them all in double
+//! square brackets, they put together what is on the topic; given a JSON schema, they fill it in. `mock-rm` scores,
 //! `mock-rm-sigmoid`, `mock-rm-sigmoid-default`, `mock-rm-softmax`, `mock-rm-hidden` and `mock-rm-l2` score as wrongly
 //! set up servers do, and names that begin with `mock-nim` score through the chat route. `mock-judge-A`,
 //! `mock-judge-fair` and `mock-judge-noise:0.2` compare and grade answers that stand between `[Answer A]` and
@@ -29,6 +30,7 @@ mod asked;
 mod draw;
 
 mod answer;
+mod fusor;
 mod judge;
 mod prose;
 mod reward;

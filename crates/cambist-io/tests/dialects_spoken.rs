@@ -136,8 +136,7 @@ fn judges_prefer_the_better_answer_in_both_orders() {
     let pair = PROBE_PAIRS[1];
     let language = Language::parse(pair.language).unwrap();
     let ask = |model: &str, mode: JudgeMode, answers: &[&str]| -> Option<JudgeVerdict> {
-        let question =
-            JudgeQuestion { language: &language, instruction: pair.prompt, answers, reference: None, checklist: None };
+        let question = JudgeQuestion { language: &language, instruction: pair.prompt, answers, reference: None };
         let mut asked = request(model, "");
         asked.messages = judge_prompt(mode, &question);
         if mode == JudgeMode::PairLogprob {
@@ -161,7 +160,9 @@ fn judges_prefer_the_better_answer_in_both_orders() {
         };
         assert!(grade(pair.good) > grade(pair.awful), "{}", mode.name());
     }
-    assert_eq!(ask("mock-judge-fair", JudgeMode::PickN, &[pair.awful, pair.good, "?"]), Some(JudgeVerdict::Best(1)));
+    let best = |model| ask(model, JudgeMode::Checklist, &[pair.awful, pair.good, "?"]);
+    assert_eq!(best("mock-judge-fair"), Some(JudgeVerdict::Best(1)));
+    assert_eq!(best("mock-judge-A"), Some(JudgeVerdict::Best(0)));
 }
 
 #[test]

@@ -67,7 +67,7 @@ prop_compose! {
                     failure in proptest::option::of(text()), tokens in proptest::option::of(any::<u32>()),
                     cost_usd in number(), mt_engine in proptest::option::of(text())) -> Completion {
         let finish_reason = if failure.is_some() { FinishReason::Error } else { FinishReason::ContentFilter };
-        let origin = failure.clone().map(|teacher| Origin { prompt_id: text.clone(), teacher, mt_engine });
+        let origin = failure.clone().map(|teacher| Origin { prompt_id: text.clone(), teacher, mt_engine, fusion: None });
         Completion { source_id: prompt_id.clone(), prompt_id, language, teacher: "t".into(), sample, text, finish_reason,
                      failure, tokens_in: tokens, tokens_out: None, cost_usd, origin }
     }

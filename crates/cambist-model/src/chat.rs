@@ -121,6 +121,17 @@ pub enum EncodeError {
         /// The longest sequence.
         max_length: usize,
     },
+    /// A conversation that would have to be cut, and is read at its end.
+    #[error(
+        "the whole conversation has {n_tokens} tokens, more than the {max_length} of `max_length`; no reward is read \
+         off a cut one"
+    )]
+    WholeTooLong {
+        /// Its tokens.
+        n_tokens: usize,
+        /// The longest sequence.
+        max_length: usize,
+    },
     /// An answer of a pair says nothing.
     #[error("the {0} answer is empty")]
     EmptyAnswer(&'static str),
@@ -136,7 +147,7 @@ impl EncodeError {
     /// Returns the reason for which a row is left out of training and counted, where the error does not end the run.
     pub fn drops(&self) -> Option<&'static str> {
         match self {
-            Self::PairTooLong { .. } => Some("too-long"),
+            Self::PairTooLong { .. } | Self::WholeTooLong { .. } => Some("too-long"),
             Self::EmptyAnswer(_) => Some("empty"),
             Self::SameAnswers => Some("identical"),
             _ => None,

@@ -26,6 +26,7 @@ mod decoder;
 mod dtype;
 mod family;
 mod fault;
+mod gguf;
 mod head;
 mod layout;
 mod log_prob;
@@ -52,6 +53,7 @@ pub use crate::{
     dtype::Dtype,
     fault::TensorFault,
     generate::{AnswerRequest, Drawn, GenerateRequest, Generated, Generation, generate, sampling::Sampling},
+    gguf::GgufError,
     head::Head,
     log_prob::TokenLogProb,
     model::{LocalModel, ModelError},
@@ -60,6 +62,7 @@ pub use crate::{
         Objective,
         preference::{ChosenNll, IpoNormalization, NllReduction, Preference, PreferenceError, PreferenceLoss},
         pretrain::Pretrain,
+        reward::BradleyTerry,
         sft::Sft,
     },
     reward_model::{NoReward, RewardModel, RewardModelError, RewardTokens},
@@ -70,7 +73,7 @@ pub use crate::{
     tokenizer::{Tokenizer, TokenizerError, train_tokenizer},
     train::{
         DroppedRow, Means, ReferenceRow, ReferenceSource, StateError, StepLog, TrainError, TrainSummary, Training,
-        config::{Keep, Schedule, TrainConfig},
+        config::{Keep, OnEmptyMask, Schedule, TrainConfig},
         memory::MemoryNeed,
         observer::{HeldOutLog, Observer},
         run, train,

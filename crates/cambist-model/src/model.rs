@@ -12,6 +12,7 @@ use crate::{
     decoder::{Decoder, Products},
     dtype::Dtype,
     fault::TensorFault,
+    gguf::{self, Gguf, GgufError},
     head::Head,
     model_files::{CONFIG, GENERATION_CONFIG, ModelFiles, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS, WEIGHTS_INDEX},
     objective::{Encoder, Objective},
@@ -40,6 +41,9 @@ pub enum ModelError {
     /// The weights.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// A GGUF file.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
     /// Tokenizer or template.
     #[error(transparent)]
     Chat(#[from] ChatError),
@@ -98,12 +102,16 @@ impl LocalModel {
         Self::assembled(decoder, files)
     }
 
-    /// Reads a Hugging Face model folder of a supported family, whole or in shards; f16 and bf16 become f32.
+    /// Reads a Hugging Face model folder of a supported family, whole or in shards, or a GGUF file (`*.gguf`) with the
+    /// `tokenizer.json` beside it; f16, bf16 and quantised numbers become f32.
     ///
     /// # Errors
     /// When a file is missing or broken, or when the model holds anything that is not implemented: nothing is computed
     /// rather than wrongly.
     pub fn from_files(files: &ModelFiles) -> Result<Self, ModelError> {
+        if let Some(name) = gguf::file_of(files) {
+            return Self::from_gguf(name, files);
+        }
         let mut config_json = files.json(CONFIG).map_err(ConfigError::from)?;
         let config = DecoderConfig::read(&config_json)?;
         let decoder = Decoder::new(config.clone(), weights::read(&config, files)?);
@@ -117,6 +125,20 @@ impl LocalModel {
         }
         rest.0.insert(CONFIG.to_owned(), pretty(&config_json.into()));
         Self::assembled(decoder, rest)
+    }
+
+    /// What the file says of the model goes before a `config.json` beside it.
+    fn from_gguf(name: &str, files: &ModelFiles) -> Result<Self, ModelError> {
+        let file = Gguf::read(files.0.get(name).map_or(&[], Vec::as_slice))?;
+        let config_json = file.config()?;
+        let config = DecoderConfig::read(&config_json)?;
+        let mut rest = ModelFiles(files.0.iter().filter(|(other, _)| *other != name).map(owned).collect());
+        file.complete(&mut rest)?;
+        let decoder = Decoder::new(config.clone(), weights::assemble(&config, file.tensors(&config_json)?)?);
+        rest.0.insert(CONFIG.to_owned(), pretty(&config_json.into()));
+        let model = Self::assembled(decoder, rest)?;
+        file.check_tokens(model.tokenizer())?;
+        Ok(model)
     }
 
     pub(crate) fn assembled(decoder: Decoder, files: ModelFiles) -> Result<Self, ModelError> {
@@ -254,6 +276,10 @@ impl LocalModel {
         let hidden = self.decoder.hidden(&tape, &Arc::from(tokens), &mut attention, (Products::Blocked, None))?;
         Ok(self.decoder.logits(&hidden, Products::Blocked)?.flatten_all()?.to_vec1()?)
     }
+}
+
+fn owned((name, bytes): (&String, &Vec<u8>)) -> (String, Vec<u8>) {
+    (name.clone(), bytes.clone())
 }
 
 fn number((key, id): (&str, u32)) -> (String, serde_json::Value) {

@@ -103,12 +103,36 @@ impl RewardModel {
         conversations.par_iter().map(|messages| self.reward(messages)).collect()
     }
 
+    /// Returns the reward of each sequence of tokens as [`RewardModel::rewards`] does of conversations; nothing is put
+    /// before or behind them.
+    ///
+    /// # Errors
+    /// When the tensor library fails, or a token is beyond the embedding table.
+    pub fn rewards_of_tokens(&self, sequences: &[Arc<[u32]>]) -> Result<Vec<Result<f64, NoReward>>, TensorFault> {
+        sequences.par_iter().map(|tokens| self.reward_of(tokens.to_vec())).collect()
+    }
+
+    /// Returns the tokens that a conversation's reward is read from.
+    ///
+    /// # Errors
+    /// When the template refuses the conversation, or a text holds a control token.
+    pub fn encode(&self, messages: &[Message]) -> Result<Vec<u32>, EncodeError> {
+        self.model.chat.encode_whole(messages, self.reading != Reading::Head)
+    }
+
+    /// The model itself.
+    pub fn model(&self) -> &LocalModel {
+        &self.model
+    }
+
     fn reward(&self, messages: &[Message]) -> Result<Result<f64, NoReward>, TensorFault> {
-        let has_cue = self.reading != Reading::Head;
-        let tokens = match self.model.chat.encode_whole(messages, has_cue) {
-            Ok(tokens) => tokens,
-            Err(error) => return Ok(Err(error.into())),
-        };
+        match self.encode(messages) {
+            Ok(tokens) => self.reward_of(tokens),
+            Err(error) => Ok(Err(error.into())),
+        }
+    }
+
+    fn reward_of(&self, tokens: Vec<u32>) -> Result<Result<f64, NoReward>, TensorFault> {
         let (n_tokens, max_positions) = (tokens.len(), self.model.max_positions());
         if n_tokens > max_positions {
             return Ok(Err(EncodeError::TooLong { n_tokens, max_positions }.into()));

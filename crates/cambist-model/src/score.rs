@@ -20,7 +20,7 @@ use crate::{
     model::LocalModel,
     objective::Objective,
     tape::Tape,
-    train::{Means, TrainError, rows::encode_rows, tally::Tally},
+    train::{Means, TrainError, config::OnEmptyMask, rows::encode_rows, tally::Tally},
     train_row::{Sequence, TrainRow},
 };
 
@@ -90,7 +90,7 @@ pub fn mean_loss(
     if objective.needs_reference() {
         return Err(TrainError::NoReference(objective.name()));
     }
-    let (rows, _) = encode_rows(model, (rows, objective), model.max_positions())?;
+    let (rows, _) = encode_rows(model, (rows, objective), (model.max_positions(), OnEmptyMask::Error))?;
     let mut tally = Tally::new(objective);
     for row in &rows {
         let log_probs = values(model, &row.sequences)?;

@@ -12,6 +12,9 @@ pub struct TrainRow {
     pub language: Language,
     /// What the row counts in means over rows, above 0; 1 unless said otherwise.
     pub weight: f64,
+    /// By how much the chosen answer of a pair is better, in the units of whoever scored both; none where nobody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<f64>,
     /// What is learned from.
     pub content: RowContent,
 }
@@ -49,12 +52,12 @@ impl RowContent {
 impl TrainRow {
     /// Returns a row that holds a document.
     pub fn text(id: impl Into<String>, language: Language, text: impl Into<String>) -> Self {
-        Self { id: id.into(), language, weight: 1.0, content: RowContent::Text(text.into()) }
+        Self::new(id.into(), language, RowContent::Text(text.into()))
     }
 
     /// Returns a row that holds a conversation.
     pub fn chat(id: impl Into<String>, language: Language, messages: Vec<Message>) -> Self {
-        Self { id: id.into(), language, weight: 1.0, content: RowContent::Chat(messages) }
+        Self::new(id.into(), language, RowContent::Chat(messages))
     }
 
     /// Returns a row that holds two answers to one prompt, the better one first.
@@ -64,8 +67,11 @@ impl TrainRow {
         prompt: Vec<Message>,
         [chosen, rejected]: [String; 2],
     ) -> Self {
-        let content = RowContent::Pair { prompt, chosen, rejected };
-        Self { id: id.into(), language, weight: 1.0, content }
+        Self::new(id.into(), language, RowContent::Pair { prompt, chosen, rejected })
+    }
+
+    fn new(id: String, language: Language, content: RowContent) -> Self {
+        Self { id, language, weight: 1.0, margin: None, content }
     }
 }
 

@@ -162,6 +162,14 @@ pub(crate) fn read(config: &DecoderConfig, files: &ModelFiles) -> Result<Vec<Par
             }
         }
     }
+    assemble(config, tensors)
+}
+
+/// Puts tensors where the decoder has them; every type becomes f32.
+pub(crate) fn assemble(
+    config: &DecoderConfig,
+    mut tensors: BTreeMap<String, Tensor>,
+) -> Result<Vec<Parameter>, WeightsError> {
     let mut parameters = vec![];
     for plan in plan(config).0 {
         let mut parts = vec![];

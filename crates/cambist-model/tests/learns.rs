@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use cambist_core::{completion::FinishReason, language::Language, prompt::Message};
 use cambist_model::{
-    EncodeError, GenerateRequest, Generated, LocalModel, ModelFiles, Objective, RowContent, Sampling, Sequence, Sft,
-    Shape, TrainConfig, TrainRow, generate, mean_loss,
+    EncodeError, GenerateRequest, Generated, LocalModel, ModelFiles, Objective, OnEmptyMask, RowContent, Sampling,
+    Sequence, Sft, Shape, TrainConfig, TrainRow, generate, mean_loss,
     objective::{Encoder, RowLoss, ScoredRow},
     train, train_tokenizer,
 };
@@ -169,5 +169,12 @@ fn a_row_without_an_answer_stops_the_run_before_it_begins() {
     rows[4].content = RowContent::Chat(vec![Message::user("?")]);
     let error = train(&mut model(1), (&rows, &Sft), &config(), &mut |_| ControlFlow::Continue(())).unwrap_err();
     assert_eq!(error.to_string().split(':').next(), Some("row `de-4`"), "{error}");
+    assert!(error.to_string().ends_with("leave such rows out, counted, with `on_empty_mask: drop`"), "{error}");
+    let config = TrainConfig { steps: Some(1), on_empty_mask: OnEmptyMask::Drop, ..config() };
+    let summary = train(&mut model(1), (&rows, &Sft), &config, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(summary.n_dropped, 1);
+    let empty = [rows[4].clone()];
+    let error = train(&mut model(1), (&empty, &Sft), &config, &mut |_| ControlFlow::Continue(())).unwrap_err();
+    assert!(error.to_string().starts_with("all 1 rows were left out, `de-4` first: no token of the row"), "{error}");
     assert_eq!(Sft.name(), "sft");
 }

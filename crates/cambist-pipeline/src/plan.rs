@@ -21,7 +21,8 @@ use crate::{
     checkpoint::{Bases, Checkpoint},
     error::PipelineError,
     recipe::{
-        Action, Arbiter, PoolMember, Recipe, Reference, Step, TrainRun,
+        Action, Arbiter, EvidenceManner, PoolMember, Recipe, Reference, References, Step, TrainRun,
+        fusion::FuseParams,
         params::{FitParams, GenerateParams, PromptsParams, SelectParams, TrainParams, TranslateParams},
     },
 };
@@ -75,9 +76,14 @@ impl Input {
 /// The revision of each verb's meaning: raised when the same parameters come to mean another result.
 fn revision(verb: &str) -> u32 {
     match verb {
-        "translate" | "generate" | "score" | "fit" | "frontier" | "train" => 1,
-        // 2: gates on refusals, mixed languages and lengths, safety scores, declared permissions.
-        "select" => 2,
+        "translate" | "generate" | "fuse" | "score" | "train" => 1,
+        // 2: settings are compared on 1,500 prompts, and a path ends where it gets worse.
+        "fit" => 2,
+        // 2: the learned router and Weitzman's rule are strategies.
+        "frontier" => 2,
+        // 2: gates on refusals, mixed languages and lengths, safety scores, declared permissions. 3: declared permissions
+        // of the authors and translators behind translated answers.
+        "select" => 3,
         // 2: how long calls took, how far arbiters agree.
         "report" => 2,
         // 2: results by task carry intervals.
@@ -169,6 +175,7 @@ impl Planner<'_> {
             Action::Prompts(params) => self.prompts(index, params),
             Action::Translate(params) => self.translate(index, params),
             Action::Generate(params) => self.generate(index, params),
+            Action::Fuse(params) => self.fuse(index, params),
             Action::Score(params) => {
                 let mut inputs = self.read("from", &params.from);
                 inputs.extend(self.prompts_behind(&params.from));
@@ -189,6 +196,7 @@ impl Planner<'_> {
                 let mut inputs = self.read("from", &params.from);
                 inputs.extend(self.prompts_behind(&params.from));
                 inputs.extend(params.scores.iter().flat_map(|scores| self.read("scores", scores)));
+                inputs.extend(params.value_scores.iter().flat_map(|scores| self.read("value_scores", scores)));
                 self.job(index, None, inputs, json!({ "frontier": params, "pool": recipe.pool }));
                 Ok(())
             }
@@ -272,6 +280,24 @@ impl Planner<'_> {
         let teacher = member.map(|member| self.teacher(member, &mut inputs)).transpose()?;
         // Under `from` stands a language and no reference.
         let identity = json!({ "translate": params, "source_language": params.from, "teacher": teacher });
+        self.job(index, None, inputs, identity);
+        Ok(())
+    }
+
+    fn fuse(&mut self, index: usize, params: &FuseParams) -> Result<(), PipelineError> {
+        let recipe = self.recipe;
+        let all = |role: &str, references: &References| -> Vec<Input> {
+            references.0.iter().flat_map(|reference| self.read(role, reference)).collect()
+        };
+        let mut inputs = all("from", &params.from);
+        inputs.extend(self.prompts_behind_all(&params.from));
+        inputs.extend(all("scores", &params.scores));
+        inputs.extend(all("safety", &params.safety));
+        let member = recipe.pool.iter().find(|member| member.id == params.fusor);
+        let fusor = member.map(|member| self.teacher(member, &mut inputs)).transpose()?;
+        inputs.extend(params.arbiter.iter().flat_map(|arbiter| self.behind_arbiter(index, arbiter)));
+        let arbiter = params.arbiter.as_deref().map(|id| self.arbiter(id)).transpose()?;
+        let identity = json!({ "fuse": params, "fusor": fusor, "arbiter": arbiter, "pool": recipe.pool });
         self.job(index, None, inputs, identity);
         Ok(())
     }
@@ -381,9 +407,21 @@ impl Planner<'_> {
                 (None, Some(answers)) => self.prompts_behind(answers),
                 (None, None) => Vec::new(),
             },
+            Some(Action::Fuse(params)) => self.prompts_behind_all(&params.from),
             Some(Action::Score(params)) => self.prompts_behind(&params.from),
             _ => Vec::new(),
         }
+    }
+
+    /// The prompts that the answers under any of `references` answer, each set once.
+    fn prompts_behind_all(&self, references: &References) -> Vec<Input> {
+        let mut prompts: Vec<Input> = Vec::new();
+        for input in references.0.iter().flat_map(|reference| self.prompts_behind(reference)) {
+            if !prompts.contains(&input) {
+                prompts.push(input);
+            }
+        }
+        prompts
     }
 
     fn arbiter(&mut self, id: &str) -> Result<Value, PipelineError> {
@@ -402,13 +440,19 @@ impl Planner<'_> {
         Ok(identity)
     }
 
-    /// The checkpoints that score, and what a panel's scales are fitted on.
+    /// The checkpoints that score, the evidence that supports, and what a panel's scales are fitted on.
     fn behind_arbiter(&self, index: usize, id: &str) -> Vec<Input> {
         let trained = |arbiter: &Arbiter| {
             let read = |reference| self.read(&format!("arbiter {}", arbiter.id), reference);
             arbiter.local.as_ref().map(read).unwrap_or_default()
         };
-        let mut inputs: Vec<Input> = self.recipe.members_of(id).into_iter().flat_map(trained).collect();
+        let evident = |arbiter: &Arbiter| {
+            let evidence = arbiter.mbr.as_ref().and_then(|mbr| mbr.evidence.as_ref());
+            let read = |evidence: &EvidenceManner| self.read(&format!("evidence {}", arbiter.id), &evidence.from);
+            evidence.map(read).unwrap_or_default()
+        };
+        let members = self.recipe.members_of(id).into_iter();
+        let mut inputs: Vec<Input> = members.flat_map(|of| [trained(of), evident(of)].concat()).collect();
         inputs.extend(self.scales(index, id));
         inputs
     }

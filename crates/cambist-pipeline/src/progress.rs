@@ -16,6 +16,8 @@ pub trait Progress: Sync {
     fn teachers(&self, _job: &str, _teachers: &BTreeMap<&str, TeacherProgress>) {}
     /// What a server was found to be and to do before it is asked; says nothing by default.
     fn probed(&self, _probe: &EndpointProbe) {}
+    /// What a user should know of a job that goes on all the same; says nothing by default.
+    fn warn(&self, _job: &str, _warning: &str) {}
     /// How many answers were scored; says nothing by default.
     fn scores(&self, _job: &str, _at: Advance<'_>) {}
     /// A job ended; `reused` when it was finished before.

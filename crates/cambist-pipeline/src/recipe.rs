@@ -4,11 +4,12 @@ mod budget;
 mod decode;
 mod endpoints;
 mod fault;
+pub mod fusion;
 mod local_arbiter;
 mod loss;
+mod mbr;
 mod node;
 mod overrides;
-mod pairwise;
 mod panel;
 pub mod params;
 mod parts;
@@ -16,6 +17,7 @@ mod pool;
 mod preference;
 mod reference;
 pub(crate) mod references;
+mod relative;
 pub mod routing;
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -27,6 +29,7 @@ pub use self::{
     budget::Budget,
     fault::{Fault, Faults, Place},
     loss::{LossKind, LossParams, NllParams},
+    mbr::{EvidenceManner, MbrManner},
     node::Node,
     panel::{CombineWord, PanelManner},
     parts::TrainRun,
@@ -34,8 +37,9 @@ pub use self::{
         Arbiter, Chrf, Compare, Empty, JudgeManner, Manner, ManyAnswers, PoolMember, Recorded, Replay, RewardManner,
         RougeKind, RougeManner,
     },
-    reference::Reference,
+    reference::{Reference, References},
 };
+use fusion::FuseParams;
 use params::{
     EvaluateParams, FitParams, GenerateParams, PromptsParams, ReportParams, ScoreParams, SelectParams, TrainParams,
     TranslateParams,
@@ -86,6 +90,8 @@ pub enum Action {
     Translate(TranslateParams),
     /// Asks teachers.
     Generate(GenerateParams),
+    /// Makes one answer of several.
+    Fuse(FuseParams),
     /// Scores answers.
     Score(ScoreParams),
     /// Fits a router.
@@ -106,8 +112,8 @@ pub enum Action {
 const TOP_LEVEL: [&str; 8] = ["name", "seed", "pool", "arbiters", "prices", "budget", "keep_raw", "steps"];
 
 /// The verbs in the order of the work.
-pub const VERBS: [&str; 10] =
-    ["prompts", "translate", "generate", "score", "fit", "select", "frontier", "train", "evaluate", "report"];
+pub const VERBS: [&str; 11] =
+    ["prompts", "translate", "generate", "fuse", "score", "fit", "select", "frontier", "train", "evaluate", "report"];
 
 impl Action {
     /// The verb's name.
@@ -116,6 +122,7 @@ impl Action {
             Self::Prompts(_) => "prompts",
             Self::Translate(_) => "translate",
             Self::Generate(_) => "generate",
+            Self::Fuse(_) => "fuse",
             Self::Score(_) => "score",
             Self::Fit(_) => "fit",
             Self::Select(_) => "select",
@@ -299,6 +306,7 @@ impl Reader {
             "prompts" => self.decode(params).map(Action::Prompts),
             "translate" => self.decode(params).map(Action::Translate),
             "generate" => self.decode(params).map(Action::Generate),
+            "fuse" => self.decode(params).map(Action::Fuse),
             "score" => self.decode(params).map(Action::Score),
             "fit" => self.decode(params).map(Action::Fit),
             "select" => self.decode(params).map(Action::Select),

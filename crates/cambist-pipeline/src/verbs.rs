@@ -4,11 +4,14 @@ mod answering;
 mod answers;
 mod arbiters;
 mod asking;
+mod consensus;
 mod contest;
 mod evaluate;
+mod failed;
 mod fit;
 mod forecast;
 mod frontier;
+mod fuse;
 mod generate;
 mod licenses;
 mod local;
@@ -35,6 +38,7 @@ pub(crate) use evaluate::{Results, VariantResult};
 pub(crate) use fit::{ROUTER, fit_router, from_json as router_from_json, to_json as router_to_json};
 pub(crate) use forecast::{Forecast, count_scores};
 pub(crate) use frontier::{FRONTIER, FrontierFile};
+pub(crate) use fuse::count_fusions;
 pub(crate) use generate::{Count, Counts, ImportedText, WantedCell, count_calls, each_wanted, probe};
 pub(crate) use probing::{Probes, probe_recipe};
 pub(crate) use prompts::file_of;
@@ -55,6 +59,7 @@ pub(crate) fn perform(workshop: &Workshop<'_>, job: &Job, scratch: Scratch) -> R
         Action::Prompts(params) => prompts::make((workshop, job, scratch), params),
         Action::Translate(params) => translate::make((workshop, job, scratch), params),
         Action::Generate(params) => generate::make((workshop, job, scratch), params),
+        Action::Fuse(params) => fuse::make((workshop, job, scratch), params),
         Action::Score(params) => score::make((workshop, job, scratch), params),
         Action::Fit(params) => fit::make((workshop, job, scratch), params),
         Action::Select(params) => select::make((workshop, job, scratch), params),

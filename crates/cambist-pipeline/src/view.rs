@@ -90,7 +90,7 @@ impl View {
     }
 
     /// Returns the artifact that a reader most likely means: of the last `select` step of any recipe's run, else the
-    /// last `score` step, else the last `generate` step.
+    /// last `fuse`, `score` or `generate` step, in this order.
     ///
     /// # Errors
     /// When the store's runs cannot be read, or none of them made anything to view.

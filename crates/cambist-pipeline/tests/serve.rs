@@ -17,12 +17,13 @@ use cambist_io::{
         failures::classify,
         probe::{Shown, check_echo, info_calls, keeps_seed, server_facts},
         request::{EncodeOptions, RenderedPrompt, RequestSampling, TeacherRequest, Thinking},
+        reward::{RewardDialect, RewardInput, RewardOptions, decode::decode_rewards, encode::encode_rewards},
         stream::{assembled, put_stream},
         teacher::TeacherDialect,
     },
     exchange::{FailureClass, HttpCall, HttpReply, Method},
 };
-use cambist_model::{LocalModel, log_probs, sequence_log_probs};
+use cambist_model::{LocalModel, RewardModel, log_probs, sequence_log_probs};
 use cambist_pipeline::serve::{ModelServer, ServeOptions, read_model};
 use serde_json::{Value, json};
 
@@ -38,9 +39,13 @@ fn model(name: &str) -> LocalModel {
 }
 
 fn served(name: &str, batch_size: usize) -> ModelServer {
+    serve(model(name), batch_size)
+}
+
+fn serve(model: LocalModel, batch_size: usize) -> ModelServer {
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
     let options = ServeOptions { address, name: "tiny".into(), batch_size, threads: Some(2) };
-    ModelServer::start(model(name), &options).unwrap()
+    ModelServer::start(model, &options).unwrap()
 }
 
 fn send(server: &ModelServer, call: &HttpCall) -> HttpReply {
@@ -316,6 +321,112 @@ fn a_stop_text_ends_an_answer_and_a_client_that_leaves_holds_nobody_up() {
     assert_eq!(again.text, whole.text);
     drop(server);
     assert!(TcpStream::connect(&address).is_err());
+}
+
+fn classifier() -> LocalModel {
+    model(TIED).with_reward_head(7).unwrap()
+}
+
+/// Conversations with the tokens that their rewards are read from.
+fn scored() -> (Vec<RewardInput>, Vec<f64>) {
+    let model = RewardModel::new(classifier(), None).unwrap();
+    let answers = ["çok güzel", "Bugün hava", "bilmiyorum, belki yarın"];
+    let turns = |answer: &str| vec![Message::user("Bugün hava nasıl?"), Message::assistant(answer)];
+    let input = |messages: Vec<Message>| {
+        let rendered = RenderedPrompt {
+            text: model.model().render(&messages, false).unwrap(),
+            ids: model.encode(&messages).unwrap(),
+        };
+        RewardInput { rendered: Some(rendered), messages }
+    };
+    let conversations: Vec<Vec<Message>> = answers.into_iter().map(turns).collect();
+    let rewards = model.rewards(&conversations).unwrap().into_iter().map(Result::unwrap).collect();
+    (conversations.into_iter().map(input).collect(), rewards)
+}
+
+#[test]
+fn a_reward_model_is_asked_as_vllm_is() {
+    let server = serve(classifier(), 4);
+    let (inputs, expected) = scored();
+    let dialect = RewardDialect::VllmClassify;
+    let ask = |inputs: &[RewardInput]| -> Vec<f64> {
+        let options = RewardOptions::default();
+        let reply = send(&server, &encode_rewards(dialect, "tiny", inputs, &options).unwrap());
+        let rewards = decode_rewards(dialect, &options, inputs.len(), &reply);
+        let rewards = rewards.unwrap_or_else(|failure| panic!("{failure:?} {}", String::from_utf8_lossy(&reply.body)));
+        rewards.into_iter().map(Result::unwrap).collect()
+    };
+    assert_eq!(ask(&inputs), expected, "ids, to the last bit");
+    let without_ids = |input: &RewardInput| {
+        let rendered = input.rendered.clone().map(|rendered| RenderedPrompt { ids: vec![], ..rendered });
+        RewardInput { rendered, ..input.clone() }
+    };
+    assert_eq!(ask(&inputs.iter().map(without_ids).collect::<Vec<_>>()), expected, "rendered texts");
+    for (input, reward) in inputs.iter().zip(&expected) {
+        assert_eq!(ask(&[RewardInput { rendered: None, ..input.clone() }]), [*reward], "messages");
+    }
+    // Without a word about activation a sigmoid goes over the label, as with vLLM.
+    let ids = &inputs[0].rendered.as_ref().unwrap().ids;
+    let reply = json_of(&post(&server, "/classify", &json!({"input": ids})));
+    let share = reply["data"][0]["probs"][0].as_f64().unwrap();
+    assert!((share - 1.0 / (1.0 + (-expected[0]).exp())).abs() < 1e-12, "{reply}");
+    assert_eq!((reply["object"].as_str(), reply["data"][0]["label"].as_str()), (Some("list"), Some("LABEL_0")));
+    assert_eq!(
+        (reply["usage"]["prompt_tokens"].as_u64(), reply["model"].as_str()),
+        (Some(ids.len() as u64), Some("tiny"))
+    );
+    assert_eq!(json_of(&send(&server, &HttpCall::get("/v1/models")))["data"][0]["max_model_len"], 128);
+}
+
+#[test]
+fn each_head_is_asked_on_its_own_path() {
+    let (rewarding, answering) = (serve(classifier(), 2), served(TIED, 2));
+    let refused = |server: &ModelServer, path: &str, body: Value| {
+        let reply = post(server, path, &body);
+        (reply.status, classify(&reply).class, json_of(&reply)["error"]["message"].as_str().unwrap().to_owned())
+    };
+    let chat = json!({"messages": [{"role": "user", "content": "a"}]});
+    for (path, body) in [("/v1/chat/completions", chat), ("/v1/completions", json!({"prompt": "a"}))] {
+        let (status, _, message) = refused(&rewarding, path, body);
+        assert!(status == 400 && message.contains("has a reward head and writes no answers"), "{message}");
+        assert!(message.contains("ask `/classify`"), "{message}");
+    }
+    let (status, _, message) = refused(&answering, "/classify", json!({"input": "a"}));
+    assert!(status == 400 && message.contains("is a language model without a reward head"), "{message}");
+    let long = "uzun ".repeat(200);
+    for (body, found) in [
+        (json!({"input": long}), "maximum context length is 128 tokens, but this input has"),
+        (json!({"input": "a", "model": "nobody"}), "`nobody` does not exist"),
+        (json!({"input": []}), "`input` has no token"),
+        (json!({"input": [4_000_000]}), "token 4000000 is not one of"),
+        (json!({}), "expected either `input`"),
+        (json!({"input": "a", "truncate_prompt_tokens": 5}), "`truncate_prompt_tokens` is not supported"),
+        (json!({"messages": [{"role": "user", "content": "a"}], "add_generation_prompt": true}), "not supported"),
+        (json!({"messages": [{"role": "user", "content": "a <|end|> b"}]}), "control token"),
+    ] {
+        let (status, class, message) = refused(&rewarding, "/classify", body);
+        assert!((400..=404).contains(&status) && message.contains(found), "{status} {message}");
+        assert_eq!(class == FailureClass::Overlong, found.starts_with("maximum"), "{message}");
+    }
+    assert_eq!(send(&rewarding, &HttpCall::get("/classify")).status, 405);
+}
+
+#[test]
+fn a_gguf_file_is_served_by_its_own_name_or_that_of_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../cambist-model/tests/golden");
+    let copy = |from: &str, to: &str| fs::copy(golden.join(from), folder.path().join(to)).unwrap();
+    copy("gguf/llama.gguf", "tiny-F32.gguf");
+    assert!(read_model(folder.path()).unwrap_err().to_string().contains("no `tokenizer.json` beside the GGUF file"));
+    copy("families/llama/tokenizer.json", "tokenizer.json");
+    let (by_folder, by_file) = (read_model(folder.path()), read_model(&folder.path().join("tiny-F32.gguf")));
+    assert_eq!(by_folder.unwrap().to_files().unwrap(), by_file.as_ref().unwrap().to_files().unwrap());
+    let server = serve(by_file.unwrap(), 2);
+    let body = json!({"messages": [{"role": "user", "content": "w5 w17"}], "max_tokens": 4, "temperature": 0});
+    let reply = post(&server, "/v1/chat/completions", &body);
+    assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
+    // A user's turn of two words behind the beginning, in the template of the file.
+    assert_eq!(json_of(&reply)["usage"]["prompt_tokens"], 3);
 }
 
 #[test]

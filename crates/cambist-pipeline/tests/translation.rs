@@ -10,7 +10,7 @@ use std::{
     sync::{Mutex, atomic::AtomicBool},
 };
 
-use cambist_core::{completion::Completion, prompt::Prompt};
+use cambist_core::{completion::Completion, prompt::Prompt, score::Score};
 use cambist_io::{
     formats::read_table,
     mock::{MockOptions, MockServer},
@@ -230,6 +230,35 @@ fn a_strategy_through_english_is_compared_on_the_same_prompts() {
     let calls = server.stats().calls;
     let asks_nobody = !calls.keys().any(|route| route.starts_with("/v1/"));
     assert!(made.len() == 4 && asks_nobody, "{made:?} {calls:?}: every teacher's call is in the ledger");
+}
+
+#[test]
+fn an_english_answer_brought_over_supports_answers_in_other_languages() {
+    let server = MockServer::start(MockOptions { max_chars: 300, ..MockOptions::default() }).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("prompts.jsonl"), prompts()).unwrap();
+    let arbiters =
+        "arbiters:\n  - {id: votes, mbr: {evidence: {from: translated, weight: 3}}}\n  - {id: alone, mbr: {}}\n";
+    let text = recipe(&server.base_url()).replacen("arbiters:\n", arbiters, 1);
+    let (steps, _) = text.split_once("  - id: values\n").unwrap();
+    let scored = |id: &str| format!("  - id: {id}\n    score: {{from: answers, arbiter: {id}}}\n");
+    let text = format!("{steps}{}{}", scored("votes"), scored("alone"));
+    let (finished, _) = run_all(folder.path(), &text).unwrap();
+    let scores = |step: &str| -> BTreeMap<(String, String), f64> {
+        let path = artifact(&finished, step).path("scores.parquet").unwrap();
+        let scores: Vec<Score> = read_table(&path).unwrap();
+        scores.into_iter().map(|score| ((score.prompt_id, score.teacher), score.value.unwrap())).collect()
+    };
+    let (supported, alone) = (scores("votes"), scores("alone"));
+    assert_eq!(supported.keys().collect::<Vec<_>>(), alone.keys().collect::<Vec<_>>());
+    assert!(supported.keys().all(|(_, teacher)| teacher == "alpha" || teacher == "beta"), "evidence is no candidate");
+    // Two answers alone tie; the sources without an English member have no evidence.
+    let is_tie =
+        |of: &BTreeMap<_, f64>, id: &str| of[&(id.to_owned(), "alpha".into())] == of[&(id.to_owned(), "beta".into())];
+    let ids: BTreeSet<&str> = alone.keys().map(|(id, _)| id.as_str()).collect();
+    let decided: Vec<&&str> = ids.iter().filter(|id| !is_tie(&supported, id)).collect();
+    assert!(ids.iter().all(|id| is_tie(&alone, id)) && decided.len() > ids.len() / 2, "{decided:?}");
+    assert!(decided.iter().all(|id| !id.starts_with("s0-") && !id.starts_with("s1-")), "{decided:?}");
 }
 
 #[test]

@@ -61,7 +61,7 @@ pub(crate) enum Command {
     /// Serve made-up answers in every dialect, to rehearse a recipe without a bill
     #[command(after_help = "Example:\n  cambist mock --port 8123 --behaviour recipes/mock.yaml")]
     Mock(MockArgs),
-    /// Serve a local model in OpenAI's dialect: chats, completions, log-probabilities
+    /// Serve a local model in OpenAI's dialect, or a reward model in vLLM's
     #[command(
         after_help = "Examples:\n  cambist serve models/student --port 8000\n  cambist serve cambist-store/artifacts/train-3f2a/model --name student\n\nAny client of OpenAI takes the printed address; prompts never leave this machine"
     )]
@@ -77,6 +77,9 @@ pub(crate) enum Command {
     /// Ask teachers: a recipe's `generate` steps and what they need
     #[command(after_help = "Example:\n  cambist generate recipes/quickstart.yaml --step answers")]
     Generate(VerbArgs),
+    /// Make one answer of several: a recipe's `fuse` steps and what they need
+    #[command(after_help = "Example:\n  cambist fuse recipe.yaml --step fused")]
+    Fuse(VerbArgs),
     /// Write the calls that a `generate` step still needs as batch files, for any other runner
     #[command(after_help = "Example:\n  cambist export-requests recipe.yaml --step answers --teacher gpt -o in.jsonl")]
     ExportRequests(ExportRequestsArgs),
@@ -296,7 +299,7 @@ pub(crate) struct MockArgs {
 /// Arguments of `serve`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ServeArgs {
-    /// A Hugging Face model folder
+    /// A Hugging Face model folder, or a GGUF file
     #[arg(value_name = "MODEL_FOLDER")]
     pub model: PathBuf,
     /// Port, 0 for any free one

@@ -53,6 +53,7 @@ pub(crate) fn perform(args: &Args) -> Result<(), Failure> {
         Command::ImportSamples(args) => samples::perform(args),
         Command::Translate(args) => run::verb("translate", args),
         Command::Generate(args) => run::verb("generate", args),
+        Command::Fuse(args) => run::verb("fuse", args),
         Command::Score(args) => run::verb("score", args),
         Command::Fit(args) => fit::perform(args),
         Command::Route(args) => route::perform(args),

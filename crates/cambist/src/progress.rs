@@ -125,6 +125,10 @@ impl Progress for Teller {
         probe.warnings.iter().for_each(|warning| self.say(&format!("warning: {warning}")));
     }
 
+    fn warn(&self, job: &str, warning: &str) {
+        self.say(&format!("warning: `{job}`: {warning}"));
+    }
+
     fn scores(&self, job: &str, at: Advance<'_>) {
         if let Some(state) = self.jobs().get_mut(job) {
             state.n_scored = at.done;

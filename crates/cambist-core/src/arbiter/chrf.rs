@@ -1,11 +1,9 @@
 //! Similarity to a reference by character n-grams: chrF (Popović 2015) and chrF++ (Popović 2017).
 
-use std::{collections::HashMap, hash::Hash};
-
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 
-use super::{Arbiter, Missing};
+use super::{Arbiter, Missing, ngrams::Ngrams};
 use crate::{completion::Completion, prompt::Prompt};
 
 /// The settings of chrF; the defaults, and the numbers, are those of sacreBLEU's sentence chrF.
@@ -41,11 +39,22 @@ impl Chrf {
     /// Precision and recall are means over the orders at which both texts have an n-gram, so that short texts are not
     /// punished for lacking long ones (sacreBLEU's effective order).
     pub fn score(&self, hypothesis: &str, reference: &str) -> f64 {
-        let [hypothesis, reference] = [hypothesis, reference].map(|text| self.fold(text));
-        let chars = [&hypothesis, &reference].map(|text| self.characters(text));
-        let words = [&hypothesis, &reference].map(|text| words(text));
-        let of_chars = (1..=self.char_order).map(|n| Matches::count(&chars[0], &chars[1], n));
-        let of_words = (1..=self.word_order).map(|n| Matches::count(&words[0], &words[1], n));
+        self.compare(&self.count(hypothesis), &self.count(reference))
+    }
+
+    /// Counts the n-grams of a text once, for many comparisons.
+    pub fn count(&self, text: &str) -> Counted {
+        let text = if self.lowercase { text.to_lowercase() } else { text.to_owned() };
+        let chars = text.chars().filter(|c| self.whitespace || !c.is_whitespace()).collect();
+        let words = if self.word_order > 0 { words(&text) } else { Vec::new() };
+        let words = words.into_iter().map(str::to_owned).collect();
+        Counted { chars: Ngrams::new(chars, self.char_order), words: Ngrams::new(words, self.word_order) }
+    }
+
+    /// As [`Chrf::score`], of texts that were counted with the same settings.
+    pub fn compare(&self, hypothesis: &Counted, reference: &Counted) -> f64 {
+        let of_chars = (1..=self.char_order).map(|n| Matches::count(&hypothesis.chars, &reference.chars, n));
+        let of_words = (1..=self.word_order).map(|n| Matches::count(&hypothesis.words, &reference.words, n));
         self.f_score(&of_chars.chain(of_words).collect::<Vec<_>>())
     }
 
@@ -59,16 +68,16 @@ impl Chrf {
         if usable.is_empty() || precision + recall == 0.0 {
             return 0.0;
         }
-        100.0 * (1.0 + factor) * precision * recall / (factor * precision + recall)
+        // With beta 1 the same to the last bit when the two are exchanged.
+        100.0 * (1.0 + factor) * (precision * recall) / (factor * precision + recall)
     }
+}
 
-    fn fold(&self, text: &str) -> String {
-        if self.lowercase { text.to_lowercase() } else { text.to_owned() }
-    }
-
-    fn characters(&self, text: &str) -> Vec<char> {
-        text.chars().filter(|c| self.whitespace || !c.is_whitespace()).collect()
-    }
+/// A text's n-grams of characters and words, counted with the settings of one [`Chrf`].
+#[derive(Clone, Debug)]
+pub struct Counted {
+    chars: Ngrams<char>,
+    words: Ngrams<String>,
 }
 
 /// How many n-grams of one order there are, and how many both texts share.
@@ -79,18 +88,9 @@ struct Matches {
 }
 
 impl Matches {
-    fn count<T: Hash + Eq>(hypothesis: &[T], reference: &[T], n: usize) -> Self {
-        let mut left: HashMap<&[T], usize> = HashMap::new();
-        reference.windows(n).for_each(|gram| *left.entry(gram).or_default() += 1);
-        let mut shared = 0;
-        for gram in hypothesis.windows(n) {
-            if let Some(count) = left.get_mut(gram).filter(|count| **count > 0) {
-                *count -= 1;
-                shared += 1;
-            }
-        }
-        let n_grams = |tokens: &[T]| (tokens.len() + 1).saturating_sub(n);
-        Self { hypothesis: n_grams(hypothesis), reference: n_grams(reference), shared }
+    fn count<T: Ord>(hypothesis: &Ngrams<T>, reference: &Ngrams<T>, n: usize) -> Self {
+        let shared = hypothesis.n_shared(reference, n);
+        Self { hypothesis: hypothesis.count(n), reference: reference.count(n), shared }
     }
 }
 
@@ -131,6 +131,7 @@ impl Arbiter for ChrfArbiter {
     }
 }
 
-fn compose(text: &str) -> String {
+/// A text in NFC.
+pub(super) fn compose(text: &str) -> String {
     text.nfc().collect()
 }

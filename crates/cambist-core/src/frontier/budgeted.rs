@@ -7,7 +7,8 @@ use crate::{
 };
 
 /// Sequential search with calibration prompts as its memory: one strategy at the price of reward that reaches the goal,
-/// and one for each price of a grid.
+/// and one for each price of a grid. Where rewards of one prompt are taken for independent it is Weitzman's rule on the
+/// calibration prompts of the language, at the price that reaches the goal.
 #[derive(Clone, Copy, Debug)]
 pub struct Budgeted {
     /// What the first one is to reach.
@@ -23,16 +24,34 @@ struct AllPrices {
     tuned: Tuned,
 }
 
+struct OnePrice {
+    tuned: Tuned,
+}
+
+impl Player for OnePrice {
+    fn play(&self, table: &RewardTable, prompt: usize) -> Vec<Play> {
+        self.tuned.play(table, prompt, &[self.tuned.lambda])
+    }
+}
+
 impl Strategist for Budgeted {
-    /// `budgeted`, then `budgeted:N` for each price.
+    /// `budgeted`, then `budgeted:N` for each price; `weitzman` alone where answers are taken for independent.
     fn names(&self) -> Vec<String> {
-        std::iter::once("budgeted".to_owned()).chain((0..N_PRICES).map(|at| format!("budgeted:{at}"))).collect()
+        match self.correlation {
+            Correlation::None => vec!["weitzman".to_owned()],
+            Correlation::Shared => {
+                std::iter::once("budgeted".to_owned()).chain((0..N_PRICES).map(|at| format!("budgeted:{at}"))).collect()
+            }
+        }
     }
 
     /// Nothing where there are too few calibration prompts.
     fn fit(&self, table: &RewardTable, calibration: &[usize]) -> Option<Box<dyn Player>> {
         let tuned = tune(table, calibration, (self.goal, self.correlation)).ok()?;
-        Some(Box::new(AllPrices { tuned }))
+        Some(match self.correlation {
+            Correlation::None => Box::new(OnePrice { tuned }),
+            Correlation::Shared => Box::new(AllPrices { tuned }),
+        })
     }
 }
 

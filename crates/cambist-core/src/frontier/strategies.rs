@@ -9,7 +9,7 @@ use crate::{
 /// Fewer calibration prompts than this make no ranking of a language's own.
 const MIN_PROMPTS: usize = 30;
 /// The quantile of a language's rewards that an invalid answer counts as.
-const FLOOR_QUANTILE: f64 = 0.05;
+pub(super) const FLOOR_QUANTILE: f64 = 0.05;
 
 /// Asks everybody and keeps the best: reward routing, the upper end of every frontier.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,9 @@ impl Player for Everyone {
     fn play(&self, table: &RewardTable, prompt: usize) -> Vec<Play> {
         let opened = opened(table, prompt);
         let usd = opened.iter().map(|(_, _, usd)| usd).sum();
-        vec![Play { value: table.best(prompt), calls: opened.len() as f64, usd, rounds: 1.0 }]
+        let chosen = table.chosen(prompt, opened.iter().map(|(at, _, _)| *at));
+        let value = chosen.and_then(|at| table.worth(prompt, at)).unwrap_or(table.least_worth(prompt));
+        vec![Play { value, calls: opened.len() as f64, usd, rounds: 1.0 }]
     }
 }
 
@@ -61,8 +63,9 @@ impl Strategist for Oracle {
 
 impl Player for Oracle {
     fn play(&self, table: &RewardTable, prompt: usize) -> Vec<Play> {
-        let value = table.best(prompt);
-        let best = opened(table, prompt).into_iter().filter(|(_, opened, _)| opened.reward() == Some(value));
+        let open = opened(table, prompt);
+        let value = open.iter().filter_map(|(at, _, _)| table.worth(prompt, *at)).fold(f64::NEG_INFINITY, f64::max);
+        let best = open.into_iter().filter(|(at, _, _)| table.worth(prompt, *at) == Some(value));
         let usd = best.map(|(_, _, usd)| usd).reduce(f64::min).unwrap_or(0.0);
         vec![Play { value, calls: 1.0, usd, rounds: 1.0 }]
     }
@@ -80,10 +83,10 @@ impl Strategist for Lot {
 
 impl Player for Lot {
     fn play(&self, table: &RewardTable, prompt: usize) -> Vec<Play> {
-        let floor = table.floor(prompt);
+        let floor = table.least_worth(prompt);
         let opened = opened(table, prompt);
         let n = opened.len().max(1) as f64;
-        let value = opened.iter().map(|(_, opened, _)| opened.reward().unwrap_or(floor)).sum::<f64>() / n;
+        let value = opened.iter().map(|(at, _, _)| table.worth(prompt, *at).unwrap_or(floor)).sum::<f64>() / n;
         let usd = opened.iter().map(|(_, _, usd)| usd).sum::<f64>() / n;
         vec![Play { value, calls: 1.0, usd, rounds: 1.0 }]
     }
@@ -132,13 +135,17 @@ struct Ranked {
 
 impl Player for Ranked {
     fn play(&self, table: &RewardTable, prompt: usize) -> Vec<Play> {
-        let row = table.row(prompt);
         let order = &self.by_language[table.prompts()[prompt].language];
-        let first = order.iter().find(|at| row[**at] != Opened::Closed);
-        let value = first.and_then(|at| row[*at].reward()).unwrap_or(table.floor(prompt));
-        let asked = f64::from(u8::from(first.is_some()));
-        vec![Play { value, calls: asked, usd: first.map_or(0.0, |at| table.paid(prompt)[*at]), rounds: asked }]
+        vec![first_open(table, prompt, order)]
     }
+}
+
+/// Asks the first of `order` that can be opened, and nobody else.
+pub(super) fn first_open(table: &RewardTable, prompt: usize, order: &[usize]) -> Play {
+    let first = order.iter().find(|at| table.row(prompt)[**at] != Opened::Closed);
+    let value = first.and_then(|at| table.worth(prompt, *at)).unwrap_or(table.least_worth(prompt));
+    let asked = f64::from(u8::from(first.is_some()));
+    Play { value, calls: asked, usd: first.map_or(0.0, |at| table.paid(prompt)[*at]), rounds: asked }
 }
 
 /// The answers that can be opened: teacher, answer, cost in USD.

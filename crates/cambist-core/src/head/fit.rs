@@ -1,11 +1,14 @@
 //! From lessons to a head.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
+
+use rayon::prelude::*;
 
 use super::{
     LinearHead, Loss, SquaredError,
+    design::{Columns, Design},
     lesson::{Lesson, Lessons},
-    minimize::{Stop, minimize},
+    minimize::{Stop, minimize_in},
 };
 use crate::language::Language;
 
@@ -34,9 +37,24 @@ impl Default for FitOptions {
 /// Intercepts are free. A feature that fewer than two sources have gets no weight.
 pub fn fit(lessons: &Lessons, loss: &dyn Loss, options: FitOptions) -> LinearHead {
     let chosen: Vec<&Lesson> = lessons.lessons.iter().collect();
-    let problem = Problem::new(lessons, &chosen, options.penalty.is_finite());
+    fit_some((lessons, &chosen), loss, options)
+}
+
+/// As [`fit`], to some lessons.
+pub(super) fn fit_some((lessons, chosen): (&Lessons, &[&Lesson]), loss: &dyn Loss, options: FitOptions) -> LinearHead {
+    let n_teachers = lessons.teachers.len();
+    let columns = if options.penalty.is_finite() {
+        Columns::of(chosen, chosen.len(), (lessons.width, n_teachers))
+    } else {
+        Columns::none(chosen.len(), n_teachers)
+    };
+    let problem = Problem::new(lessons, chosen, &columns);
     let at = problem.solve(loss, options, problem.start());
-    problem.head(lessons, &at)
+    let (weights, rest) = at.split_at(columns.n_weights());
+    let (offsets, intercepts) = rest.split_at(lessons.languages.len() * n_teachers);
+    let offsets: BTreeMap<Language, Vec<f64>> =
+        lessons.languages.iter().cloned().zip(offsets.chunks(n_teachers).map(<[f64]>::to_vec)).collect();
+    LinearHead::new(intercepts.to_vec(), offsets, columns.spread(weights, lessons.width))
 }
 
 /// Returns a head that is a table: mean rewards per language, and over all languages together, without features. It
@@ -68,126 +86,112 @@ pub(super) fn table_of(lessons: &Lessons, chosen: &[&Lesson]) -> LinearHead {
     LinearHead::new(pooled, offsets, Vec::new())
 }
 
-/// Lessons as the minimiser sees them: columns are the features that at least two sources have.
-///
-/// Parameters stand in one row: weights by column and teacher, offsets by language and teacher, intercepts.
+/// Lessons are summed up in parts of this many, side by side, so that sums are the same whatever the machine.
+const LESSONS_IN_A_PART: usize = 8_192;
+
+/// What is minimised. Parameters stand in one row: weights of the design, offsets by language and teacher, intercepts.
 pub(super) struct Problem<'a> {
+    /// The lessons that are learned from: the first ones of the design.
     lessons: &'a [&'a Lesson],
     n_teachers: usize,
     n_languages: usize,
-    /// The feature behind each column.
-    features: Vec<u32>,
-    /// Columns and values of each lesson, end to end.
-    columns: Vec<(u32, f32)>,
-    /// Where the columns of each lesson end.
-    ends: Vec<usize>,
+    design: &'a dyn Design,
 }
 
 impl<'a> Problem<'a> {
-    pub(super) fn new(lessons: &Lessons, chosen: &'a [&'a Lesson], with_features: bool) -> Self {
-        let mut problem = Self {
-            lessons: chosen,
-            n_teachers: lessons.teachers.len(),
-            n_languages: lessons.languages.len(),
-            features: Vec::new(),
-            columns: Vec::new(),
-            ends: vec![0; chosen.len()],
-        };
-        if with_features {
-            problem.number_columns(lessons.width);
-        }
-        problem
-    }
-
-    fn number_columns(&mut self, width: usize) {
-        const ONCE: u32 = u32::MAX;
-        // The source that a feature was met in, plus one; `ONCE` when a second one had it too.
-        let mut met = vec![0u32; width];
-        for lesson in self.lessons {
-            for index in &lesson.features.indices {
-                let known = &mut met[*index as usize];
-                let own = lesson.source as u32 + 1;
-                *known = if *known == 0 || *known == own { own } else { ONCE };
-            }
-        }
-        let mut column_of = vec![u32::MAX; width];
-        for (index, _) in met.iter().enumerate().filter(|(_, met)| **met == ONCE) {
-            column_of[index] = self.features.len() as u32;
-            self.features.push(index as u32);
-        }
-        for (lesson, end) in self.lessons.iter().zip(&mut self.ends) {
-            let numbered = lesson.features.iter().map(|(index, value)| (column_of[index as usize], value));
-            self.columns.extend(numbered.filter(|(column, _)| *column != u32::MAX));
-            *end = self.columns.len();
-        }
+    pub(super) fn new(lessons: &Lessons, chosen: &'a [&'a Lesson], design: &'a dyn Design) -> Self {
+        let (n_teachers, n_languages) = (lessons.teachers.len(), lessons.languages.len());
+        Self { lessons: chosen, n_teachers, n_languages, design }
     }
 
     pub(super) fn start(&self) -> Vec<f64> {
-        vec![0.0; (self.features.len() + self.n_languages + 1) * self.n_teachers]
+        vec![0.0; self.intercepts() + self.n_teachers]
+    }
+
+    fn intercepts(&self) -> usize {
+        self.design.n_weights() + self.n_languages * self.n_teachers
     }
 
     /// Returns the best parameters, from `start` on.
     pub(super) fn solve(&self, loss: &dyn Loss, options: FitOptions, start: Vec<f64>) -> Vec<f64> {
         let stop = Stop { gradient: options.tolerance, max_steps: options.max_steps };
-        minimize(|at, slope| self.value(loss, options, (at, slope)), start, stop)
+        let units = self.units(options);
+        let value = |at: &[f64], slope: &mut [f64]| self.value(loss, options, (at, slope));
+        minimize_in(&units, value, start, stop)
+    }
+
+    /// How far each parameter is moved by a unit: one over the root of what it is multiplied by, squared and summed, so
+    /// that frequent features and rare ones bend the loss alike.
+    fn units(&self, options: FitOptions) -> Vec<f64> {
+        let (n_weights, intercepts) = (self.design.n_weights(), self.intercepts());
+        let n_lessons = self.lessons.len().max(1) as f64;
+        let mut squares = vec![0.0; intercepts + self.n_teachers];
+        self.design.add_squares(self.lessons.len(), &mut squares[..n_weights]);
+        squares[..n_weights].iter_mut().for_each(|square| *square += options.penalty.min(f64::MAX));
+        for lesson in self.lessons {
+            let own = &mut squares[n_weights + lesson.language * self.n_teachers..][..self.n_teachers];
+            own.iter_mut().for_each(|square| *square += 1.0);
+        }
+        squares[n_weights..intercepts].iter_mut().for_each(|square| *square += options.language_penalty);
+        squares[intercepts..].fill(n_lessons);
+        squares.iter().map(|square| (n_lessons / square.max(f64::MIN_POSITIVE)).sqrt()).collect()
+    }
+
+    /// The score of each teacher for a lesson of the design in a language.
+    pub(super) fn score(&self, at: &[f64], (lesson, language): (usize, usize), scores: &mut [f64]) {
+        let (weights, rest) = at.split_at(self.design.n_weights());
+        let (offsets, intercepts) = rest.split_at(self.n_languages * self.n_teachers);
+        let offsets = &offsets[language * self.n_teachers..][..self.n_teachers];
+        scores.iter_mut().zip(intercepts.iter().zip(offsets)).for_each(|(score, (i, o))| *score = i + o);
+        self.design.add_scores(lesson, weights, scores);
     }
 
     /// The mean loss with penalties, and its gradient.
     fn value(&self, loss: &dyn Loss, options: FitOptions, (at, slope): (&[f64], &mut [f64])) -> f64 {
         slope.fill(0.0);
-        let n = self.n_teachers;
-        let (mut scores, mut blame) = (vec![0.0; n], vec![0.0; n]);
+        let n = self.lessons.len();
         let mut sum = 0.0;
-        let mut from = 0;
-        let intercepts = (self.features.len() + self.n_languages) * n;
-        for (lesson, end) in self.lessons.iter().zip(&self.ends) {
-            let columns = &self.columns[from..*end];
-            from = *end;
-            let offsets = (self.features.len() + lesson.language) * n;
-            for (teacher, score) in scores.iter_mut().enumerate() {
-                *score = at[intercepts + teacher] + at[offsets + teacher];
-            }
-            for (column, value) in columns {
-                let place = *column as usize * n;
-                let weights = &at[place..place + n];
-                scores.iter_mut().zip(weights).for_each(|(score, weight)| *score += f64::from(*value) * weight);
-            }
-            sum += loss.blame(&scores, &lesson.rewards, &mut blame);
-            for (teacher, part) in blame.iter().enumerate() {
-                slope[intercepts + teacher] += part;
-                slope[offsets + teacher] += part;
-            }
-            for (column, value) in columns {
-                let place = *column as usize * n;
-                let parts = &mut slope[place..place + n];
-                parts.iter_mut().zip(&blame).for_each(|(part, blame)| *part += f64::from(*value) * blame);
+        if n <= LESSONS_IN_A_PART {
+            sum += self.sum(0..n, loss, (at, slope));
+        } else {
+            let parts = (0..n.div_ceil(LESSONS_IN_A_PART)).into_par_iter().map(|part| {
+                let from = part * LESSONS_IN_A_PART;
+                let mut own = vec![0.0; at.len()];
+                (self.sum(from..n.min(from + LESSONS_IN_A_PART), loss, (at, &mut own)), own)
+            });
+            for (own_sum, own) in parts.collect::<Vec<_>>() {
+                sum += own_sum;
+                slope.iter_mut().zip(own).for_each(|(part, own)| *part += own);
             }
         }
-        let (until_weights, until_offsets) = (self.features.len() * n, intercepts);
+        let (until_weights, until_offsets) = (self.design.n_weights(), self.intercepts());
         sum += penalize(options.penalty, &at[..until_weights], &mut slope[..until_weights]);
         let offsets = until_weights..until_offsets;
         sum += penalize(options.language_penalty, &at[offsets.clone()], &mut slope[offsets]);
-        let per_lesson = 1.0 / self.lessons.len().max(1) as f64;
+        let per_lesson = 1.0 / n.max(1) as f64;
         slope.iter_mut().for_each(|part| *part *= per_lesson);
         sum * per_lesson
     }
 
-    /// The head of these parameters.
-    pub(super) fn head(&self, lessons: &Lessons, at: &[f64]) -> LinearHead {
+    /// The losses of some lessons, and the gradient of their sum, without penalties.
+    fn sum(&self, lessons: Range<usize>, loss: &dyn Loss, (at, slope): (&[f64], &mut [f64])) -> f64 {
         let n = self.n_teachers;
-        let (weights, rest) = at.split_at(self.features.len() * n);
-        let (offsets, intercepts) = rest.split_at(self.n_languages * n);
-        let mut spread = Vec::new();
-        if !self.features.is_empty() {
-            spread = vec![0f32; lessons.width * n];
-            for (feature, row) in self.features.iter().zip(weights.chunks(n)) {
-                let place = *feature as usize * n;
-                spread[place..place + n].iter_mut().zip(row).for_each(|(to, weight)| *to = *weight as f32);
+        let (mut scores, mut blame) = (vec![0.0; n], vec![0.0; n]);
+        let (weights, rest) = slope.split_at_mut(self.design.n_weights());
+        let (offsets, intercepts) = rest.split_at_mut(self.n_languages * n);
+        let mut sum = 0.0;
+        for number in lessons {
+            let lesson = self.lessons[number];
+            self.score(at, (number, lesson.language), &mut scores);
+            sum += loss.blame(&scores, &lesson.rewards, &mut blame);
+            let offsets = &mut offsets[lesson.language * n..][..n];
+            for ((intercept, offset), part) in intercepts.iter_mut().zip(offsets).zip(&blame) {
+                *intercept += part;
+                *offset += part;
             }
+            self.design.add_slope(number, &blame, weights);
         }
-        let offsets: BTreeMap<Language, Vec<f64>> =
-            lessons.languages.iter().cloned().zip(offsets.chunks(n).map(<[f64]>::to_vec)).collect();
-        LinearHead::new(intercepts.to_vec(), offsets, spread)
+        sum
     }
 }
 

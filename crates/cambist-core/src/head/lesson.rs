@@ -135,6 +135,11 @@ impl Lessons {
         }
     }
 
+    /// Whether as many prompts tell teachers apart as a head needs to learn: 50.
+    pub fn is_enough(&self) -> bool {
+        self.lessons.iter().filter(|lesson| lesson.tells_apart()).count() >= MIN_LESSONS
+    }
+
     /// The standard deviation of rewards inside a prompt, pooled over all prompts; 0 when nothing differs.
     pub fn spread(&self) -> f64 {
         let (mut squares, mut n_free) = (0.0, 0usize);

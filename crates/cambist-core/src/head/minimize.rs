@@ -27,14 +27,37 @@ pub(super) struct Stop {
 
 /// Returns where `value` is least, from `start` on; `value` writes its gradient into its second argument.
 ///
-/// Deterministic. Ends at the best point so far when no step along the gradient gains anything any more.
-pub(super) fn minimize(mut value: impl FnMut(&[f64], &mut [f64]) -> f64, start: Vec<f64>, stop: Stop) -> Vec<f64> {
+/// Steps are taken in `units`, one above 0 for each parameter: with units in which the function bends alike in all
+/// directions few steps are enough. Deterministic. Ends at the best point so far when no step along the gradient gains
+/// anything any more.
+pub(super) fn minimize_in(
+    units: &[f64],
+    mut value: impl FnMut(&[f64], &mut [f64]) -> f64,
+    start: Vec<f64>,
+    stop: Stop,
+) -> Vec<f64> {
+    let scaled = |at: &[f64]| -> Vec<f64> { at.iter().zip(units).map(|(x, unit)| x * unit).collect() };
+    let start = start.iter().zip(units).map(|(x, unit)| x / unit).collect();
+    let in_units = |at: &[f64], slope: &mut [f64]| {
+        let value = value(&scaled(at), slope);
+        slope.iter_mut().zip(units).for_each(|(part, unit)| *part *= unit);
+        value
+    };
+    let is_done = |slope: &[f64]| slope.iter().zip(units).all(|(part, unit)| (part / unit).abs() <= stop.gradient);
+    scaled(&minimize(in_units, start, (is_done, stop.max_steps)))
+}
+
+fn minimize(
+    mut value: impl FnMut(&[f64], &mut [f64]) -> f64,
+    start: Vec<f64>,
+    (is_done, max_steps): (impl Fn(&[f64]) -> bool, usize),
+) -> Vec<f64> {
     let mut at = start;
     let mut slope = vec![0.0; at.len()];
     let mut now = value(&at, &mut slope);
     let mut memory: VecDeque<Step> = VecDeque::new();
-    for _ in 0..stop.max_steps {
-        if slope.iter().all(|part| part.abs() <= stop.gradient) {
+    for _ in 0..max_steps {
+        if is_done(&slope) {
             break;
         }
         let mut direction = descent(&memory, &slope);
@@ -135,7 +158,8 @@ mod tests {
     fn a_long_narrow_bowl_is_found_the_bottom_of() {
         let bottom = [3.0, -2.0, 0.5, 7.0];
         let steep = [1.0, 1e-2, 1e2, 1.0];
-        let found = minimize(
+        let found = minimize_in(
+            &[1.0, 2.0, 0.5, 1.0],
             |x, slope| {
                 let each = x.iter().zip(bottom).zip(steep).zip(slope.iter_mut());
                 each.map(|(((x, b), s), slope)| {
@@ -152,7 +176,8 @@ mod tests {
 
     #[test]
     fn a_minimum_stays_where_it_is() {
-        let found = minimize(
+        let found = minimize_in(
+            &[1.0],
             |x, slope| {
                 slope[0] = 2.0 * x[0];
                 x[0] * x[0]

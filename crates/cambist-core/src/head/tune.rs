@@ -6,17 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     BradleyTerry, FitOptions, HeadKind, KlSoftmax, LanguageTrial, Lesson, Lessons, LinearHead, Loss, N_FOLDS, Trial,
-    fit::{Problem, RIDGE, fit, fit_table, table_of},
-    fold_of,
+    fit::{RIDGE, fit, fit_some, fit_table, table_of},
     folds::deal,
+    trainers::Trainers,
     trial::regret_of,
 };
 use crate::{language::Language, statistics::mean};
-
-/// Temperatures that are tried, in standard deviations of the rewards inside a prompt.
-const TAUS: [f64; 4] = [0.1, 0.3, 1.0, 3.0];
-/// The penalty under which temperatures are compared.
-const MIDDLE_PENALTY: f64 = 8.0;
 
 /// How a head is chosen.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,9 +22,10 @@ pub struct TuneOptions {
     pub heads: Vec<HeadKind>,
     /// Whether the table is taken where no head is better than it by a standard error; true by default.
     pub may_take_table: bool,
-    /// Penalties that are tried, from the largest on; default 512 down to 0.5 in steps of 4.
+    /// Penalties that are tried, from the largest on, until the held-out loss has risen twice; default 512 down to 0.5 in
+    /// steps of 4.
     pub penalties: Vec<f64>,
-    /// Settings are compared on at most this many lessons, whole sources by lot; default 4,000. The chosen one is then
+    /// Settings are compared on at most this many lessons, whole sources by lot; default 1,500. The chosen one is then
     /// fitted to all.
     pub max_compared: usize,
 }
@@ -41,7 +37,7 @@ impl Default for TuneOptions {
             heads: vec![HeadKind::KlSoftmax, HeadKind::BradleyTerry, HeadKind::Ridge],
             may_take_table: true,
             penalties: vec![512.0, 128.0, 32.0, 8.0, 2.0, 0.5],
-            max_compared: 4_000,
+            max_compared: 1_500,
         }
     }
 }
@@ -85,10 +81,11 @@ pub fn tune(lessons: &Lessons, options: &TuneOptions) -> Tuned {
         loss: None,
     };
     let mut trials = vec![table_trial];
+    let trainers = Trainers::of(&folds);
     let mut best: Option<(Trial, Vec<f64>)> = None;
     for kind in options.heads.iter().copied().filter(|kind| *kind != HeadKind::Table) {
-        let tau = (kind == HeadKind::KlSoftmax).then(|| folds.choose_tau());
-        for (trial, regrets) in folds.path(kind, tau, &options.penalties) {
+        let tau = (kind == HeadKind::KlSoftmax).then(|| trainers.choose_tau());
+        for (trial, regrets) in trainers.path((kind, tau), &options.penalties) {
             trials.push(trial);
             if best.as_ref().is_none_or(|(known, _)| is_better(&trial, known)) {
                 best = Some((trial, regrets));
@@ -120,10 +117,11 @@ fn is_better(trial: &Trial, known: &Trial) -> bool {
 
 fn final_head(lessons: &Lessons, trial: &Trial) -> LinearHead {
     let Some(penalty) = trial.penalty else { return fit_table(lessons) };
-    fit(lessons, loss_of(trial.head, trial.tau).as_ref(), FitOptions { penalty, ..FitOptions::default() })
+    let options = FitOptions { penalty, tolerance: 1e-4, max_steps: 80, ..FitOptions::default() };
+    fit(lessons, loss_of(trial.head, trial.tau).as_ref(), options)
 }
 
-fn loss_of(kind: HeadKind, tau: Option<f64>) -> Box<dyn Loss> {
+pub(super) fn loss_of(kind: HeadKind, tau: Option<f64>) -> Box<dyn Loss> {
     match kind {
         HeadKind::KlSoftmax => Box::new(KlSoftmax { tau: tau.unwrap_or(1.0) }),
         HeadKind::BradleyTerry => Box::new(BradleyTerry),
@@ -147,30 +145,29 @@ pub fn expected_rewards(lessons: &Lessons, options: &TuneOptions) -> ExpectedRew
     let folds = Folds::of(lessons, options);
     let mut penalties = vec![f64::INFINITY];
     penalties.extend(&options.penalties);
-    let errors = folds.path(HeadKind::Ridge, None, &penalties);
+    let errors = Trainers::of(&folds).path((HeadKind::Ridge, None), &penalties);
     let error = |trial: &Trial| trial.loss.unwrap_or(f64::INFINITY);
     let best = errors.iter().map(|(trial, _)| trial).fold(None, |best: Option<&Trial>, trial| match best {
         Some(known) if error(known) <= error(trial) => best,
         _ => Some(trial),
     });
     let penalty = best.and_then(|trial| trial.penalty).unwrap_or(f64::INFINITY);
-    let options = FitOptions { penalty, ..FitOptions::default() };
-    let all = Folds { lessons, chosen: lessons.lessons.iter().collect(), folds: fold_of(lessons, folds.seed), ..folds };
+    let fit_options = FitOptions { penalty, ..FitOptions::default() };
+    let everything = TuneOptions { max_compared: usize::MAX, ..options.clone() };
+    let all = if folds.chosen.len() == lessons.lessons.len() { folds } else { Folds::of(lessons, &everything) };
     let out_of_fold = all.cross(|chosen| {
-        let problem = Problem::new(lessons, chosen, penalty.is_finite());
-        let head = problem.head(lessons, &problem.solve(&RIDGE, options, problem.start()));
+        let head = fit_some((lessons, chosen), &RIDGE, fit_options);
         Box::new(move |lesson: &Lesson| head.scores(&lesson.features, &lessons.languages[lesson.language]))
     });
-    ExpectedRewards { head: fit(lessons, &RIDGE, options), penalty, out_of_fold }
+    ExpectedRewards { head: fit(lessons, &RIDGE, fit_options), penalty, out_of_fold }
 }
 
 /// Lessons that settings are compared on, in folds.
-struct Folds<'a> {
-    lessons: &'a Lessons,
-    chosen: Vec<&'a Lesson>,
+pub(super) struct Folds<'a> {
+    pub(super) lessons: &'a Lessons,
+    pub(super) chosen: Vec<&'a Lesson>,
     /// By chosen lesson.
     folds: Vec<usize>,
-    seed: u64,
 }
 
 type Scorer<'a> = Box<dyn Fn(&Lesson) -> Vec<f64> + 'a>;
@@ -188,14 +185,12 @@ impl<'a> Folds<'a> {
         kept.sort_unstable();
         let folds = kept.iter().map(|at| places[source_of(*at)] % N_FOLDS).collect();
         let chosen = kept.into_iter().map(|at| &lessons.lessons[at]).collect();
-        Self { lessons, chosen, folds, seed: options.seed }
+        Self { lessons, chosen, folds }
     }
 
-    /// Lessons outside and inside a fold, by place.
-    fn part(&self, fold: usize) -> (Vec<&'a Lesson>, Vec<usize>) {
-        let learned = self.chosen.iter().zip(&self.folds).filter(|(_, own)| **own != fold).map(|(lesson, _)| *lesson);
-        let held_out = self.folds.iter().enumerate().filter(|(_, own)| **own == fold).map(|(at, _)| at);
-        (learned.collect(), held_out.collect())
+    /// Places of the lessons outside and inside a fold.
+    pub(super) fn part(&self, fold: usize) -> (Vec<usize>, Vec<usize>) {
+        (0..self.folds.len()).partition(|at| self.folds[*at] != fold)
     }
 
     /// The scores of every lesson by what `learn` makes of the lessons of the other folds.
@@ -203,91 +198,13 @@ impl<'a> Folds<'a> {
         let mut scores = vec![Vec::new(); self.chosen.len()];
         for fold in 0..N_FOLDS {
             let (learned, held_out) = self.part(fold);
-            let scorer = learn(&learned);
+            let scorer = learn(&learned.into_iter().map(|at| self.chosen[at]).collect::<Vec<_>>());
             held_out.into_iter().for_each(|at| scores[at] = scorer(self.chosen[at]));
         }
         scores
     }
 
-    fn regrets(&self, scores: &[Vec<f64>]) -> Vec<f64> {
+    pub(super) fn regrets(&self, scores: &[Vec<f64>]) -> Vec<f64> {
         self.chosen.iter().zip(scores).map(|(lesson, scores)| regret_of(lesson, scores)).collect()
-    }
-
-    /// One head under every penalty, from the largest on, each starting from where the one before it ended.
-    fn path(&self, kind: HeadKind, tau: Option<f64>, penalties: &[f64]) -> Vec<(Trial, Vec<f64>)> {
-        let loss = loss_of(kind, tau);
-        let mut scores = vec![vec![Vec::new(); self.chosen.len()]; penalties.len()];
-        for fold in 0..N_FOLDS {
-            let (learned, held_out) = self.part(fold);
-            for (scores, head) in scores.iter_mut().zip(self.heads(&learned, loss.as_ref(), penalties)) {
-                for at in &held_out {
-                    let lesson = self.chosen[*at];
-                    scores[*at] = head.scores(&lesson.features, &self.lessons.languages[lesson.language]);
-                }
-            }
-        }
-        let judge =
-            |(penalty, scores): (&f64, Vec<Vec<f64>>)| self.judge((kind, tau, *penalty), loss.as_ref(), &scores);
-        penalties.iter().zip(scores).map(judge).collect()
-    }
-
-    fn heads(&self, learned: &[&Lesson], loss: &dyn Loss, penalties: &[f64]) -> Vec<LinearHead> {
-        let problem = Problem::new(self.lessons, learned, true);
-        let without = Problem::new(self.lessons, learned, false);
-        let mut at = problem.start();
-        let fit = |penalty: &f64| {
-            let options = FitOptions { penalty: *penalty, tolerance: 1e-4, max_steps: 100, ..FitOptions::default() };
-            if penalty.is_infinite() {
-                return without.head(self.lessons, &without.solve(loss, options, without.start()));
-            }
-            at = problem.solve(loss, options, std::mem::take(&mut at));
-            problem.head(self.lessons, &at)
-        };
-        penalties.iter().map(fit).collect()
-    }
-
-    fn judge(
-        &self,
-        (head, tau, penalty): (HeadKind, Option<f64>, f64),
-        loss: &dyn Loss,
-        scores: &[Vec<f64>],
-    ) -> (Trial, Vec<f64>) {
-        let regrets = self.regrets(scores);
-        let mut slope = vec![0.0; self.lessons.teachers.len()];
-        let losses: Vec<f64> =
-            self.chosen.iter().zip(scores).map(|(l, scores)| loss.blame(scores, &l.rewards, &mut slope)).collect();
-        let trial = Trial {
-            head,
-            tau,
-            penalty: Some(penalty),
-            n: regrets.len(),
-            regret: mean(&regrets).unwrap_or(0.0),
-            loss: mean(&losses),
-        };
-        (trial, regrets)
-    }
-
-    /// The temperature of the lowest regret on one fold; of equals that of the lowest divergence.
-    fn choose_tau(&self) -> f64 {
-        let spread = Some(self.lessons.spread()).filter(|spread| *spread > 0.0).unwrap_or(1.0);
-        let (learned, held_out) = self.part(0);
-        let problem = Problem::new(self.lessons, &learned, true);
-        let judge = |tau: f64| {
-            let loss = KlSoftmax { tau };
-            let options =
-                FitOptions { penalty: MIDDLE_PENALTY, tolerance: 1e-4, max_steps: 100, ..FitOptions::default() };
-            let head = problem.head(self.lessons, &problem.solve(&loss, options, problem.start()));
-            let (mut regret, mut divergence) = (0.0, 0.0);
-            let mut slope = vec![0.0; self.lessons.teachers.len()];
-            for lesson in held_out.iter().map(|at| self.chosen[*at]) {
-                let scores = head.scores(&lesson.features, &self.lessons.languages[lesson.language]);
-                regret += regret_of(lesson, &scores);
-                divergence += loss.blame(&scores, &lesson.rewards, &mut slope);
-            }
-            (regret, divergence, tau)
-        };
-        let tried = TAUS.map(|tau| judge(tau * spread));
-        let best = tried.into_iter().min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
-        best.map_or(spread, |(_, _, tau)| tau)
     }
 }

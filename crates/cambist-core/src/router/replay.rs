@@ -7,13 +7,15 @@ use serde::{Deserialize, Serialize};
 use super::{Ask, Decision, Outcome, Route, Router, route};
 use crate::{
     candidate::{Candidate, Matrix, Row},
+    completion::Origin,
     pool::Pool,
 };
 
 /// Calls, tokens and money.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spend {
-    /// Answers asked for, failed ones included; what several prompts share counts once.
+    /// Answers asked for, failed ones included; what several prompts share counts once, a fused answer as those that it
+    /// was made of and the fusor's own.
     pub generations: u64,
     /// Answers that were translated from another one.
     #[serde(default)]
@@ -52,7 +54,7 @@ pub fn spend_of<'a>(answers: impl IntoIterator<Item = &'a Candidate>, scored: bo
     let mut spend = Spend::default();
     for Candidate { completion, .. } in answers {
         spend.add(&Spend {
-            generations: 1,
+            generations: completion.origin.as_ref().map_or(1, Origin::n_generations),
             translations: u64::from(completion.origin.as_ref().is_some_and(|origin| origin.mt_engine.is_some())),
             arbiter_scores: u64::from(scored),
             tokens_in: u64::from(completion.tokens_in.unwrap_or(0)),

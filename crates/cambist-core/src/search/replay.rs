@@ -19,8 +19,9 @@ pub(super) struct Replay<'a> {
     pub table: &'a RewardTable,
     /// What a call costs, `[language, teacher]`.
     pub costs: &'a [f64],
-    /// Whether the memory forgets what it holds of a prompt's own source.
-    pub leaves_out: bool,
+    /// Whether it is played on calibration prompts: the memory forgets what it holds of a prompt's own source, and answers
+    /// are worth their rewards, whatever an independent arbiter says.
+    pub is_calibrating: bool,
 }
 
 /// What a prompt has come to after one more answer.
@@ -38,7 +39,7 @@ impl Replay<'_> {
             return lambdas.iter().map(|lambda| self.search(prompt, *lambda)).collect();
         }
         let own = &self.table.prompts()[prompt];
-        let without = self.leaves_out.then_some(own.source);
+        let without = self.is_calibrating.then_some(own.source);
         let prior = self.memory().prior(&self.policy.likeness, (Some(own.language), own.task), without);
         let costs = self.costs_of(prompt);
         let firsts = self.firsts(&prior, &costs, lambdas);
@@ -46,7 +47,7 @@ impl Replay<'_> {
         let mut plays = Vec::with_capacity(lambdas.len());
         for (first, lambda) in firsts.into_iter().zip(lambdas) {
             let Some(first) = first else {
-                plays.push(Play { value: self.table.floor(prompt), ..Play::default() });
+                plays.push(Play { value: self.worth(prompt, None), ..Play::default() });
                 continue;
             };
             let walk = walks[first].get_or_insert_with(|| self.walk(prompt, (&prior, &costs), first));
@@ -55,6 +56,15 @@ impl Replay<'_> {
             plays.push(walk[last].after);
         }
         plays
+    }
+
+    /// What keeping a teacher's answer is worth, or keeping none.
+    fn worth(&self, prompt: usize, chosen: Option<usize>) -> f64 {
+        let table = self.table;
+        if self.is_calibrating {
+            return chosen.and_then(|at| table.row(prompt)[at].reward()).unwrap_or(table.floor(prompt));
+        }
+        chosen.and_then(|at| table.worth(prompt, at)).unwrap_or(table.least_worth(prompt))
     }
 
     fn memory(&self) -> &Memory {
@@ -92,16 +102,17 @@ impl Replay<'_> {
         closed.sort_by(|a, b| costs[*a].total_cmp(&costs[*b]));
         let mut logs = vec![0.0; prior.len()];
         let (mut steps, mut best, mut sum) = (Vec::new(), None::<f64>, Play::default());
-        let mut next = Some((first, f64::INFINITY));
+        let (mut asked, mut next) = (Vec::new(), Some((first, f64::INFINITY)));
         while let Some((teacher, rate)) = next {
             closed.retain(|at| *at != teacher);
             let reward = row[teacher].reward();
             best = best.into_iter().chain(reward).reduce(f64::max);
+            asked.push(teacher);
             self.memory().observe(&mut logs, &self.policy.likeness, (teacher, reward));
             sum.calls += 1.0;
             sum.rounds += 1.0;
             sum.usd += paid[teacher];
-            sum.value = best.unwrap_or(self.table.floor(prompt));
+            sum.value = self.worth(prompt, self.table.chosen(prompt, asked.iter().copied()));
             steps.push(Step { rate, after: sum });
             let weights = self.memory().posterior(prior, &logs, &self.policy.likeness);
             next = self.best_of(&closed, (&weights, best), costs);
@@ -132,7 +143,7 @@ impl Replay<'_> {
             play.rounds += 1.0;
             play.usd += self.table.paid(prompt)[teacher];
         }
-        play.value = seen.iter().filter_map(|seen| seen.reward).reduce(f64::max).unwrap_or(self.table.floor(prompt));
+        play.value = self.worth(prompt, self.table.chosen(prompt, seen.iter().map(|seen| seen.teacher)));
         play
     }
 }

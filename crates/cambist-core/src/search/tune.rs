@@ -128,7 +128,7 @@ impl Tuned {
 
     /// Plays one prompt of a table at each price of reward.
     pub fn play(&self, table: &RewardTable, prompt: usize, lambdas: &[f64]) -> Vec<Play> {
-        Replay { policy: self.policy(), table, costs: &self.costs, leaves_out: false }.play(prompt, lambdas)
+        Replay { policy: self.policy(), table, costs: &self.costs, is_calibrating: false }.play(prompt, lambdas)
     }
 }
 
@@ -196,7 +196,7 @@ impl Tuning<'_> {
 
     fn curve(&self, likeness: Likeness) -> Curve {
         let policy = Policy { memory: self.memory, likeness };
-        let replay = Replay { policy, table: self.table, costs: self.costs, leaves_out: true };
+        let replay = Replay { policy, table: self.table, costs: self.costs, is_calibrating: true };
         let is_free = self.costs.iter().all(|cost| *cost == 1.0);
         let single = self.best_single();
         let mut curve = Curve { costs: vec![0.0; self.grid.len()], ..Curve::default() };

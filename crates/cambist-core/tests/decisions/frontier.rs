@@ -3,14 +3,17 @@
 use cambist_core::{
     advice::{AdviceOptions, advise},
     candidate::{Candidate, Matrix},
+    features::{FeatureSource, Hashed},
     frontier::{
-        Everyone, FixedByLanguage, FrontierOptions, Lot, Oracle, Play, Played, SingleBest, Strategist, cross_fit,
-        folds, frontier,
+        Budgeted, Everyone, FixedByLanguage, FrontierOptions, Learned, Lot, Oracle, Play, Played, SingleBest,
+        Strategist, cross_fit, folds, frontier,
     },
+    head::TuneOptions,
     metrics::Bootstrap,
     outline::Outline,
-    prompt::Prompt,
+    prompt::{Message, Prompt},
     reward_table::{Opened, RewardTable},
+    search::{Correlation, Goal},
 };
 
 use crate::made::{answer, pool, prompt, stopped};
@@ -149,4 +152,87 @@ fn too_few_prompts_make_no_advice() {
     let advice = advise(&table, &AdviceOptions::default());
     assert!(advice.languages.is_empty());
     assert_eq!(advice.too_few.values().copied().collect::<Vec<_>>(), [12, 12]);
+}
+
+/// Who is right shows in the first word of a prompt, in one language.
+fn telling(n: usize) -> (Vec<Prompt>, Vec<Candidate>) {
+    let (mut prompts, mut answers) = (Vec::new(), Vec::new());
+    for at in 0..n {
+        let kind = ((at * 2_654_435_761) >> 7) & 1;
+        let text = format!("{} number {at} of the list, please", ["Count", "Translate"][kind]);
+        let prompt = Prompt { messages: vec![Message::user(text)], ..prompt(&format!("p{at}"), "tr") };
+        for (teacher, right) in [("a", kind == 0), ("b", kind == 1), ("c", false)] {
+            answers.push(answer(&prompt, teacher, 0, Some(f64::from(u8::from(right)) + (at % 5) as f64 / 100.0)));
+        }
+        prompts.push(prompt);
+    }
+    (prompts, answers)
+}
+
+fn learned(prompts: &[Prompt], table: &RewardTable) -> Learned {
+    let source = Hashed::default();
+    let of_prompt = |id: &str| source.features(prompts.iter().find(|prompt| prompt.id == id).unwrap());
+    let features = table.prompts().iter().map(|prompt| of_prompt(&prompt.id)).collect();
+    Learned::new(features, source.width(), TuneOptions::default())
+}
+
+#[test]
+fn a_learned_router_keeps_what_prompts_tell_for_one_call() {
+    let (prompts, answers) = telling(150);
+    let table = table_of((prompts.clone(), answers), &["a", "b", "c"]);
+    let strategist = learned(&prompts, &table);
+    let mut played = played(&table);
+    played.extend(cross_fit(&strategist, &table, &folds(&table, 5, 1)));
+    let all = frontier(&table, &played, &quick()).all.unwrap();
+    let point = all.points.iter().find(|point| point.strategy == "learned").unwrap();
+    assert!(point.gain.as_ref().unwrap().value > 0.9, "{point:?}");
+    assert!((point.calls - 1.0).abs() < 1e-12);
+    // Too few prompts to learn from: the strategy is not there, and nothing else is lost.
+    let (few, answers) = telling(40);
+    let table = table_of((few.clone(), answers), &["a", "b", "c"]);
+    assert!(cross_fit(&learned(&few, &table), &table, &folds(&table, 5, 1)).is_empty());
+}
+
+#[test]
+fn weitzmans_rule_asks_more_where_reward_is_cheap() {
+    let table = table_of(rows(120), &["a", "b", "c"]);
+    let folds = folds(&table, 5, 1);
+    let at = |reward_per_usd: f64| {
+        let goal = Goal::RewardPerUsd(reward_per_usd);
+        let played = cross_fit(&Budgeted { goal, correlation: Correlation::None }, &table, &folds);
+        assert_eq!(played.len(), 1);
+        assert_eq!(played[0].name, "weitzman");
+        let n = played[0].plays.len() as f64;
+        let mean = |of: fn(&Play) -> f64| played[0].plays.iter().map(of).sum::<f64>() / n;
+        (mean(|play| play.calls), mean(|play| play.value))
+    };
+    let (dear, cheap) = (at(1e6), at(0.0));
+    assert_eq!(dear.0, 1.0);
+    assert!((cheap.0 - 3.0).abs() < 1e-12 && cheap.1 > dear.1, "{dear:?} {cheap:?}");
+}
+
+#[test]
+fn an_arbiter_that_is_fooled_gains_nothing_by_another() {
+    let (prompts, answers) = rows(80);
+    // The arbiter that chooses takes `c` for the best throughout; the one that measures does not.
+    let fooled = |c: &Candidate| if c.completion.teacher == "c" { Some(9.0) } else { c.reward };
+    let fooled = answers.iter().map(|c| Candidate { reward: fooled(c), ..c.clone() }).collect();
+    let truth = table_of((prompts.clone(), answers.clone()), &["a", "b", "c"]);
+    let own = table_of((prompts.clone(), fooled), &["a", "b", "c"]);
+    let table = own.clone().valued_by(&truth);
+    assert_eq!(table.prompts(), own.prompts());
+    let at = table.prompts().iter().position(|prompt| prompt.id == "tr-1").unwrap();
+    assert_eq!(table.chosen(at, 0..3), Some(2));
+    assert_eq!(table.worth(at, 2), truth.row(at)[2].reward());
+    let everybody = cross_fit(&Everyone, &table, &folds(&table, 5, 1)).remove(0);
+    let oracle = cross_fit(&Oracle, &table, &folds(&table, 5, 1)).remove(0);
+    let worth = |played: &Played| played.plays.iter().map(|play| play.value).sum::<f64>();
+    assert!(worth(&everybody) < worth(&oracle));
+    assert_eq!(oracle.plays[at].value, truth.best(at));
+    // A prompt that the second arbiter scored in part is left out; one without it throughout changes nothing.
+    let is_missing = |c: &Candidate| c.completion.prompt_id == "tr-1" && c.completion.teacher == "b";
+    let partly = answers.iter().map(|c| Candidate { reward: c.reward.filter(|_| !is_missing(c)), ..c.clone() });
+    let partly = own.clone().valued_by(&table_of((prompts, partly.collect()), &["a", "b", "c"]));
+    assert_eq!(partly.prompts().len(), own.prompts().len() - 1);
+    assert!(partly.prompts().iter().all(|prompt| prompt.id != "tr-1"));
 }

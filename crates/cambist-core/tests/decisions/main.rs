@@ -8,6 +8,7 @@ mod ensembles;
 mod features;
 #[cfg(test)]
 mod frontier;
+mod fusion;
 #[cfg(test)]
 mod gates;
 #[cfg(test)]
@@ -20,6 +21,8 @@ mod language_gate;
 mod learned;
 #[cfg(test)]
 mod made;
+#[cfg(test)]
+mod mbr;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]

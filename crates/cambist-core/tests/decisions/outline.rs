@@ -103,7 +103,7 @@ fn the_first_prompt_whose_id_came_before_is_named() {
 #[test]
 fn origins_stay_with_their_answers() {
     let prompts = [prompt("p", "tr"), prompt("q", "uk")];
-    let origin = Origin { prompt_id: "o".into(), teacher: "a".into(), mt_engine: Some("m".into()) };
+    let origin = Origin { prompt_id: "o".into(), teacher: "a".into(), mt_engine: Some("m".into()), fusion: None };
     let mut translated = answer(&prompts[1], "t", 0, Some(1.0));
     translated.completion.origin = Some(origin.clone());
     let candidates = vec![answer(&prompts[0], "a", 0, None), answer(&prompts[1], "a", 0, None), translated];

@@ -338,7 +338,8 @@ fn translated_answers_share_one_generation_and_none_is_eligible_without_a_source
     let translated = |prompt: &Prompt| {
         let mut answer = answer(prompt, "translation", 0, Some(1.0));
         let mt_engine = (prompt.language != language("en")).then(|| "mt".to_owned());
-        let origin = Origin { prompt_id: format!("{}-en", prompt.source_id), teacher: "strong".into(), mt_engine };
+        let prompt_id = format!("{}-en", prompt.source_id);
+        let origin = Origin { prompt_id, teacher: "strong".into(), mt_engine, fusion: None };
         answer.completion.origin = Some(origin);
         answer.completion.cost_usd = 0.25;
         answer

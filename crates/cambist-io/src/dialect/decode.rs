@@ -83,7 +83,17 @@ struct TeacherAnswerParts {
     marks: Vec<super::answer::Mark>,
 }
 
+/// What stands at a pointer without escapes. [`Value::pointer`] looks for escapes in every part of it, and replies are
+/// asked for a dozen of members.
+pub(in crate::dialect) fn at<'v>(value: &'v Value, pointer: &str) -> Option<&'v Value> {
+    let inside = |value: &'v Value, part: &str| match value {
+        Value::Array(list) => list.get(part.parse::<usize>().ok()?),
+        _ => value.get(part),
+    };
+    pointer.split('/').skip(1).try_fold(value, inside)
+}
+
 /// The text of a member that is text and not empty.
 fn text_at(value: &Value, pointer: &str) -> Option<String> {
-    value.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+    at(value, pointer).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
 }

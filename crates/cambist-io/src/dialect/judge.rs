@@ -32,14 +32,15 @@ pub enum JudgeMode {
     /// One answer, beside a reference where there is one: `[RESULT] 1` to `[RESULT] 5`.
     #[serde(rename = "abs-5")]
     Abs5,
-    /// Many answers: the number of the best.
-    PickN,
+    /// All answers to a prompt: the number of the best, behind a checklist of what a good one needs (CHOPS, arXiv
+    /// 2506.20544).
+    Checklist,
 }
 
 impl JudgeMode {
     /// Every mode, in the order of the specification.
     pub const ALL: [Self; 7] =
-        [Self::PairAbt, Self::PairFive, Self::PairThree, Self::PairLogprob, Self::Abs10, Self::Abs5, Self::PickN];
+        [Self::PairAbt, Self::PairFive, Self::PairThree, Self::PairLogprob, Self::Abs10, Self::Abs5, Self::Checklist];
 
     /// The word for recipes and screens.
     pub fn name(self) -> &'static str {
@@ -50,12 +51,17 @@ impl JudgeMode {
             Self::PairLogprob => "pair-logprob",
             Self::Abs10 => "abs-10",
             Self::Abs5 => "abs-5",
-            Self::PickN => "pick-n",
+            Self::Checklist => "checklist",
         }
     }
 
     /// Whether it compares two answers, and so is asked in both orders.
     pub fn is_pair(self) -> bool {
         matches!(self, Self::PairAbt | Self::PairFive | Self::PairThree | Self::PairLogprob)
+    }
+
+    /// Whether it sees all answers to a prompt at once.
+    pub fn is_listwise(self) -> bool {
+        self == Self::Checklist
     }
 }

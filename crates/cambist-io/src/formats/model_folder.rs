@@ -1,4 +1,4 @@
-//! Hugging Face model folders as bytes; what is inside is not this crate's business.
+//! Hugging Face model folders, and GGUF files, as bytes; what is inside is not this crate's business.
 
 use std::{
     collections::BTreeMap,
@@ -29,6 +29,20 @@ pub enum ModelFolderError {
         /// What is missing.
         file: &'static str,
     },
+    /// Several GGUF files, each a whole model.
+    #[error("`{path}` holds several GGUF files: {files}; name one of them")]
+    ManyGguf {
+        /// The folder.
+        path: PathBuf,
+        /// Their names.
+        files: String,
+    },
+    /// A part of a model.
+    #[error("`{path}` is one of several parts of a GGUF model; join them with llama.cpp's `llama-gguf-split --merge`")]
+    SplitGguf {
+        /// The file.
+        path: PathBuf,
+    },
     /// The weights are pickled: loading them would run whatever program they hold.
     #[error("`{path}` holds pickled weights, which can run any program: save the model as safetensors first")]
     Pickled {
@@ -50,7 +64,11 @@ impl ModelFolderError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Disk(error) => error.fault(),
-            Self::NotAFolder { .. } | Self::MissingFile { .. } | Self::Pickled { .. } => Fault::You,
+            Self::NotAFolder { .. }
+            | Self::MissingFile { .. }
+            | Self::ManyGguf { .. }
+            | Self::SplitGguf { .. }
+            | Self::Pickled { .. } => Fault::You,
             Self::UnknownFile { .. } => Fault::Us,
         }
     }
@@ -81,15 +99,37 @@ const ADAPTER_CONFIG: &str = "adapter_config.json";
 /// Its numbers.
 const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
 
+/// The suffix of llama.cpp's files.
+const GGUF: &str = ".gguf";
+
+/// What each part of a model that was cut up has in its name.
+const PART_OF: &str = "-of-";
+
 /// Returns the known files of a Hugging Face model folder by their names: configuration, tokenizer, chat template and
-/// safetensors.
+/// safetensors. A GGUF file, or a folder that holds one and no safetensors, is read with the tokenizer and the chat template
+/// beside it.
 ///
 /// # Errors
-/// When it is no folder, has no `config.json` or no weights, or has only pickled weights.
+/// When it is no folder and no GGUF file, has no `config.json` or no weights, has only pickled weights, or holds several GGUF
+/// files.
 pub fn read_model_folder(path: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+    if path.is_file() && name_of(path).ends_with(GGUF) {
+        let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        return read_gguf(path, beside.unwrap_or(Path::new(".")));
+    }
+    let all = entries(path)?;
+    let is_of = |suffix: &str| all.iter().filter(|file| name_of(file).ends_with(suffix)).collect::<Vec<_>>();
+    match (is_of(".safetensors").as_slice(), is_of(GGUF).as_slice()) {
+        ([], [file]) => return read_gguf(file, path),
+        ([], files @ [_, _, ..]) => {
+            let names: Vec<String> = files.iter().map(|file| format!("`{}`", name_of(file))).collect();
+            return Err(ModelFolderError::ManyGguf { path: path.to_owned(), files: names.join(", ") });
+        }
+        _ => {}
+    }
     let mut files = BTreeMap::new();
     let mut pickled = None;
-    for file in entries(path)? {
+    for file in all {
         let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if is_known(name) && name != ADAPTER_WEIGHTS {
             files.insert(name.to_owned(), disk::read(&file)?);
@@ -106,6 +146,26 @@ pub fn read_model_folder(path: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
         (false, Some(path)) => Err(ModelFolderError::Pickled { path }),
         (false, None) => Err(missing("model.safetensors")),
     }
+}
+
+/// The file itself, and what stands beside it but the description of other weights.
+fn read_gguf(file: &Path, folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+    let name = name_of(file);
+    if name.contains(PART_OF) {
+        return Err(ModelFolderError::SplitGguf { path: file.to_owned() });
+    }
+    let mut files = BTreeMap::from([(name.to_owned(), disk::read(file)?)]);
+    for beside in entries(folder)? {
+        let name = name_of(&beside);
+        if FILES.contains(&name) && name != "config.json" {
+            files.insert(name.to_owned(), disk::read(&beside)?);
+        }
+    }
+    Ok(files)
+}
+
+fn name_of(file: &Path) -> &str {
+    file.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
 /// Whether a folder holds an adapter alone, as PEFT writes it, and no whole model.
@@ -206,6 +266,26 @@ mod tests {
         write("tokenizer.json");
         let read = read_tokenizer_folder(folder.path()).unwrap();
         assert_eq!(read.keys().collect::<Vec<_>>(), ["tokenizer.json", "tokenizer_config.json"]);
+    }
+
+    #[test]
+    fn a_gguf_file_is_read_with_what_stands_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str| fs::write(folder.path().join(name), name).unwrap();
+        ["config.json", "tokenizer.json", "a-Q8_0.gguf", "notes.txt"].into_iter().for_each(write);
+        let expected = ["a-Q8_0.gguf", "tokenizer.json"];
+        let names = |path: &Path| read_model_folder(path).unwrap().into_keys().collect::<Vec<_>>();
+        assert_eq!(names(folder.path()), expected, "the folder of one file");
+        write("b.gguf");
+        assert_eq!(names(&folder.path().join("a-Q8_0.gguf")), expected);
+        let many = read_model_folder(folder.path()).unwrap_err();
+        assert!(many.to_string().contains("several GGUF files: `a-Q8_0.gguf`, `b.gguf`; name one"), "{many}");
+        write("c-00001-of-00002.gguf");
+        let part = read_model_folder(&folder.path().join("c-00001-of-00002.gguf")).unwrap_err();
+        assert!(matches!(part, ModelFolderError::SplitGguf { .. }) && part.fault() == Fault::You, "{part}");
+        // Safetensors go before.
+        write("model.safetensors");
+        assert_eq!(names(folder.path()), ["config.json", "model.safetensors", "tokenizer.json"]);
     }
 
     #[test]

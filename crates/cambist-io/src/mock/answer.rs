@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     draw::Draw,
-    judge,
+    fusor, judge,
     options::MockOptions,
     prose::{self, Theme},
     schema, tokens, tongue, translate,
@@ -69,6 +69,9 @@ fn say(question: &Question<'_>, draw: Draw, options: &MockOptions) -> String {
     }
     if let Some(schema) = question.schema {
         return schema::instance(schema, draw).to_string();
+    }
+    if let Some(answers) = fusor::candidates(prompt) {
+        return fusor::fuse(&answers, draw);
     }
     if let Some(task) = translate::task(&question.context, prompt) {
         return translate::translate(&task, mock_quality(model, task.target.tag), draw);

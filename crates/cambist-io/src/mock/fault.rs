@@ -124,6 +124,8 @@ pub enum Fault {
     ModelSwap,
     /// Marks such as `⟦0⟧` in translations turned into something else.
     MangleMarks,
+    /// A fused answer without the double square brackets around it.
+    NoBrackets,
     /// No echo though it was asked for.
     IgnoreEcho,
     /// Log-probabilities that stand one token too early.
@@ -138,7 +140,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault but `status:N`, with its name.
-    pub const NAMED: [(Self, &'static str); 38] = [
+    pub const NAMED: [(Self, &'static str); 39] = [
         (Self::Burst429, "burst_429"),
         (Self::Quota429, "quota_429"),
         (Self::Queue, "queue"),
@@ -172,6 +174,7 @@ impl Fault {
         (Self::NanScore, "nan_score"),
         (Self::ModelSwap, "model_swap"),
         (Self::MangleMarks, "mangle_marks"),
+        (Self::NoBrackets, "no_brackets"),
         (Self::IgnoreEcho, "ignore_echo"),
         (Self::EchoShift, "echo_shift"),
         (Self::BatchExpire, "batch_expire"),

@@ -5,7 +5,7 @@
 //! on. The question may stand between `[Question]` (or `[Prompt]`) and its `[End of …]`; else what stands before the
 //! first answer is taken for it. The verdict is written in the form that the prompt names last: `[[A>B]]`, `[[A]]`,
 //! `TIE`, `[[n]]` (also `[[5]]`, `[[rating]]`), `[RESULT] n` or `one letter`; with room for one or two tokens, the letter
-//! alone.
+//! alone. Of several answers the number of the best is written, behind a checklist where the prompt asks for one.
 //!
 //! Answers are compared by what the reward model of the mock server gives them, a tie being closer than 0.3; grades
 //! are that reward brought to 1 to 10, or 1 to 5.
@@ -24,7 +24,8 @@ pub(crate) fn verdict(kind: &str, question: &Question<'_>, (draw, seed): (Draw, 
     let grade = |answer: &str| reward::of_texts(asked, answer, seed);
     if let Some(numbered) = numbered(&text) {
         let rewards: Vec<f64> = numbered.iter().map(|answer| grade(answer)).collect();
-        return form.pick(best(&rewards) + 1);
+        let place = 1 + picked(kind, &rewards, draw);
+        return if text.contains("checklist") { checked(rewards.len(), place) } else { form.pick(place) };
     }
     match (between(&text, "Answer A"), between(&text, "Answer B")) {
         (Some(a), Some(b)) => form.compare(lean(kind, (grade(a), grade(b)), draw)),
@@ -37,8 +38,28 @@ fn lean(kind: &str, (a, b): (f64, f64), draw: Draw) -> f64 {
     if kind == "A" {
         return 9.0;
     }
+    if errs(kind, draw) { b - a } else { a - b }
+}
+
+/// The place of the best answer; the first when the judge always prefers that, the worst when it errs.
+fn picked(kind: &str, rewards: &[f64], draw: Draw) -> usize {
+    match kind {
+        "A" => 0,
+        _ if errs(kind, draw) => best(&rewards.iter().map(|reward| -reward).collect::<Vec<_>>()),
+        _ => best(rewards),
+    }
+}
+
+/// Whether a noisy judge is wrong this time.
+fn errs(kind: &str, draw: Draw) -> bool {
     let noise: f64 = kind.strip_prefix("noise:").and_then(|share| share.parse().ok()).unwrap_or(0.0);
-    if draw.with(70).unit() < noise { b - a } else { a - b }
+    draw.with(70).unit() < noise
+}
+
+/// A checklist, a line for each answer, and the number of the best one alone on the last line.
+fn checked(n_answers: usize, place: usize) -> String {
+    let lines = (1..=n_answers).map(|at| format!("Answer {at}: {}.\n", if at == place { "all" } else { "some" }));
+    format!("- is in the language asked for\n- does what was asked\n- is clear\n{}{place}", lines.collect::<String>())
 }
 
 fn best(rewards: &[f64]) -> usize {
@@ -55,7 +76,8 @@ fn between<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     Some(text[start..end].trim())
 }
 
-fn numbered(text: &str) -> Option<Vec<&str>> {
+/// Returns the answers that stand between `[Answer 1]` and `[End of answer 1]` and so on, where there are several.
+pub(super) fn numbered(text: &str) -> Option<Vec<&str>> {
     let answers: Vec<&str> = (1..).map_while(|i| between(text, &format!("Answer {i}"))).collect();
     (answers.len() > 1).then_some(answers)
 }
@@ -206,5 +228,9 @@ mod tests {
         let question =
             Question { model: "", context: String::new(), prompt, max_tokens: None, schema: None, draw: Draw::new(1) };
         assert_eq!(verdict("fair", &question, (Draw::new(1), 0)), "[[2]]");
+        let prompt = format!("{}\nWrite a checklist, then the number.", question.prompt.replace("[[n]]", "it"));
+        let asked = Question { prompt, ..question };
+        let last = |kind: &str| verdict(kind, &asked, (Draw::new(1), 0)).lines().last().map(str::to_owned);
+        assert_eq!(["fair", "A", "noise:1"].map(last), ["2", "1", "1"].map(|place| Some(place.to_owned())));
     }
 }

@@ -99,6 +99,7 @@ pub(crate) fn change(fault: Fault, turn: &Turn<'_>, reply: &mut Reply) {
         Fault::ThinkUnclosed => prefix(value, "<think>\nThis asks for care, and so on, and so on. "),
         Fault::ThinkField => rows::thinking(value, "This asks for care."),
         Fault::MangleMarks => rows::mangle_marks(value),
+        Fault::NoBrackets => rows::drop_brackets(value),
         Fault::ShuffleIndex => rows::shuffle(value, turn.draw()),
         Fault::ShortBatch => rows::drop_last(value, "data"),
         Fault::NanScore => rows::nan_score(value),

@@ -199,6 +199,18 @@ fn careless_engines_lose_marks_and_refuse_what_they_do_not_speak() {
 }
 
 #[test]
+fn fusors_put_answers_together_and_forget_their_brackets() {
+    let content = "Make one answer: [[answer]]\n[Request]\nWhy do rivers bend?\n[End of request]\n\
+                   [Answer 1]\nThe “rivers” turn.\n[End of answer 1]\n[Answer 2]\nNo “rivers” are straight.\n[End of answer 2]";
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": content}]});
+    let text = |got: Got| got.json()["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
+    let fused = text(post(&start("{}"), CHAT, &body));
+    assert!(fused.ends_with("[[The “rivers” turn. No “rivers” are straight.]]"), "{fused}");
+    let bare = text(with_fault("\"no_brackets\"", CHAT, &body));
+    assert!(bare.ends_with("The “rivers” turn. No “rivers” are straight.") && !bare.contains("[["), "{bare}");
+}
+
+#[test]
 fn every_fault_has_a_test() {
     let tests = [include_str!("faults.rs"), include_str!("connections.rs"), include_str!("batches.rs")].concat();
     for (_, name) in Fault::NAMED {

@@ -4,9 +4,11 @@
 //! token that counts and returns the loss with its derivative by each of them. The trainer does the rest. So a new
 //! objective is one file here, and its test needs no model.
 
+mod logistic;
 mod pair;
 pub mod preference;
 pub mod pretrain;
+pub mod reward;
 pub mod sft;
 
 use cambist_core::prompt::Message;
@@ -29,12 +31,12 @@ impl Encoder<'_> {
     ///
     /// # Errors
     /// When the template refuses the conversation, a text holds a control token, or it is longer than the greatest
-    /// length: the reward of a cut conversation would be another one.
+    /// length, which leaves the row out: the reward of a cut conversation would be another one.
     pub fn whole(self, messages: &[Message]) -> Result<Sequence, EncodeError> {
         let tokens = self.chat.encode_whole(messages, false)?;
-        let (n_tokens, max_positions) = (tokens.len(), self.max_length);
-        if n_tokens > max_positions {
-            return Err(EncodeError::TooLong { n_tokens, max_positions });
+        let (n_tokens, max_length) = (tokens.len(), self.max_length);
+        if n_tokens > max_length {
+            return Err(EncodeError::WholeTooLong { n_tokens, max_length });
         }
         Ok(Sequence::read_at_end(tokens))
     }
@@ -86,6 +88,11 @@ pub trait Objective: Send + Sync {
     fn needs_reference(&self) -> bool {
         false
     }
+
+    /// Whether the loss looks at [`ScoredRow::margin`]; it does not by default.
+    fn needs_margin(&self) -> bool {
+        false
+    }
 }
 
 /// One summand of a loss.
@@ -113,6 +120,9 @@ pub struct ScoredRow<'a> {
     /// The sum of each sequence's log-probabilities under the reference model, in nats; empty where
     /// [`Objective::needs_reference`] says no.
     pub reference: &'a [f64],
+    /// By how much the chosen answer of a pair is better, in the units of whoever scored both; 0 where
+    /// [`Objective::needs_margin`] says no.
+    pub margin: f64,
 }
 
 /// A row's loss and what else is measured of it.

@@ -63,14 +63,7 @@ pub(super) fn encode(
     row: &RowContent,
     encoder: Encoder<'_>,
 ) -> Result<Vec<Sequence>, EncodeError> {
-    let RowContent::Pair { prompt, chosen, rejected } = row else {
-        return Err(EncodeError::Content { objective, expected: "a pair of answers", found: row.kind() });
-    };
-    for (side, answer) in [("chosen", chosen), ("rejected", rejected)] {
-        if answer.trim().is_empty() {
-            return Err(EncodeError::EmptyAnswer(side));
-        }
-    }
+    let (prompt, [chosen, rejected]) = answers(objective, row)?;
     let (chosen, n_chosen) = encode_side(prompt, chosen, encoder)?;
     let (rejected, n_rejected) = encode_side(prompt, rejected, encoder)?;
     let (n_tokens, max_length) = (n_chosen.min(n_rejected), encoder.max_length);
@@ -84,10 +77,30 @@ pub(super) fn encode(
     Ok(vec![chosen, rejected])
 }
 
+/// Returns the prompt of a pair with the chosen and the rejected answer, neither of which is empty.
+pub(super) fn answers<'a>(
+    objective: &'static str,
+    row: &'a RowContent,
+) -> Result<(&'a [Message], [&'a str; 2]), EncodeError> {
+    let RowContent::Pair { prompt, chosen, rejected } = row else {
+        return Err(EncodeError::Content { objective, expected: "a pair of answers", found: row.kind() });
+    };
+    for (side, answer) in [("chosen", chosen), ("rejected", rejected)] {
+        if answer.trim().is_empty() {
+            return Err(EncodeError::EmptyAnswer(side));
+        }
+    }
+    Ok((prompt, [chosen, rejected]))
+}
+
+/// Returns a prompt with an answer behind it.
+pub(super) fn turns(prompt: &[Message], answer: &str) -> Vec<Message> {
+    prompt.iter().cloned().chain([Message::assistant(answer)]).collect()
+}
+
 /// Returns one answer behind its prompt, cut to the greatest length, and the tokens that it had.
 fn encode_side(prompt: &[Message], answer: &str, encoder: Encoder<'_>) -> Result<(Sequence, usize), EncodeError> {
-    let messages: Vec<Message> = prompt.iter().cloned().chain([Message::assistant(answer)]).collect();
-    let conversation = encoder.chat.encode_conversation(&messages)?;
+    let conversation = encoder.chat.encode_conversation(&turns(prompt, answer))?;
     let (n_tokens, weights) = (conversation.tokens.len(), conversation.last_answer());
     Ok((Sequence::new(conversation.tokens, weights, encoder.max_length), n_tokens))
 }

@@ -58,6 +58,12 @@ pub enum PreferenceError {
     /// The weight of the second term.
     #[error("`nll.weight` is {0}, expected a number from 0")]
     NllWeight(f64),
+    /// What a reward model multiplies margins by.
+    #[error("`margin_scale` is {0}, expected a number from 0")]
+    MarginScale(f64),
+    /// How strongly a reward model is held near 0.
+    #[error("`center_rewards_coefficient` is {0}, expected a number from 0")]
+    Center(f64),
 }
 
 /// Metrics of losses with a reference; [`FREE_METRICS`] is how they begin.

@@ -37,6 +37,9 @@ pub struct TrainConfig {
     pub max_grad_norm: Option<f64>,
     /// Longest sequence in tokens; none (the default) for the model's positions.
     pub max_length: Option<usize>,
+    /// What becomes of a row of which no token counts in the loss, default an error.
+    #[serde(skip_serializing_if = "OnEmptyMask::is_error")]
+    pub on_empty_mask: OnEmptyMask,
     /// Measures held-out rows every so many steps and after the last one; none (the default) for never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval_every: Option<usize>,
@@ -48,6 +51,23 @@ pub struct TrainConfig {
     pub patience: Option<usize>,
     /// Names the order of the rows.
     pub seed: u64,
+}
+
+/// What becomes of a row of which no token counts in the loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnEmptyMask {
+    /// It ends the run before its first step.
+    #[default]
+    Error,
+    /// It is left out, counted and listed.
+    Drop,
+}
+
+impl OnEmptyMask {
+    fn is_error(&self) -> bool {
+        *self == Self::Error
+    }
 }
 
 /// Which step's weights a model has at the end of a run.
@@ -97,6 +117,7 @@ impl Default for TrainConfig {
             eps: 1e-8,
             max_grad_norm: Some(1.0),
             max_length: None,
+            on_empty_mask: OnEmptyMask::Error,
             eval_every: None,
             keep: Keep::Last,
             patience: None,

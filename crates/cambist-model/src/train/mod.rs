@@ -163,6 +163,17 @@ pub enum TrainError {
         /// Why not.
         source: EncodeError,
     },
+    /// A row that would teach nothing.
+    #[error(
+        "row `{id}`: no token of the row counts in the loss: {why}; mend it, or leave such rows out, counted, with \
+         `on_empty_mask: drop`"
+    )]
+    EmptyMask {
+        /// The row.
+        id: String,
+        /// Why nothing counts.
+        why: &'static str,
+    },
     /// Every row was left out.
     #[error("all {n_dropped} rows were left out, `{}` first: {}", first.id, first.detail)]
     AllDropped {
@@ -178,6 +189,14 @@ pub enum TrainError {
         id: String,
         /// Its weight.
         weight: f64,
+    },
+    /// A pair without the margin that the loss looks at.
+    #[error("row `{id}` has {}, and the loss looks at margins; give pairs whose answers were scored, or take `margin_scale` away", .found.map_or("no margin".to_owned(), |margin| format!("the margin {margin}")))]
+    Margin {
+        /// The row.
+        id: String,
+        /// Its margin, where it has one.
+        found: Option<f64>,
     },
     /// Known log-probabilities are not those of the reference model.
     #[error(
@@ -318,8 +337,9 @@ fn prepare(
     observer: &mut dyn Observer,
 ) -> Result<Prepared, TrainError> {
     let (objective, max_length) = (training.objective, config.max_length.unwrap_or(model.max_positions()));
-    let (mut rows, mut dropped) = encode_rows(model, (training.rows, objective), max_length)?;
-    let (mut held_out, more) = encode_rows(model, (training.held_out, objective), max_length)?;
+    let how = (max_length, config.on_empty_mask);
+    let (mut rows, mut dropped) = encode_rows(model, (training.rows, objective), how)?;
+    let (mut held_out, more) = encode_rows(model, (training.held_out, objective), how)?;
     dropped.extend(more);
     observer.dropped(&dropped);
     let n_dropped = dropped.len();

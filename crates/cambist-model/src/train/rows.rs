@@ -2,8 +2,9 @@
 
 use cambist_core::language::Language;
 
-use super::TrainError;
+use super::{TrainError, config::OnEmptyMask};
 use crate::{
+    chat::EncodeError,
     model::LocalModel,
     objective::{Encoder, Objective, ScoredRow},
     train_row::{Sequence, TrainRow},
@@ -19,6 +20,8 @@ pub(crate) struct EncodedRow {
     pub(crate) denominators: Vec<f64>,
     /// The sum of each sequence's log-probabilities under the reference model; empty without one.
     pub(crate) reference: Vec<f64>,
+    /// Of a pair; 0 where the objective does not look at it.
+    pub(crate) margin: f64,
 }
 
 /// A row that is left out of a run.
@@ -28,7 +31,7 @@ pub struct DroppedRow {
     pub id: String,
     /// Its language.
     pub language: Language,
-    /// Why, in one word: `too-long`, `empty` or `identical`.
+    /// Why, in one word: `too-long`, `empty`, `identical` or `empty-mask`.
     pub reason: &'static str,
     /// Why, in a sentence.
     pub detail: String,
@@ -36,7 +39,7 @@ pub struct DroppedRow {
 
 impl EncodedRow {
     pub(crate) fn scored<'a>(&'a self, log_probs: &'a [Vec<f32>]) -> ScoredRow<'a> {
-        ScoredRow { sequences: &self.sequences, log_probs, reference: &self.reference }
+        ScoredRow { sequences: &self.sequences, log_probs, reference: &self.reference, margin: self.margin }
     }
 }
 
@@ -44,7 +47,7 @@ impl EncodedRow {
 pub(crate) fn encode_rows(
     model: &LocalModel,
     (rows, objective): (&[TrainRow], &dyn Objective),
-    max_length: usize,
+    (max_length, on_empty_mask): (usize, OnEmptyMask),
 ) -> Result<(Vec<EncodedRow>, Vec<DroppedRow>), TrainError> {
     let (objective_name, expected, found) = (objective.name(), objective.head(), model.head());
     if expected != found {
@@ -56,18 +59,35 @@ pub(crate) fn encode_rows(
         if !(row.weight.is_finite() && row.weight > 0.0) {
             return Err(TrainError::Weight { id: row.id.clone(), weight: row.weight });
         }
+        let margin = margin_of(row, objective)?;
         let (id, language) = (row.id.clone(), row.language.clone());
         match objective.encode(&row.content, encoder) {
             Ok(sequences) => {
                 let denominators = objective.denominators(&sequences);
                 let (weight, reference) = (row.weight, vec![]);
-                encoded.push(EncodedRow { id, language, weight, sequences, denominators, reference });
+                encoded.push(EncodedRow { id, language, weight, sequences, denominators, reference, margin });
             }
-            Err(source) => match source.drops() {
-                Some(reason) => dropped.push(DroppedRow { id, language, reason, detail: source.to_string() }),
-                None => return Err(TrainError::Row { id, source }),
+            Err(source) => match (source.drops(), &source, on_empty_mask) {
+                (Some(reason), ..) => dropped.push(DroppedRow { id, language, reason, detail: source.to_string() }),
+                (None, EncodeError::EmptyMask(_), OnEmptyMask::Drop) => {
+                    let (reason, detail) = ("empty-mask", source.to_string());
+                    dropped.push(DroppedRow { id, language, reason, detail });
+                }
+                (None, EncodeError::EmptyMask(why), OnEmptyMask::Error) => {
+                    return Err(TrainError::EmptyMask { id, why });
+                }
+                _ => return Err(TrainError::Row { id, source }),
             },
         }
     }
     Ok((encoded, dropped))
+}
+
+/// A margin that is missing is no margin of 0.
+fn margin_of(row: &TrainRow, objective: &dyn Objective) -> Result<f64, TrainError> {
+    match row.margin.filter(|margin| margin.is_finite()) {
+        _ if !objective.needs_margin() => Ok(0.0),
+        Some(margin) => Ok(margin),
+        None => Err(TrainError::Margin { id: row.id.clone(), found: row.margin }),
+    }
 }

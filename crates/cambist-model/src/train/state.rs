@@ -65,6 +65,8 @@ pub(super) fn fingerprint(
     for row in rows {
         parts.push(row.id.as_bytes().to_vec());
         parts.push(row.weight.to_le_bytes().to_vec());
+        // Rows without a margin are named as they were before there were any.
+        parts.extend((row.margin != 0.0).then(|| row.margin.to_le_bytes().to_vec()));
         for sequence in &row.sequences {
             parts.push(sequence.tokens.iter().flat_map(|token| token.to_le_bytes()).collect());
             parts.push(sequence.weights.iter().flat_map(|weight| weight.to_le_bytes()).collect());

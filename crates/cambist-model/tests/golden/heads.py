@@ -2,10 +2,10 @@
 
 Pinned: torch 2.15.0, transformers 5.23.0, tokenizers 0.23.3, safetensors 0.8.0, Python 3.11 (CPU, f32, eager).
 Run: python heads.py           writes heads.json beside this file (any machine; no network)
-     python heads.py --back D  loads the folders that Cambist wrote under D and compares rewards (see ../heads.rs)
+     python heads.py --back D  loads the folders that Cambist wrote under D and compares rewards (see ../heads/main.rs)
 
 The weights are those of the folders under `families`; only the head's row is drawn here. Rewards are of conversations
-of different lengths, padded to one batch: padding must not move them. Tolerances stand in ../heads.rs.
+of different lengths, padded to one batch: padding must not move them. Tolerances stand in ../heads/main.rs.
 """
 import json, pathlib, sys
 import torch, transformers

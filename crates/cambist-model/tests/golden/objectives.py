@@ -181,6 +181,7 @@ def main():
         ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
-torch.manual_seed(0)
-torch.set_num_threads(1)
-main()
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    main()

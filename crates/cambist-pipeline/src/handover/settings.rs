@@ -41,7 +41,7 @@ impl Settings {
     pub(super) fn of(params: &TrainParams, config: &TrainConfig, size: &Size<'_>) -> Result<Self, PipelineError> {
         let command = match params.objective {
             ObjectiveName::Pretrain | ObjectiveName::Sft => "sft",
-            ObjectiveName::Dpo | ObjectiveName::Simpo | ObjectiveName::Orpo => {
+            ObjectiveName::Dpo | ObjectiveName::Simpo | ObjectiveName::Orpo | ObjectiveName::Reward => {
                 let what = "steps that learn from pairs are not handed over yet";
                 return Err(PipelineError::input(size.label, what, "hand over a `sft` step, or train it here"));
             }

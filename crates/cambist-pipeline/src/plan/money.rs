@@ -28,12 +28,12 @@ use crate::{
     verbs,
 };
 
-/// What one step's calls to one teacher, arbiter or translation engine will come to.
+/// What one step's calls to one teacher, arbiter, fusor or translation engine will come to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Estimate {
     /// Its name in the recipe.
     pub teacher: String,
-    /// What it is asked for: `answers`, `scores` or `translations`.
+    /// What it is asked for: `answers`, `scores`, `translations` or `fusions`.
     pub asked_for: &'static str,
     /// Whether there may be fewer calls, because they are about answers that are not there yet.
     pub is_at_most: bool,
@@ -122,9 +122,9 @@ impl Plan {
             let scored = verbs::count_scores(&workshop, job)?;
             let scores = history.scores(&scored)?;
             let mut more: Vec<Estimate> = scored.iter().map(|forecast| self.of_scores(forecast, scores)).collect();
-            let translated = verbs::count_translations(&workshop, job)?;
-            let calls = history.calls(counts_of(translated.as_slice()))?;
-            more.extend(translated.iter().filter_map(|forecast| self.of_translations(job, forecast, calls)));
+            let asked = verbs::count_translations(&workshop, job)?.or(verbs::count_fusions(&workshop, job)?);
+            let calls = history.calls(counts_of(asked.as_slice()))?;
+            more.extend(asked.iter().filter_map(|forecast| self.of_one_asked(job, forecast, calls)));
             if !more.is_empty() {
                 estimates.entry(index).or_default().extend(more);
             }
@@ -132,17 +132,16 @@ impl Plan {
         Ok(estimates)
     }
 
-    /// Whether a job asks teachers, or servers for scores or translations.
+    /// Whether a job asks teachers, or servers for scores, translations or fusions.
     pub fn asks(&self, job: &Job) -> bool {
         let scores = |arbiter: &str| self.recipe.members_of(arbiter).iter().any(|member| member.endpoint.is_some());
+        let is_served = |id: &str| self.recipe.pool.iter().any(|member| member.id == id && member.endpoint.is_some());
         match &self.step_of(job).action {
             Action::Generate(_) => true,
             Action::Score(params) => scores(&params.arbiter),
             Action::Evaluate(params) => scores(&params.arbiter),
-            Action::Translate(params) => {
-                let translates = |member: &&PoolMember| member.id == params.teacher;
-                self.recipe.pool.iter().find(translates).is_some_and(|member| member.endpoint.is_some())
-            }
+            Action::Translate(params) => is_served(&params.teacher),
+            Action::Fuse(params) => is_served(&params.fusor) || params.arbiter.as_deref().is_some_and(scores),
             _ => false,
         }
     }

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::Plan;
-use crate::recipe::{Action, Arbiter, PoolMember, Recipe, Reference};
+use crate::recipe::{Action, Arbiter, PoolMember, Recipe, Reference, fusion::fuse_warnings};
 
 impl Plan {
     /// Returns what the recipe does that is allowed and known to mislead, one sentence each, in the order of the
     /// steps.
     ///
     /// Told are arbiters of a teacher's `family` (models prefer what sounds like themselves) and evaluating arbiters of
-    /// the family of one that chose the answers to train on.
+    /// the family of one that chose the answers to train on; of fusions, tasks whose best answer nobody can know, and
+    /// fusors that may hardly write anything.
     pub fn warnings(&self) -> Vec<String> {
         warnings(&self.recipe)
     }
@@ -27,6 +28,11 @@ pub(super) fn warnings(recipe: &Recipe) -> Vec<String> {
             Action::Score(params) => {
                 let asked = asked_by(recipe, &params.from);
                 told.extend(self_preference(&recipe.members_of(&params.arbiter), &teachers(recipe, asked)));
+            }
+            Action::Fuse(params) => {
+                told.extend(fuse_warnings(recipe, step, params));
+                let judges = params.arbiter.as_deref().map(|id| recipe.members_of(id)).unwrap_or_default();
+                told.extend(self_preference(&judges, &teachers(recipe, std::slice::from_ref(&params.fusor))));
             }
             Action::Evaluate(params) => told.extend(same_eyes(recipe, &recipe.members_of(&params.arbiter))),
             _ => {}
@@ -65,6 +71,7 @@ fn self_preference(judges: &[&Arbiter], asked: &[&PoolMember]) -> Vec<String> {
 fn same_eyes(recipe: &Recipe, evaluators: &[&Arbiter]) -> Vec<String> {
     let chosen_by = recipe.steps.iter().flat_map(|step| match &step.action {
         Action::Generate(params) => params.arbiter.as_deref().map(|id| recipe.members_of(id)).unwrap_or_default(),
+        Action::Fuse(params) => params.arbiter.as_deref().map(|id| recipe.members_of(id)).unwrap_or_default(),
         Action::Score(params) => recipe.members_of(&params.arbiter),
         _ => Vec::new(),
     });

@@ -121,14 +121,22 @@ fn judge_faults(place: Place, (id, judge): (&str, &JudgeManner), dialect: &str) 
         let what = format!("judge `{id}` is read from log-probabilities (`{mode}`), which `{dialect}` does not give");
         return vec![Fault::new(place, what, "use `pair-abt`, or a server that speaks `openai-chat`")];
     }
-    if judge.mode == JudgeMode::PickN {
-        let what = format!("judge `{id}` picks one of all answers (`{mode}`)");
-        let remedy = "an arbiter grades answers or compares two: use `abs-10`, or `pair-abt`";
-        return vec![Fault::new(place, what, remedy)];
-    }
+    let shown = match judge.mode {
+        mode if mode.is_pair() => "is shown two answers at a time, in both orders",
+        mode if mode.is_listwise() => "is shown all answers to a prompt at once",
+        _ => "grades one answer at a time",
+    };
     if judge.compare != Compare::All && !judge.mode.is_pair() {
-        let what = format!("judge `{id}` grades one answer at a time (`{mode}`) and has `compare`");
-        return vec![Fault::new(place, what, "remove `compare`, or use a mode that compares, such as `pair-abt`")];
+        let what = format!("judge `{id}` {shown} (`{mode}`) and has `compare`");
+        return vec![Fault::new(place, what, "remove `compare`, or use a mode that compares two, such as `pair-abt`")];
+    }
+    if judge.double && !judge.mode.is_listwise() {
+        let what = format!("judge `{id}` {shown} (`{mode}`) and has `double`");
+        return vec![Fault::new(
+            place,
+            what,
+            "remove `double`: it shows the answers of a `checklist` in a second order",
+        )];
     }
     Vec::new()
 }

@@ -1,8 +1,10 @@
-//! Whether reward models that run here are there before they are asked.
+//! Whether reward models that run here are there before they are asked, and are asked for nothing but rewards.
 
 use super::{
     Action, Arbiter, Recipe, Step,
     fault::{Fault, Place},
+    params::ObjectiveName,
+    reference::Reference,
 };
 
 /// Returns the faults of an arbiter that is a model of this process.
@@ -14,13 +16,39 @@ pub(super) fn local_faults(place: Place, arbiter: &Arbiter, recipe: &Recipe) -> 
         faults.push(Fault::new(place, what, "name the language model under `folder`, or remove them"));
     }
     if let Some(reference) = &arbiter.local {
-        let is_trained = |step: &Step| matches!(step.action, Action::Train(_));
-        if !recipe.step(&reference.step).is_some_and(is_trained) {
-            let what = format!("arbiter `{id}` is `local: {reference}`, which is no `train` step");
-            faults.push(Fault::new(place, what, "name the step that trains it, or a model folder under `folder`"));
+        let trained = recipe.step(&reference.step).and_then(|step| match &step.action {
+            Action::Train(params) => Some(params.objective),
+            _ => None,
+        });
+        let fault = match (trained, arbiter.tokens.is_some()) {
+            (None, _) => Some(("is no `train` step", "name the step that trains it, or a model folder under `folder`")),
+            (Some(ObjectiveName::Reward), true) => {
+                Some(("trains a reward head, which has no logits of tokens", "remove `tokens`"))
+            }
+            (Some(objective), false) if objective != ObjectiveName::Reward => Some((
+                "trains a language model, which gives no reward by itself",
+                "train it with `objective: reward`, or say under `tokens` whose logit is the reward",
+            )),
+            _ => None,
+        };
+        if let Some((which, remedy)) = fault {
+            let what = format!("arbiter `{id}` is `local: {reference}`, which {which}");
+            faults.push(Fault::new(place, what, remedy));
         }
     }
     faults
+}
+
+/// Whether a step trains reward models.
+fn trains_rewards(step: &Step) -> bool {
+    matches!(&step.action, Action::Train(params) if params.objective == ObjectiveName::Reward)
+}
+
+/// Returns the fault of a reward model that is to write answers; `who` names it.
+pub(super) fn answering_fault(place: Place, (who, reference): (&str, &Reference), recipe: &Recipe) -> Option<Fault> {
+    let step = recipe.step(&reference.step).filter(|step| trains_rewards(step))?;
+    let what = format!("{who} is `{reference}`, and `{}` trains reward models, which write no answers", step.id);
+    Some(Fault::new(place, what, "name a model that was trained with another objective, or list it under `arbiters`"))
 }
 
 /// Returns the fault of a step that is scored by a model which is trained at the step or below it.

@@ -1,13 +1,14 @@
-//! What training minimises, as a recipe writes it: the objective's name, and the numbers of a preference loss.
+//! What training minimises, as a recipe writes it: the objective's name, and the numbers of a loss on pairs.
 
 use cambist_model::{
-    ChosenNll, IpoNormalization, NllReduction, Objective, Preference, PreferenceError, PreferenceLoss, Pretrain, Sft,
+    BradleyTerry, ChosenNll, IpoNormalization, NllReduction, Objective, Preference, PreferenceError, PreferenceLoss,
+    Pretrain, Sft,
 };
 use serde::{Deserialize, Serialize};
 
 use super::params::{ObjectiveName, TrainParams};
 
-/// The loss of a preference objective.
+/// The loss of an objective that learns from pairs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LossParams {
@@ -29,6 +30,14 @@ pub struct LossParams {
     /// The likelihood of the chosen answers as a second term; none by default, `{weight: 1}` for `orpo`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nll: Option<NllParams>,
+    /// What a pair's own margin (the arbiter's reward of the chosen answer minus that of the rejected one) is multiplied
+    /// by before it is taken from the difference of rewards, from 0, for `reward`; 0 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin_scale: Option<f64>,
+    /// How strongly the rewards of a pair are held near 0 (their sum, squared), from 0, for `reward`; no such term by
+    /// default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub center_rewards_coefficient: Option<f64>,
 }
 
 /// The negative log-likelihood of the chosen answers.
@@ -83,12 +92,13 @@ impl ObjectiveName {
             Self::Dpo => "dpo",
             Self::Simpo => "simpo",
             Self::Orpo => "orpo",
+            Self::Reward => "reward",
         }
     }
 
     /// Whether it learns from pairs of answers.
     pub fn reads_pairs(self) -> bool {
-        matches!(self, Self::Dpo | Self::Simpo | Self::Orpo)
+        matches!(self, Self::Dpo | Self::Simpo | Self::Orpo | Self::Reward)
     }
 }
 
@@ -109,25 +119,43 @@ impl LossParams {
 
     /// The first key that has no meaning beside the others.
     fn stray_key(&self, objective: ObjectiveName) -> Option<LossFault> {
-        let loss = self.loss(objective);
-        let of_another = |key: &'static str, whose: &str| LossFault {
-            key,
-            what: format!("`{key}` has no meaning beside `{}`", self.called(objective)),
-            remedy: format!("remove it, or choose {whose}"),
+        let is_reward = objective == ObjectiveName::Reward;
+        let (is_dpo, loss) = (objective == ObjectiveName::Dpo, (!is_reward).then(|| self.loss(objective)));
+        let is = |fits: fn(PreferenceLoss) -> bool| loss.is_some_and(fits);
+        // Each key: whether it is given, whether it fits, whose it is.
+        let keys: [(&'static str, bool, bool, &str); 8] = [
+            ("kind", self.kind.is_some(), is_dpo, "`objective: dpo`"),
+            ("beta", self.beta.is_some(), !is_reward, "`objective: dpo`"),
+            (
+                "label_smoothing",
+                self.label_smoothing.is_some(),
+                is(|loss| loss.label_smoothing().is_some()),
+                "`kind: cdpo` or `kind: robust`",
+            ),
+            (
+                "normalize",
+                self.normalize.is_some(),
+                is(|loss| matches!(loss, PreferenceLoss::Ipo { .. })),
+                "`kind: ipo`",
+            ),
+            (
+                "gamma",
+                self.gamma.is_some(),
+                is(|loss| matches!(loss, PreferenceLoss::Simpo { .. })),
+                "`objective: simpo`",
+            ),
+            ("nll", self.nll.is_some(), !is_reward, "`objective: dpo`"),
+            ("margin_scale", self.margin_scale.is_some(), is_reward, "`objective: reward`"),
+            ("center_rewards_coefficient", self.center_rewards_coefficient.is_some(), is_reward, "`objective: reward`"),
+        ];
+        let stray = |(key, is_given, fits, whose): (&'static str, bool, bool, &str)| {
+            (is_given && !fits).then(|| LossFault {
+                key,
+                what: format!("`{key}` has no meaning beside `{}`", self.called(objective)),
+                remedy: format!("remove it, or choose {whose}"),
+            })
         };
-        let is_ipo = matches!(loss, PreferenceLoss::Ipo { .. });
-        let is_simpo = matches!(loss, PreferenceLoss::Simpo { .. });
-        match self {
-            Self { kind: Some(_), .. } if objective != ObjectiveName::Dpo => {
-                Some(of_another("kind", "`objective: dpo`"))
-            }
-            Self { label_smoothing: Some(_), .. } if loss.label_smoothing().is_none() => {
-                Some(of_another("label_smoothing", "`kind: cdpo` or `kind: robust`"))
-            }
-            Self { normalize: Some(_), .. } if !is_ipo => Some(of_another("normalize", "`kind: ipo`")),
-            Self { gamma: Some(_), .. } if !is_simpo => Some(of_another("gamma", "`objective: simpo`")),
-            _ => None,
-        }
+        keys.into_iter().find_map(stray)
     }
 
     fn called(&self, objective: ObjectiveName) -> String {
@@ -140,16 +168,21 @@ impl LossParams {
         }
     }
 
-    fn resolved(&self, objective: ObjectiveName) -> Result<Preference, LossFault> {
+    fn resolved(&self, objective: ObjectiveName) -> Result<Box<dyn Objective>, LossFault> {
         if let Some(fault) = self.stray_key(objective) {
             return Err(fault);
+        }
+        if objective == ObjectiveName::Reward {
+            let reward = BradleyTerry::new(self.margin_scale.unwrap_or(0.0), self.center_rewards_coefficient);
+            return Ok(Box::new(reward.map_err(out_of_range)?));
         }
         let loss = self.loss(objective);
         let own =
             (objective == ObjectiveName::Orpo).then_some(NllParams { weight: 1.0, reduce: NllReduction::Sequence });
         let nll = self.nll.clone().or(own);
         let nll = nll.map(|nll| ChosenNll { weight: nll.weight, reduction: nll.reduce });
-        Preference::new(loss, self.beta.unwrap_or(loss.default_beta()), nll).map_err(out_of_range)
+        let preference = Preference::new(loss, self.beta.unwrap_or(loss.default_beta()), nll);
+        Ok(Box::new(preference.map_err(out_of_range)?))
     }
 }
 
@@ -159,6 +192,8 @@ fn out_of_range(error: PreferenceError) -> LossFault {
         PreferenceError::LabelSmoothing(_) => ("label_smoothing", "0.1"),
         PreferenceError::Gamma(_) => ("gamma", "1"),
         PreferenceError::NllWeight(_) => ("weight", "1"),
+        PreferenceError::MarginScale(_) => ("margin_scale", "1"),
+        PreferenceError::Center(_) => ("center_rewards_coefficient", "0.01"),
     };
     LossFault { key, what: error.to_string(), remedy: format!("{usual} is usual") }
 }
@@ -175,7 +210,7 @@ impl TrainParams {
             }),
             ObjectiveName::Pretrain => Ok(Box::new(Pretrain)),
             ObjectiveName::Sft => Ok(Box::new(Sft)),
-            preference => Ok(Box::new(loss.resolved(preference)?)),
+            on_pairs => loss.resolved(on_pairs),
         }
     }
 
@@ -198,6 +233,7 @@ mod tests {
         let with = |kind| LossParams { kind: Some(kind), ..LossParams::default() };
         let cases = [
             (ObjectiveName::Dpo, LossParams::default(), "mean over pairs of -ln σ(0.1 Δ); Δ"),
+            (ObjectiveName::Reward, LossParams::default(), "mean over pairs of -ln σ(r_w - r_l); r the reward"),
             (ObjectiveName::Dpo, with(LossKind::SigmoidNorm), "mean over pairs of -ln σ(5 (r_w/T_w - r_l/T_l)); r"),
             (ObjectiveName::Dpo, with(LossKind::Ipo), "mean over pairs of (r_w/T_w - r_l/T_l - 1/(2 * 0.1))^2; r"),
             (ObjectiveName::Dpo, with(LossKind::Cdpo), "mean over pairs of -0.9 ln σ(0.1 Δ) - 0.1 ln σ(-0.1 Δ); Δ"),
@@ -222,5 +258,14 @@ mod tests {
         let smooth = LossParams { label_smoothing: Some(0.1), kind, ..LossParams::default() };
         let expected = "label_smoothing: `label_smoothing` has no meaning beside `kind: sigmoid-norm`";
         assert_eq!(formula(ObjectiveName::Dpo, smooth), expected);
+        let strength = LossParams { beta: Some(0.1), ..LossParams::default() };
+        assert_eq!(formula(ObjectiveName::Reward, strength), "beta: `beta` has no meaning beside `objective: reward`");
+        let center = LossParams { center_rewards_coefficient: Some(0.01), ..LossParams::default() };
+        let expected =
+            "center_rewards_coefficient: `center_rewards_coefficient` has no meaning beside `objective: orpo`";
+        assert_eq!(formula(ObjectiveName::Orpo, center), expected);
+        let scale = LossParams { margin_scale: Some(-1.0), ..LossParams::default() };
+        let expected = "margin_scale: `margin_scale` is -1, expected a number from 0";
+        assert_eq!(formula(ObjectiveName::Reward, scale), expected);
     }
 }

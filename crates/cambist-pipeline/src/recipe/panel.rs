@@ -168,6 +168,7 @@ fn number_faults(place: Place, (id, panel): (&str, &PanelManner)) -> Vec<Fault> 
 fn calibration_faults(place: Place, (id, reference): (&str, &Reference), recipe: &Recipe) -> Vec<Fault> {
     let scored_by = |action: &Action| match action {
         Action::Generate(params) => params.arbiter.as_deref() == Some(id),
+        Action::Fuse(params) => params.arbiter.as_deref() == Some(id),
         Action::Score(params) => params.arbiter == id,
         Action::Evaluate(params) => params.arbiter == id,
         _ => false,

@@ -394,6 +394,8 @@ pub enum ObjectiveName {
     Simpo,
     /// The likelihood of chosen answers and their odds over rejected ones, without a reference model.
     Orpo,
+    /// A reward model: chosen answers get a higher reward than rejected ones (Bradley-Terry).
+    Reward,
 }
 
 /// Trains a model.
@@ -418,14 +420,14 @@ pub struct TrainParams {
     /// Where to start: a new model of this shape, with a tokenizer trained on the rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new: Option<NewModel>,
-    /// The numbers of a preference objective's loss; its usual ones where they are not given.
+    /// The numbers of the loss of an objective that learns from pairs; its usual ones where they are not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<LossParams>,
     /// What `dpo` compares with: a checkpoint made by an earlier step; the model that training starts from when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference_model: Option<Reference>,
     /// Rows: datasets of `select` (one run for each strategy), or prompts that have reference answers; for preference
-    /// objectives the pairs of a `select` step, `STEP.pairs`.
+    /// objectives and reward models the pairs of a `select` step, `STEP.pairs`.
     pub data: Reference,
     /// Rows that are measured every `config.eval_every` steps and never learned from, of the kinds that `data` takes;
     /// a `select` step without a strategy means the strategy of each run.

@@ -42,10 +42,11 @@ impl Recipe {
         Some(self.part_names(source).into_iter().filter(|name| prompts.covers(name)).collect())
     }
 
-    /// The names under which a `translate` step puts out answers, and the step.
-    pub(crate) fn translations(&self) -> impl Iterator<Item = (&Step, &TranslateParams)> {
+    /// The steps that put out answers under a name that is no teacher's, translated or fused ones, and that name.
+    pub(crate) fn named_answers(&self) -> impl Iterator<Item = (&Step, &str)> {
         self.steps.iter().filter_map(|step| match &step.action {
-            Action::Translate(params) if params.answers.is_some() => Some((step, params)),
+            Action::Translate(params) if params.answers.is_some() => Some((step, params.name.as_str())),
+            Action::Fuse(params) => Some((step, params.name.as_str())),
             _ => None,
         })
     }

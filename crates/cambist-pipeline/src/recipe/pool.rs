@@ -23,7 +23,7 @@ use cambist_model::RewardTokens;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::{panel::PanelManner, reference::Reference};
+use super::{mbr::MbrManner, panel::PanelManner, reference::Reference};
 
 /// A model that may be asked, and where it is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -182,6 +182,9 @@ pub struct Arbiter {
     /// chrF against the prompt's reference, 0 to 100 (Popović 2015).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chrf: Option<Chrf>,
+    /// How much an answer agrees with the other answers to the prompt, 0 to 1 (minimum Bayes risk).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mbr: Option<MbrManner>,
     /// Whether the last number of the answer is that of the reference: 1 or 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub numeric: Option<NumericAnswer>,
@@ -291,7 +294,8 @@ impl Default for RewardManner {
 #[serde(deny_unknown_fields)]
 pub struct JudgeManner {
     /// One answer at a time: `abs-10` (a grade from 1 to 10) or `abs-5` (1 to 5, beside a reference where there is
-    /// one). Two at a time, in both orders: `pair-abt`, `pair-five`, `pair-three` or `pair-logprob`.
+    /// one). Two at a time, in both orders: `pair-abt`, `pair-five`, `pair-three` or `pair-logprob`. All answers to a
+    /// prompt at once: `checklist`.
     pub mode: JudgeMode,
     /// How verdicts are drawn.
     #[serde(default)]
@@ -300,6 +304,9 @@ pub struct JudgeManner {
     /// each with that of one teacher, `{baseline: TEACHER}`.
     #[serde(default, skip_serializing_if = "Compare::is_all")]
     pub compare: Compare,
+    /// Shows all answers in a second order too, where they are shown at once; no by default.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub double: bool,
 }
 
 impl JudgeManner {
@@ -327,9 +334,15 @@ impl Compare {
 }
 
 impl Arbiter {
-    /// Whether it is a judge that compares answers, whose values mean something inside one prompt only.
+    /// Whether it is a judge of two answers at a time.
     pub(crate) fn is_pairwise(&self) -> bool {
         self.judge.as_ref().is_some_and(|judge| judge.mode.is_pair())
+    }
+
+    /// Whether it measures answers against each other, so that its values mean something inside one prompt only.
+    pub(crate) fn is_relative(&self) -> bool {
+        let is_listwise = self.judge.as_ref().is_some_and(|judge| judge.mode.is_listwise());
+        self.is_pairwise() || is_listwise || self.mbr.is_some()
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     Action, Recipe, Step,
     fault::{Fault, Place},
-    params::TrainParams,
+    params::{ObjectiveName, TrainParams},
     parts::PAIRS,
     reference::Reference,
 };
@@ -47,6 +47,10 @@ pub(super) fn objective_faults(
     if !needs_reference && params.reference_model.is_some() {
         let what = format!("`{}`: `reference_model` has no meaning beside `objective: {objective}`", step.id);
         fault("reference_model", what, "remove it: this objective compares with no other model");
+    }
+    if params.objective == ObjectiveName::Reward && params.lora.is_some() {
+        let what = format!("`{}` trains an adapter, which has no place for a reward head", step.id);
+        fault("lora", what, "remove `lora`: a reward model is trained whole");
     }
     if reads_pairs && !params.tasks.is_empty() {
         let what = format!("`{}` keeps pairs by task, and pairs carry none", step.id);

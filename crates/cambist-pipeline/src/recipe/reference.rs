@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error, SeqAccess, Visitor},
+};
 
 /// A name of what an earlier step made: `step`, or `step.part` for one split, one strategy or one run of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -51,5 +54,37 @@ impl TryFrom<String> for Reference {
 impl From<Reference> for String {
     fn from(reference: Reference) -> Self {
         reference.to_string()
+    }
+}
+
+/// What several earlier steps made: one name, or a list of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct References(pub Vec<Reference>);
+
+impl<'de> Deserialize<'de> for References {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ReferencesReader)
+    }
+}
+
+struct ReferencesReader;
+
+impl<'de> Visitor<'de> for ReferencesReader {
+    type Value = References;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the id of a step or a list of ids")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<References, E> {
+        Ok(References(vec![Reference::try_from(name.to_owned()).map_err(E::custom)?]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<References, A::Error> {
+        let mut references = Vec::new();
+        while let Some(reference) = names.next_element()? {
+            references.push(reference);
+        }
+        Ok(References(references))
     }
 }

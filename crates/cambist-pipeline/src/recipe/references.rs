@@ -13,14 +13,16 @@ use super::{
     decode::unknown,
     endpoints::{arbiter_faults, teacher_faults},
     fault::{Fault, Place},
-    local_arbiter::{local_faults, order_fault},
+    fusion::fuse_faults,
+    local_arbiter::{answering_fault, local_faults, order_fault},
+    mbr::{evidence_fault, mbr_faults},
     node::{Content, Node},
-    pairwise::{evaluate_fault, pairwise_faults, safety_faults},
     panel::panel_faults,
     params::{EvaluateParams, FitParams, PromptsParams, RouterParams, SelectParams, TrainParams, TranslateParams},
     parts::PAIRS,
     preference::objective_faults,
     reference::Reference,
+    relative::{evaluate_fault, relative_faults, safety_faults},
     routing::{budgeted_faults, frontier_faults, live_faults},
 };
 
@@ -43,7 +45,7 @@ impl Kind {
         match action {
             Action::Prompts(_) => Self::Prompts,
             Action::Translate(params) if params.answers.is_none() => Self::Prompts,
-            Action::Translate(_) | Action::Generate(_) => Self::Completions,
+            Action::Translate(_) | Action::Generate(_) | Action::Fuse(_) => Self::Completions,
             Action::Score(_) => Self::Scores,
             Action::Fit(_) => Self::Router,
             Action::Select(_) => Self::Datasets,
@@ -87,6 +89,11 @@ pub(crate) fn uses(action: &Action) -> Vec<Use<'_>> {
             all.extend(p.calibration.iter().map(|r| ("calibration", r, [Completions].as_slice())));
             all.extend(p.router.fitted_by().map(|r| ("router", r, [Router].as_slice())));
         }
+        Action::Fuse(p) => {
+            all.extend(p.from.0.iter().map(|r| ("from", r, [Completions].as_slice())));
+            all.extend(p.scores.0.iter().map(|r| ("scores", r, [Scores].as_slice())));
+            all.extend(p.safety.0.iter().map(|r| ("safety", r, [Scores].as_slice())));
+        }
         Action::Fit(p) => {
             all.push(("from", &p.from, &[Completions]));
             all.extend(p.scores.iter().map(|r| ("scores", r, [Scores].as_slice())));
@@ -113,6 +120,7 @@ pub(crate) fn uses(action: &Action) -> Vec<Use<'_>> {
         Action::Frontier(p) => {
             all.push(("from", &p.from, &[Completions]));
             all.extend(p.scores.iter().map(|r| ("scores", r, [Scores].as_slice())));
+            all.extend(p.value_scores.iter().map(|r| ("value_scores", r, [Scores].as_slice())));
         }
         Action::Train(p) => {
             all.extend(p.base.iter().map(|r| ("base", r, [Checkpoint].as_slice())));
@@ -182,6 +190,14 @@ impl Checker<'_> {
                     self.fault(step.place, what, "declare teachers under `pool:`");
                 }
             }
+            Action::Fuse(p) => {
+                let faults = fuse_faults(step, p, (self.recipe, |key: &str| self.place_in(step, key)));
+                self.faults.extend(faults);
+                self.faults.extend(safety_faults(step, p.safety.0.iter(), self.recipe));
+                self.teacher(step, &p.fusor);
+                self.trained_before(index, step, std::slice::from_ref(&p.fusor));
+                self.arbiter(step, p.arbiter.as_deref());
+            }
             Action::Score(p) => self.arbiter(step, Some(&p.arbiter)),
             Action::Fit(p) => self.fit(step, p),
             Action::Select(p) => self.select(step, p),
@@ -202,6 +218,8 @@ impl Checker<'_> {
                 self.arbiter(step, Some(&p.arbiter));
                 self.against(step, p);
                 self.faults.extend(evaluate_fault(step, p, self.recipe));
+                let place = self.place_in(step, "models");
+                self.faults.extend(answering_fault(place, ("a model under `models`", &p.models), self.recipe));
             }
             Action::Report(_) => {}
         }
@@ -321,18 +339,19 @@ impl Checker<'_> {
         }
         for strategy in params.strategies.values() {
             let from = strategy.from.as_ref().unwrap_or(&params.from);
-            if !self.is_translation(&strategy.router, from) {
+            if !self.is_named_answer(&strategy.router, from) {
                 self.router(step, &strategy.router, params.calibration.is_some());
             }
         }
         self.safety(step, params);
-        self.faults.extend(safety_faults(step, params, self.recipe));
+        let own = params.strategies.values().filter_map(|strategy| strategy.safety.as_ref());
+        self.faults.extend(safety_faults(step, params.safety.iter().chain(own), self.recipe));
     }
 
-    /// Whether the router takes the answers of a `translate` step by their name.
-    fn is_translation(&self, router: &RouterParams, from: &Reference) -> bool {
+    /// Whether the router takes translated or fused answers by their name.
+    fn is_named_answer(&self, router: &RouterParams, from: &Reference) -> bool {
         let RouterParams::Single(name) = router else { return false };
-        self.recipe.translations().any(|(step, params)| step.id == from.step && params.name == *name)
+        self.recipe.named_answers().any(|(step, named)| step.id == from.step && named == name)
     }
 
     fn translate(&mut self, step: &Step, params: &TranslateParams) {
@@ -452,6 +471,7 @@ impl Checker<'_> {
             self.faults.push(unknown(place, ("arbiter", id), &known));
         }
         self.faults.extend(id.and_then(|id| order_fault(step, id, self.recipe)));
+        self.faults.extend(id.and_then(|id| evidence_fault(step, id, self.recipe)));
     }
 
     fn reference(&mut self, index: usize, step: &Step, (param, reference, kinds): Use<'_>) {
@@ -520,6 +540,8 @@ impl Checker<'_> {
                     let what = format!("teacher `{}` is `local: {reference}`, which is no `train` step", member.id);
                     self.fault(place, what, "name the step that trains it");
                 }
+                let who = format!("teacher `{}`", member.id);
+                self.faults.extend(answering_fault(place, (&who, reference), recipe));
             }
         }
         for arbiter in &recipe.arbiters {
@@ -529,6 +551,7 @@ impl Checker<'_> {
                 &[
                     ("check", arbiter.check.is_some()),
                     ("chrf", arbiter.chrf.is_some()),
+                    ("mbr", arbiter.mbr.is_some()),
                     ("numeric", arbiter.numeric.is_some()),
                     ("rouge", arbiter.rouge.is_some()),
                     ("contains", arbiter.contains.is_some()),
@@ -542,7 +565,8 @@ impl Checker<'_> {
             );
             self.faults.extend(local_faults(place, arbiter, recipe));
             self.faults.extend(panel_faults(place, arbiter, recipe));
-            self.faults.extend(pairwise_faults(place, arbiter, recipe));
+            self.faults.extend(mbr_faults(place, arbiter, recipe));
+            self.faults.extend(relative_faults(place, arbiter, recipe));
             self.remote_arbiter(place, arbiter);
         }
     }

@@ -70,6 +70,10 @@ pub struct FrontierParams {
     /// Scores by another arbiter than the one that `from` was scored with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scores: Option<Reference>,
+    /// Scores by an independent arbiter, which say what the chosen answers are worth: the others choose them, and a choice
+    /// that flatters its own arbiter gains nothing. Without them the same rewards choose and measure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_scores: Option<Reference>,
     /// What an answer must pass to count as valid.
     #[serde(default)]
     pub gates: Gates,
@@ -135,7 +139,7 @@ pub(super) fn live_faults(
         let what = format!("`{}` decides by rewards whom to ask next, and nobody scores its answers", step.id);
         return fault("router", what, "add `arbiter:` with the id of the one that scored the calibration answers");
     };
-    let waits = |arbiter: &&Arbiter| arbiter.id == *id && (arbiter.ensemble.is_some() || arbiter.is_pairwise());
+    let waits = |arbiter: &&Arbiter| arbiter.id == *id && (arbiter.ensemble.is_some() || arbiter.is_relative());
     if recipe.arbiters.iter().any(|arbiter| waits(&arbiter)) {
         let what =
             format!("`{}` decides by rewards whom to ask next, and `{id}` scores when all answers are there", step.id);

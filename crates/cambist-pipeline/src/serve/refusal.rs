@@ -1,7 +1,7 @@
 //! Requests that cannot be answered, in OpenAI's words and shape.
 
 use cambist_io::serve::api::ApiAnswer;
-use cambist_model::EncodeError;
+use cambist_model::{EncodeError, Head};
 use serde_json::json;
 
 /// Why a request is not answered.
@@ -44,6 +44,29 @@ impl Refusal {
         Self { code: Some("context_length_exceeded"), ..Self::wrong(param, message) }
     }
 
+    /// A text to be classified does not fit the model.
+    pub(super) fn too_long((n_tokens, max_positions): (usize, usize), param: &str) -> Self {
+        let message = format!(
+            "this model's maximum context length is {max_positions} tokens, but this input has {n_tokens}; shorten it: \
+             nothing is cut"
+        );
+        Self { code: Some("context_length_exceeded"), ..Self::wrong(param, message) }
+    }
+
+    /// The model has another head than the path asks for.
+    pub(super) fn head(model: &str, has: Head, path: &str) -> Self {
+        let message = match has {
+            Head::Reward => format!(
+                "`{model}` has a reward head and writes no answers, so that `{path}` has none; ask `/classify` for rewards"
+            ),
+            Head::Language => format!(
+                "`{model}` is a language model without a reward head, so that `{path}` has no reward; ask \
+                 `/v1/chat/completions`, or serve a `...ForSequenceClassification` folder"
+            ),
+        };
+        Self::wrong("model", message)
+    }
+
     /// The prompt cannot become tokens.
     pub(super) fn prompt(error: &EncodeError, param: &str) -> Self {
         Self::wrong(param, error.to_string())
@@ -52,7 +75,8 @@ impl Refusal {
     /// There is nothing at this path.
     pub(super) fn nowhere(path: &str) -> Self {
         let message = format!(
-            "there is nothing at `{path}`; ask `/v1/chat/completions`, `/v1/completions`, `/v1/models` or `/health`"
+            "there is nothing at `{path}`; ask `/v1/chat/completions`, `/v1/completions`, `/classify`, `/v1/models` or \
+             `/health`"
         );
         Self { status: 404, ..Self::wrong("", message) }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cambist_core::prompt::{Message, Role};
-use cambist_model::{LocalModel, Sampling};
+use cambist_model::{LocalModel, Sampling, Tokenizer, TokenizerError};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -23,7 +23,7 @@ pub(super) enum Kind {
 pub(super) struct Ask {
     pub(super) kind: Kind,
     /// Prompts in tokens, each with its text where that is given back.
-    pub(super) prompts: Vec<(Arc<[u32]>, String)>,
+    pub(super) prompts: Vec<Prompt>,
     /// Answers to each prompt.
     pub(super) n: usize,
     pub(super) sampling: Arc<Sampling>,
@@ -35,11 +35,17 @@ pub(super) struct Ask {
     pub(super) stream: Option<bool>,
 }
 
+/// Who is asked.
+#[derive(Debug, Deserialize)]
+struct Whose {
+    #[serde(default)]
+    model: Option<String>,
+}
+
 /// What both kinds of requests may say.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Common {
-    model: Option<String>,
     n: Option<usize>,
     temperature: Option<f64>,
     top_p: Option<f64>,
@@ -86,7 +92,7 @@ struct ChatBody {
 }
 
 #[derive(Debug, Deserialize)]
-struct Turn {
+pub(super) struct Turn {
     role: String,
     content: Option<Content>,
 }
@@ -117,15 +123,44 @@ struct CompletionBody {
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Prompts {
+pub(super) enum Prompts {
     Text(String),
     Ids(Vec<u32>),
     Texts(Vec<String>),
     ManyIds(Vec<Vec<u32>>),
 }
 
+/// A prompt in tokens, and its text.
+pub(super) type Prompt = (Arc<[u32]>, String);
+
+impl Prompts {
+    /// Returns each prompt, in their order; `param` is the member that holds them.
+    pub(super) fn tokens(
+        self,
+        tokenizer: &Tokenizer,
+        (param, with_specials): (&str, bool),
+    ) -> Result<Vec<Prompt>, Refusal> {
+        let failed = |error: TokenizerError| Refusal::wrong(param, error.to_string());
+        let encoded = |text: String| {
+            let ids = if with_specials { tokenizer.encode_with_specials(&text) } else { tokenizer.encode(&text) };
+            Ok((ids.map_err(failed)?.into(), text))
+        };
+        let n_known = tokenizer.vocab_size();
+        let decoded = |ids: Vec<u32>| match ids.iter().find(|id| **id as usize >= n_known) {
+            Some(id) => Err(Refusal::wrong(param, format!("token {id} is not one of the tokenizer's {n_known}"))),
+            None => Ok((ids.as_slice().into(), tokenizer.decode(&ids).map_err(failed)?)),
+        };
+        match self {
+            Self::Text(text) => vec![text].into_iter().map(encoded).collect(),
+            Self::Texts(texts) => texts.into_iter().map(encoded).collect(),
+            Self::Ids(ids) => vec![ids].into_iter().map(decoded).collect(),
+            Self::ManyIds(many) => many.into_iter().map(decoded).collect(),
+        }
+    }
+}
+
 /// Members that would change the answer and are not done here: refused rather than ignored, unless they ask for nothing.
-const UNSUPPORTED: [&str; 17] = [
+const UNSUPPORTED: [&str; 18] = [
     "tools",
     "functions",
     "response_format",
@@ -143,6 +178,7 @@ const UNSUPPORTED: [&str; 17] = [
     "stop_token_ids",
     "min_tokens",
     "prompt_logprobs",
+    "truncate_prompt_tokens",
 ];
 
 /// The most likely tokens that may be told of at each place.
@@ -161,13 +197,8 @@ impl Ask {
         (kind, body): (Kind, &[u8]),
         fresh_seed: u64,
     ) -> Result<Self, Refusal> {
-        let body: Value = serde_json::from_slice(body)
-            .map_err(|error| Refusal::wrong("", format!("the body is no JSON: {error}")))?;
+        let body = read_body(name, body)?;
         let common: Common = parsed(&body)?;
-        if let Some(asked) = common.model.as_deref().filter(|asked| *asked != name && !asked.is_empty()) {
-            return Err(Refusal::model(asked, name));
-        }
-        refuse_unsupported(&body)?;
         let own = match kind {
             Kind::Chat => Own::chat(model, parsed(&body)?)?,
             Kind::Completion => Own::completion(model, parsed(&body)?)?,
@@ -196,8 +227,20 @@ impl Ask {
     }
 }
 
+/// Reads a body that asks the model `name` for nothing that is not done here.
+pub(super) fn read_body(name: &str, body: &[u8]) -> Result<Value, Refusal> {
+    let body: Value =
+        serde_json::from_slice(body).map_err(|error| Refusal::wrong("", format!("the body is no JSON: {error}")))?;
+    let whose: Whose = parsed(&body)?;
+    if let Some(asked) = whose.model.as_deref().filter(|asked| *asked != name && !asked.is_empty()) {
+        return Err(Refusal::model(asked, name));
+    }
+    refuse_unsupported(&body)?;
+    Ok(body)
+}
+
 /// Reads what `T` names of a body and leaves the rest.
-fn parsed<T: DeserializeOwned>(body: &Value) -> Result<T, Refusal> {
+pub(super) fn parsed<T: DeserializeOwned>(body: &Value) -> Result<T, Refusal> {
     serde_path_to_error::deserialize(body).map_err(|error| {
         let path = error.path().to_string();
         let param = if path == "." { String::new() } else { path };
@@ -240,7 +283,7 @@ impl Common {
 
 /// What one kind of request says for itself.
 struct Own {
-    prompts: Vec<(Arc<[u32]>, String)>,
+    prompts: Vec<Prompt>,
     max_tokens: Option<usize>,
     default_tokens: Option<usize>,
     n_top: Option<usize>,
@@ -263,29 +306,10 @@ impl Own {
     }
 
     fn completion(model: &LocalModel, body: CompletionBody) -> Result<Self, Refusal> {
-        let with_specials = body.add_special_tokens.unwrap_or(true);
-        let tokenizer = model.tokenizer();
-        let failed = |error: cambist_model::TokenizerError| Refusal::wrong("prompt", error.to_string());
-        let encoded = |text: String| {
-            let ids = if with_specials { tokenizer.encode_with_specials(&text) } else { tokenizer.encode(&text) };
-            Ok((ids.map_err(failed)?.into(), text))
-        };
-        let decoded = |ids: Vec<u32>| match ids.iter().find(|id| **id as usize >= tokenizer.vocab_size()) {
-            Some(id) => Err(Refusal::wrong(
-                "prompt",
-                format!("token {id} is not one of the tokenizer's {}", tokenizer.vocab_size()),
-            )),
-            None => Ok((ids.as_slice().into(), tokenizer.decode(&ids).map_err(failed)?)),
-        };
-        let prompts: Result<Vec<_>, Refusal> = match body.prompt {
-            Prompts::Text(text) => vec![text].into_iter().map(encoded).collect(),
-            Prompts::Texts(texts) => texts.into_iter().map(encoded).collect(),
-            Prompts::Ids(ids) => vec![ids].into_iter().map(decoded).collect(),
-            Prompts::ManyIds(many) => many.into_iter().map(decoded).collect(),
-        };
+        let prompts = body.prompt.tokens(model.tokenizer(), ("prompt", body.add_special_tokens.unwrap_or(true)))?;
         check_top(body.logprobs, "logprobs")?;
         Ok(Self {
-            prompts: prompts?,
+            prompts,
             max_tokens: None,
             default_tokens: Some(DEFAULT_COMPLETION_TOKENS),
             n_top: body.logprobs,
@@ -317,7 +341,7 @@ fn check_top(n_top: Option<usize>, param: &str) -> Result<(), Refusal> {
     }
 }
 
-fn message((place, turn): (usize, Turn)) -> Result<Message, Refusal> {
+pub(super) fn message((place, turn): (usize, Turn)) -> Result<Message, Refusal> {
     let role = match turn.role.as_str() {
         "system" | "developer" => Role::System,
         "user" => Role::User,

@@ -10,11 +10,12 @@ use cambist_core::{
 };
 use cambist_io::store::{ManifestDraft, Scratch};
 use cambist_model::Sampling;
+use rayon::prelude::*;
 
 use super::{
     arbiters::Member,
     asking::{Asking, Cells, wants_several},
-    contest::{Contest, JudgesAgreement, Ruling, rule},
+    contest::{Contest, JudgesAgreement, Showing, rule},
     evaluate::variant_of,
     panel::{Hearing, Scorer, Verdicts},
     scoring::{Scoring, candidate_digest},
@@ -22,7 +23,7 @@ use super::{
     tally::Tally,
     voices::Voice,
 };
-use crate::{error::PipelineError, plan::Job, recipe::Compare, run::Workshop};
+use crate::{error::PipelineError, plan::Job, run::Workshop};
 
 /// One answer to get: of which teacher, to which prompt, which of several.
 #[derive(Clone, Copy, Debug)]
@@ -117,22 +118,27 @@ pub(super) fn score(
             scoring.submit(prompt, &completion.teacher, completion.text.clone())?;
         }
         for group in &groups {
-            scoring.compare(|compare| rivals.contest((answers, group), compare));
+            scoring.compare(|showing| rivals.contest((answers, group), showing));
         }
         Ok(())
     })?;
     let mut agreement = JudgesAgreement::default();
     let mut by_member = Vec::new();
     for member in scorer.members() {
-        by_member.push(match member.judge() {
-            Some((judge, compare)) => {
-                let contests = groups.iter().map(|group| rivals.contest((answers, group), compare));
+        by_member.push(match (member.judge(), member.consensus()) {
+            (Some((judge, showing)), _) => {
+                let contests = groups.iter().map(|group| rivals.contest((answers, group), showing));
                 let rulings = rule(workshop, judge, &contests.collect::<Vec<_>>())?;
                 let languages = groups.iter().map(|group| &answers[group[0]].0.language);
                 languages.zip(&rulings).for_each(|(language, ruling)| agreement.add(judge, language, ruling.agreement));
-                in_place(answers.len(), &groups, rulings)
+                in_place(answers.len(), &groups, rulings.into_iter().map(|ruling| ruling.scores))
             }
-            None => of_member(workshop, member, answers)?,
+            (None, Some(consensus)) => {
+                let scores: Vec<Vec<Score>> =
+                    groups.par_iter().map(|group| consensus.of_group(answers, group)).collect();
+                in_place(answers.len(), &groups, scores)
+            }
+            (None, None) => of_member(workshop, member, answers)?,
         });
     }
     let Some(hearing) = scorer.hearing() else {
@@ -158,22 +164,22 @@ impl Rivals<'_> {
     fn contest<'a>(
         self,
         (answers, group): (&[(&'a Prompt, &'a Completion)], &[usize]),
-        compare: &Compare,
+        showing: &Showing,
     ) -> Contest<'a> {
         let prompt = answers[group[0]].0;
         let of_group = group.iter().map(|&at| answers[at].1).collect();
         match self {
-            Self::OfPrompt => Contest::new(prompt, of_group, compare),
+            Self::OfPrompt => Contest::new(prompt, of_group, showing),
             Self::Against(variant) => Contest::with(prompt, of_group, |of| variant_of(&of.teacher).0 == variant),
         }
     }
 }
 
 /// Brings the scores of groups into the order of the answers.
-fn in_place(n: usize, groups: &[Vec<usize>], rulings: Vec<Ruling>) -> Vec<Score> {
+fn in_place(n: usize, groups: &[Vec<usize>], of_groups: impl IntoIterator<Item = Vec<Score>>) -> Vec<Score> {
     let mut scores: Vec<Option<Score>> = vec![None; n];
-    for (group, ruling) in groups.iter().zip(rulings) {
-        for (&at, score) in group.iter().zip(ruling.scores) {
+    for (group, of_group) in groups.iter().zip(of_groups) {
+        for (&at, score) in group.iter().zip(of_group) {
             scores[at] = Some(score);
         }
     }

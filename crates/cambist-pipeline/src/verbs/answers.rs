@@ -14,7 +14,7 @@ use cambist_core::{
 };
 
 use super::{
-    licenses::{license_of, strictest},
+    licenses::{license_of, permission_of, strictest},
     prompts::read_prompts,
     tables::{COMPLETIONS, SCORES, read_table},
 };
@@ -32,7 +32,7 @@ pub(super) fn read_calibration(workshop: &Workshop<'_>, job: &Job, gates: &Gates
     let completions = job.inputs("calibration").collect();
     // Nobody scores the safety of calibration answers: they choose teachers and are kept nowhere.
     let gates = &Gates { safety: None, ..gates.clone() };
-    Answers { prompts, completions, scores: None, safety: None, gates }.matrix(workshop, job)
+    Answers { prompts, completions, scores: Vec::new(), safety: Vec::new(), gates }.matrix(workshop, job)
 }
 
 /// Where a matrix comes from.
@@ -41,10 +41,10 @@ pub(super) struct Answers<'a> {
     pub prompts: Vec<Prompt>,
     /// The answers.
     pub completions: Vec<&'a Input>,
-    /// Scores to use instead of those that stand beside the answers.
-    pub scores: Option<&'a Input>,
+    /// Scores to use instead of those that stand beside the answers; those where empty.
+    pub scores: Vec<&'a Input>,
     /// What a safety scorer said of the answers.
-    pub safety: Option<&'a Input>,
+    pub safety: Vec<&'a Input>,
     /// What an answer must pass.
     pub gates: &'a Gates,
 }
@@ -56,17 +56,15 @@ impl Answers<'_> {
         for input in &self.completions {
             let artifact = workshop.artifact(&input.id)?;
             completions.extend(read_table::<Completion>(&artifact, COMPLETIONS)?);
-            if self.scores.is_none() && artifact.manifest().files.contains_key(SCORES) {
+            if self.scores.is_empty() && artifact.manifest().files.contains_key(SCORES) {
                 scores.extend(read_table::<Score>(&artifact, SCORES)?);
             }
         }
-        if let Some(input) = self.scores {
-            scores = read_table(&workshop.artifact(&input.id)?, SCORES)?;
+        let read = |input: &&Input| read_table::<Score>(&workshop.artifact(&input.id)?, SCORES);
+        for input in &self.scores {
+            scores.extend(read(input)?);
         }
-        let safety = match self.safety {
-            Some(input) => read_table::<Score>(&workshop.artifact(&input.id)?, SCORES)?,
-            None => Vec::new(),
-        };
+        let safety = self.safety.iter().map(read).collect::<Result<Vec<_>, PipelineError>>()?.concat();
         Matrix::judged_safe(self.prompts, completions, (&scores, &safety), self.gates).map_err(|error| {
             let remedy = "check the files that the answers and scores came from";
             PipelineError::input(&job.label, error.to_string(), remedy)
@@ -83,24 +81,24 @@ pub(super) fn pool_of(recipe: &Recipe, outline: &Outline, eligibility: &Eligibil
     with_translations(pool, recipe, outline)
 }
 
-/// Adds those under whose names translated answers stand: each can be asked about the prompts that it has an answer
-/// to, under the strictest licence of the authors and translators behind it.
+/// Adds those under whose names translated or fused answers stand: each can be asked about the prompts that it has an
+/// answer to, under the strictest licence of the authors, translators and fusors behind it.
 pub(super) fn with_translations(pool: Pool, recipe: &Recipe, outline: &Outline) -> Result<Pool, PipelineError> {
-    let mut translated: BTreeMap<&str, (BTreeSet<String>, BTreeSet<String>)> = BTreeMap::new();
+    let mut named: BTreeMap<&str, (BTreeSet<&str>, BTreeSet<String>)> = BTreeMap::new();
     for (teacher, line, origin) in outline.translations() {
-        let (licenses, prompt_ids) = translated.entry(teacher).or_default();
-        licenses.insert(license_of(recipe, teacher, Some(origin)).into_owned());
+        let (authors, prompt_ids) = named.entry(teacher).or_default();
+        authors.extend(origin.authors());
         prompt_ids.insert(line.id().to_owned());
     }
     let mut teachers = pool.teachers().to_vec();
     let mut reach = pool.reach.clone();
-    for (name, (licenses, prompt_ids)) in translated {
+    for (name, (authors, prompt_ids)) in named {
         teachers.push(Teacher {
             id: name.to_owned(),
             kind: TeacherKind::Multilingual,
             languages: Coverage::All,
-            license: strictest(licenses),
-            outputs_may_train: None,
+            license: strictest(authors.iter().map(|id| license_of(recipe, id, None).into_owned())),
+            outputs_may_train: Some(permission_of(recipe, authors)),
             price: Price::default(),
         });
         reach.insert(name.to_owned(), prompt_ids);

@@ -9,11 +9,11 @@ use cambist_core::{
 };
 use cambist_io::{formats, ledger::ScoreRecord};
 
-use super::{local_arbiter::LocalArbiter, remote_arbiter::RemoteArbiter};
+use super::{consensus::Consensus, contest::Showing, local_arbiter::LocalArbiter, remote_arbiter::RemoteArbiter};
 use crate::{
     error::PipelineError,
     plan::Job,
-    recipe::{self, Compare, PoolMember},
+    recipe::{self, PoolMember},
     run::Workshop,
 };
 
@@ -27,6 +27,8 @@ pub(super) struct Member {
 enum Means {
     /// A rule, here and at once.
     Rule(Box<dyn Arbiter>),
+    /// A rule about all answers to a prompt, here and at once.
+    Consensus(Box<Consensus>),
     /// A server.
     Remote(Box<RemoteArbiter>),
     /// A reward model, here; its scores go through the ledger all the same, for they take their time.
@@ -57,10 +59,10 @@ impl<'a> LedgerArbiter<'a> {
         }
     }
 
-    /// The judge that compares two answers at a time; none for an arbiter of one answer.
-    pub(super) fn judge(self) -> Option<(&'a RemoteArbiter, &'a Compare)> {
+    /// The judge that compares answers, and what it is shown; none for an arbiter of one answer.
+    pub(super) fn judge(self) -> Option<(&'a RemoteArbiter, &'a Showing)> {
         match self {
-            Self::Remote(arbiter) => Some((arbiter, arbiter.compare()?)),
+            Self::Remote(arbiter) => Some((arbiter, arbiter.showing()?)),
             Self::Local(_) => None,
         }
     }
@@ -78,11 +80,14 @@ impl Member {
     /// Opens the arbiter that the recipe calls `id`.
     pub(super) fn open((workshop, job): (&Workshop<'_>, &Job), id: &str) -> Result<Self, PipelineError> {
         let declared = declared(workshop, id)?;
-        if let Some(remote) = RemoteArbiter::open(declared, &workshop.plan.folder)? {
+        if let Some(remote) = RemoteArbiter::open(declared, workshop.plan)? {
             return Ok(Self { name: id.to_owned(), means: Means::Remote(Box::new(remote)) });
         }
         if let Some(local) = LocalArbiter::open((workshop, job), declared)? {
             return Ok(Self { name: id.to_owned(), means: Means::Local(Box::new(local)) });
+        }
+        if let Some(consensus) = Consensus::open((workshop, job), declared)? {
+            return Ok(Self { name: id.to_owned(), means: Means::Consensus(Box::new(consensus)) });
         }
         let arbiter: Box<dyn Arbiter> = if let Some(chrf) = &declared.chrf {
             Box::new(ChrfArbiter(Chrf { word_order: chrf.word_order, ..Chrf::default() }))
@@ -112,12 +117,20 @@ impl Member {
         match &self.means {
             Means::Remote(remote) => Some(LedgerArbiter::Remote(remote)),
             Means::Local(local) => Some(LedgerArbiter::Local(local)),
-            Means::Rule(_) => None,
+            Means::Rule(_) | Means::Consensus(_) => None,
         }
     }
 
-    /// The judge of two answers that it is, and what it compares; none for an arbiter of one answer.
-    pub(super) fn judge(&self) -> Option<(&RemoteArbiter, &Compare)> {
+    /// The rule about all answers to a prompt that it is.
+    pub(super) fn consensus(&self) -> Option<&Consensus> {
+        match &self.means {
+            Means::Consensus(consensus) => Some(consensus),
+            _ => None,
+        }
+    }
+
+    /// The judge that it is and what it is shown, where it compares answers; none for an arbiter of one answer.
+    pub(super) fn judge(&self) -> Option<(&RemoteArbiter, &Showing)> {
         self.ledgered()?.judge()
     }
 

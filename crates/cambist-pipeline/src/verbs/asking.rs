@@ -39,7 +39,7 @@ const QUEUE: usize = 1024;
 const NAMED: usize = 32;
 
 /// Outcomes that are kept in one transaction, at most.
-const COMMIT: usize = 256;
+const COMMIT: usize = 1024;
 
 /// Answers that one request asks for, at most.
 const MOST_ANSWERS: usize = 64;

@@ -30,8 +30,8 @@ pub(super) fn make((workshop, job, scratch): Work<'_>, params: &FitParams) -> Re
     let answers = Answers {
         prompts: read_prompts(workshop, job.inputs("prompts"))?,
         completions: job.inputs("from").collect(),
-        scores: job.inputs("scores").next(),
-        safety: None,
+        scores: job.inputs("scores").collect(),
+        safety: Vec::new(),
         gates: &params.gates,
     };
     let matrix = answers.matrix(workshop, job)?;

@@ -1,4 +1,4 @@
-//! How many calls steps will make to arbiters and translators, before they make any.
+//! How many calls steps will make to arbiters, before they make any; translators and fusors are counted by their verbs.
 //!
 //! What is not there yet is counted as if it came whole: every answer given, no two alike. So a count is the most that
 //! can be asked, and exact where all answers are there.
@@ -14,12 +14,13 @@ use cambist_core::{
 use cambist_io::ledger::KeySet;
 
 use super::{
-    contest::Contest,
+    contest::{Contest, Showing},
     evaluate::variant_of,
+    fuse,
     generate::{self, Count},
     prompts::read_prompts,
     remote_arbiter::RemoteArbiter,
-    scoring::candidate_digest,
+    scoring::{Candidate, candidate_digest},
     tables::{COMPLETIONS, read_table},
 };
 use crate::{
@@ -27,6 +28,7 @@ use crate::{
     plan::{Input, Job},
     recipe::{
         Action, Compare,
+        fusion::FuseParams,
         params::{EvaluateParams, ScoreParams},
     },
     run::Workshop,
@@ -65,12 +67,13 @@ pub(crate) fn count_scores(workshop: &Workshop<'_>, job: &Job) -> Result<Vec<For
     let action = &workshop.plan.step_of(job).action;
     let id = match action {
         Action::Generate(params) => params.arbiter.as_deref(),
+        Action::Fuse(params) => params.arbiter.as_deref(),
         Action::Score(params) => Some(params.arbiter.as_str()),
         Action::Evaluate(params) => Some(params.arbiter.as_str()),
         _ => None,
     };
     let members = id.map(|id| recipe.members_of(id)).unwrap_or_default();
-    let opened = members.into_iter().map(|member| RemoteArbiter::open(member, &workshop.plan.folder));
+    let opened = members.into_iter().map(|member| RemoteArbiter::open(member, workshop.plan));
     let judges: Vec<RemoteArbiter> = opened.filter_map(Result::transpose).collect::<Result<_, _>>()?;
     if judges.is_empty() {
         return Ok(Vec::new());
@@ -78,6 +81,7 @@ pub(crate) fn count_scores(workshop: &Workshop<'_>, job: &Job) -> Result<Vec<For
     let mut counting = Counting::new(workshop, &judges)?;
     let is_counted = match action {
         Action::Generate(_) => of_generate(workshop, job, &mut counting)?,
+        Action::Fuse(params) => of_fuse(workshop, (job, params), &mut counting)?,
         Action::Score(params) => of_score(workshop, (job, params), &mut counting)?,
         Action::Evaluate(params) => of_evaluate(workshop, (job, params), &mut counting)?,
         _ => false,
@@ -86,7 +90,7 @@ pub(crate) fn count_scores(workshop: &Workshop<'_>, job: &Job) -> Result<Vec<For
 }
 
 /// Whether everything that a job reads is there.
-fn is_ready(workshop: &Workshop<'_>, job: &Job) -> Result<bool, PipelineError> {
+pub(super) fn is_ready(workshop: &Workshop<'_>, job: &Job) -> Result<bool, PipelineError> {
     let is_there = |input: &Input| Ok::<_, PipelineError>(workshop.store.find(&input.id)?.is_some());
     job.inputs.iter().try_fold(true, |ready, input| Ok(ready && is_there(input)?))
 }
@@ -100,6 +104,37 @@ fn of_generate(workshop: &Workshop<'_>, job: &Job, counting: &mut Counting<'_>) 
         counting.add(&field, None);
         Ok(())
     })?;
+    Ok(true)
+}
+
+/// Candidates are read, and a fused answer is one more that is not there yet; nothing is counted before they are there.
+fn of_fuse(
+    workshop: &Workshop<'_>,
+    (job, params): (&Job, &FuseParams),
+    counting: &mut Counting<'_>,
+) -> Result<bool, PipelineError> {
+    if !is_ready(workshop, job)? {
+        return Ok(false);
+    }
+    fuse::each_scored((workshop, job, params), &mut |field| counting.add(&field, None))?;
+    Ok(true)
+}
+
+/// Shows the answers to each prompt of the unfinished `generate` step that a job reads under `from`, those that are there
+/// and how many are not; false where there is no such step, or several, or it cannot be counted yet.
+pub(super) fn each_unfinished_field(
+    workshop: &Workshop<'_>,
+    job: &Job,
+    show: &mut dyn FnMut(Field<'_>) -> Result<(), PipelineError>,
+) -> Result<bool, PipelineError> {
+    let inputs: Vec<&Input> = job.inputs("from").collect();
+    let [from] = inputs.as_slice() else { return Ok(false) };
+    let Some(maker) = workshop.plan.jobs.iter().find(|made| made.id == from.id) else { return Ok(false) };
+    let Action::Generate(params) = &workshop.plan.step_of(maker).action else { return Ok(false) };
+    if !is_ready(workshop, maker)? {
+        return Ok(false);
+    }
+    generate::each_field((workshop, maker), params, show)?;
     Ok(true)
 }
 
@@ -141,7 +176,7 @@ fn of_evaluate(
     // The models of one seed compete, each with the variant under `against`.
     let mut seeds: BTreeMap<Option<u64>, usize> = BTreeMap::new();
     job.inputs("models").for_each(|model| *seeds.entry(variant_of(&model.part).1).or_default() += 1);
-    let against = params.against.clone().map(Compare::Baseline);
+    let against = params.against.clone().map(|against| Showing::Pairs(Compare::Baseline(against)));
     for prompt in &read_prompts(workshop, job.inputs("prompts"))? {
         for &n_unknown in seeds.values() {
             let max_new_tokens = params.sampling.max_new_tokens;
@@ -170,12 +205,12 @@ impl<'a> Counting<'a> {
         Ok(Self { judges, scored, forecasts: judges.iter().map(forecast).collect() })
     }
 
-    /// Adds the answers to one prompt; `compare` stands in place of what the judge's recipe says.
-    fn add(&mut self, field: &Field<'_>, compare: Option<&Compare>) {
+    /// Adds the answers to one prompt; `showing` stands in place of what the judge's recipe says.
+    fn add(&mut self, field: &Field<'_>, showing: Option<&Showing>) {
         let prompt = field.prompt;
         for (judge, forecast) in self.judges.iter().zip(&mut self.forecasts) {
-            let calls = match judge.compare() {
-                Some(own) => compared(judge, field, compare.unwrap_or(own)),
+            let calls = match judge.showing() {
+                Some(own) => compared(judge, field, showing.unwrap_or(own)),
                 None => graded(judge, field),
             };
             let count = forecast.counts.entry(prompt.language.clone()).or_default();
@@ -206,7 +241,7 @@ impl Field<'_> {
     }
 
     /// Bytes of an answer that is not there yet.
-    fn n_unknown_bytes(&self) -> u64 {
+    pub(super) fn n_unknown_bytes(&self) -> u64 {
         (self.max_new_tokens as f64 * BYTES_PER_TOKEN_ALLOWED) as u64
     }
 }
@@ -220,23 +255,46 @@ fn graded(judge: &RemoteArbiter, field: &Field<'_>) -> Vec<Call> {
     known.chain((0..field.n_unknown).map(|_| Call { key: None, n_bytes })).collect()
 }
 
-/// Both orders of every pair of those that are there, and of every pair with one that is not.
-fn compared(judge: &RemoteArbiter, field: &Field<'_>, compare: &Compare) -> Vec<Call> {
-    let contest = Contest::new(field.prompt, field.known.iter().collect(), compare);
+/// What the judge is asked about those that are there, and about those with one that is not.
+fn compared(judge: &RemoteArbiter, field: &Field<'_>, showing: &Showing) -> Vec<Call> {
+    match showing {
+        Showing::Pairs(compare) => {
+            known_questions(judge, field, showing).into_iter().chain(open_pairs(field, compare)).collect()
+        }
+        Showing::Lists { .. } if field.n_unknown == 0 => known_questions(judge, field, showing),
+        Showing::Lists { double, .. } => open_lists(field, if *double { 2 } else { 1 }),
+    }
+}
+
+fn known_questions(judge: &RemoteArbiter, field: &Field<'_>, showing: &Showing) -> Vec<Call> {
+    let call = |question: Candidate| Call {
+        key: Some(judge.key(&question.digest)),
+        n_bytes: field.n_prompt_bytes() + question.n_bytes(),
+    };
+    let contest = Contest::new(field.prompt, field.known.iter().collect(), showing);
+    contest.questions(judge).into_iter().map(call).collect()
+}
+
+/// Both orders of every pair with an answer that is not there.
+fn open_pairs(field: &Field<'_>, compare: &Compare) -> impl Iterator<Item = Call> {
     let n_known = field.given().count();
     let mean_bytes = match n_known {
         0 => field.n_unknown_bytes(),
         n => field.given().map(|answer| answer.text.len() as u64).sum::<u64>() / n as u64,
     };
-    let known = contest.questions(judge).into_iter().map(|question| Call {
-        key: Some(judge.key(&question.digest)),
-        n_bytes: field.n_prompt_bytes() + (question.text.len() + question.rival.map_or(0, |text| text.len())) as u64,
-    });
     let pairs = |n: usize| match compare {
         Compare::All => n * n.saturating_sub(1) / 2,
         Compare::Baseline(_) => n.saturating_sub(1),
     };
     let n_open = pairs(n_known + field.n_unknown) - pairs(n_known);
     let n_bytes = field.n_prompt_bytes() + mean_bytes + field.n_unknown_bytes();
-    known.chain((0..2 * n_open).map(|_| Call { key: None, n_bytes })).collect()
+    (0..2 * n_open).map(move |_| Call { key: None, n_bytes })
+}
+
+/// Every order of a list with an answer that is not there.
+fn open_lists(field: &Field<'_>, n_orders: usize) -> Vec<Call> {
+    let n_known: u64 = field.given().map(|answer| answer.text.len() as u64).sum();
+    let n_bytes = field.n_prompt_bytes() + n_known + field.n_unknown as u64 * field.n_unknown_bytes();
+    let is_list = field.given().count() + field.n_unknown > 1;
+    (0..if is_list { n_orders } else { 0 }).map(|_| Call { key: None, n_bytes }).collect()
 }

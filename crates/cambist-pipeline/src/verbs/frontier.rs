@@ -2,12 +2,17 @@
 //!
 //! Nobody is asked: strategies are fitted on some sources and replayed on the recorded answers to the others.
 
+use std::collections::HashMap;
+
 use cambist_core::{
     advice::{Advice, AdviceOptions, advise},
+    candidate::Matrix,
+    features::{FeatureSource, FeatureVector, Hashed},
     frontier::{
-        Budgeted, Everyone, FixedByLanguage, FoldPlays, Frontier, FrontierOptions, Lot, Oracle, Played, SingleBest,
-        Strategist, folds, frontier, join_folds, play_fold,
+        Budgeted, Everyone, FixedByLanguage, FoldPlays, Frontier, FrontierOptions, Learned, Lot, Oracle, Played,
+        SingleBest, Strategist, folds, frontier, join_folds, play_fold,
     },
+    head::TuneOptions,
     metrics::Bootstrap,
     outline::Outline,
     reward_table::RewardTable,
@@ -39,7 +44,8 @@ pub(crate) struct FrontierFile {
     pub target: f64,
     /// Into how many parts the sources were cut.
     pub folds: usize,
-    /// Prompts to which nobody gave a valid answer with a reward; they are in no figure.
+    /// Prompts to which nobody gave a valid answer with a reward, or, where value is measured by another arbiter, whose
+    /// answers that one did not score throughout; they are in no figure.
     pub n_without_reward: usize,
     pub frontier: Frontier,
     pub advice: Advice,
@@ -47,10 +53,12 @@ pub(crate) struct FrontierFile {
 
 /// Makes the artifact.
 pub(super) fn make((workshop, job, scratch): Work<'_>, params: &FrontierParams) -> Result<Artifact, PipelineError> {
-    let (table, n_prompts) = read(workshop, job, params)?;
+    let Rewards { table, features, n_prompts } = Rewards::read(workshop, job, params)?;
     check(job, &table, params)?;
     let seed = workshop.plan.recipe.seed;
-    let played = play(workshop, &table, params)?;
+    let options = TuneOptions { seed, ..TuneOptions::default() };
+    let learned = Learned::new(features, Hashed::default().width(), options);
+    let played = play(workshop, &table, (params, learned))?;
     let bootstrap = Bootstrap { draws: params.bootstrap, seed };
     let options = FrontierOptions { bootstrap, ..FrontierOptions::default() };
     let file = FrontierFile {
@@ -77,18 +85,46 @@ fn write(job: &Job, scratch: Scratch, file: &FrontierFile) -> Result<Artifact, P
     Ok(scratch.commit(draft)?)
 }
 
-/// The rewards, and how many prompts there are in all.
-fn read(workshop: &Workshop<'_>, job: &Job, params: &FrontierParams) -> Result<(RewardTable, usize), PipelineError> {
-    let answers = Answers {
-        prompts: read_prompts(workshop, job.inputs("prompts"))?,
-        completions: job.inputs("from").collect(),
-        scores: job.inputs("scores").next(),
-        safety: None,
-        gates: &params.gates,
-    };
-    let outline = Outline::of(&answers.matrix(workshop, job)?);
-    let pool = pool_of(&workshop.plan.recipe, &outline, &params.eligibility)?;
-    Ok((RewardTable::of(&outline, &pool), outline.len()))
+/// What strategies are fitted and played on.
+struct Rewards {
+    table: RewardTable,
+    /// What each prompt of the table tells.
+    features: Vec<FeatureVector>,
+    /// How many prompts there are in all.
+    n_prompts: usize,
+}
+
+impl Rewards {
+    fn read(workshop: &Workshop<'_>, job: &Job, params: &FrontierParams) -> Result<Self, PipelineError> {
+        let matrix = |scores: &str| {
+            let answers = Answers {
+                prompts: read_prompts(workshop, job.inputs("prompts"))?,
+                completions: job.inputs("from").collect(),
+                scores: job.inputs(scores).collect(),
+                safety: Vec::new(),
+                gates: &params.gates,
+            };
+            answers.matrix(workshop, job)
+        };
+        let table_of = |matrix: &Matrix| {
+            let outline = Outline::of(matrix);
+            let pool = pool_of(&workshop.plan.recipe, &outline, &params.eligibility)?;
+            Ok::<RewardTable, PipelineError>(RewardTable::of(&outline, &pool))
+        };
+        let own = matrix("scores")?;
+        let mut table = table_of(&own)?;
+        if params.value_scores.is_some() {
+            table = table.valued_by(&table_of(&matrix("value_scores")?)?);
+        }
+        Ok(Self { features: features_of(&table, &own), table, n_prompts: own.rows().len() })
+    }
+}
+
+fn features_of(table: &RewardTable, matrix: &Matrix) -> Vec<FeatureVector> {
+    let rows: HashMap<&str, usize> = matrix.rows().iter().zip(0..).map(|(r, at)| (r.prompt.id.as_str(), at)).collect();
+    let source = Hashed::default();
+    let of_prompt = |id: &str| rows.get(id).map(|at| source.features(&matrix.rows()[*at].prompt)).unwrap_or_default();
+    table.prompts().par_iter().map(|prompt| of_prompt(&prompt.id)).collect()
 }
 
 /// Refuses what nothing can be learned from.
@@ -117,8 +153,12 @@ fn named(teachers: &[String]) -> String {
 }
 
 /// Plays every strategy on every fold, several at once.
-fn play(workshop: &Workshop<'_>, table: &RewardTable, params: &FrontierParams) -> Result<Vec<Played>, PipelineError> {
-    let strategists = strategists(params);
+fn play(
+    workshop: &Workshop<'_>,
+    table: &RewardTable,
+    (params, learned): (&FrontierParams, Learned),
+) -> Result<Vec<Played>, PipelineError> {
+    let strategists = strategists(params, learned);
     let folds = folds(table, params.folds, workshop.plan.recipe.seed);
     let jobs: Vec<(usize, usize)> =
         (0..strategists.len()).flat_map(|at| (0..params.folds).map(move |fold| (at, fold))).collect();
@@ -138,13 +178,15 @@ fn play(workshop: &Workshop<'_>, table: &RewardTable, params: &FrontierParams) -
     Ok(played)
 }
 
-fn strategists(params: &FrontierParams) -> Vec<Box<dyn Strategist>> {
-    let budgeted = Budgeted { goal: Goal::Target(params.target), correlation: Correlation::Shared };
+fn strategists(params: &FrontierParams, learned: Learned) -> Vec<Box<dyn Strategist>> {
+    let budgeted = |correlation| Budgeted { goal: Goal::Target(params.target), correlation };
     vec![
         Box::new(SingleBest),
         Box::new(FixedByLanguage),
         Box::new(Lot),
-        Box::new(budgeted),
+        Box::new(learned),
+        Box::new(budgeted(Correlation::None)),
+        Box::new(budgeted(Correlation::Shared)),
         Box::new(Everyone),
         Box::new(Oracle),
     ]

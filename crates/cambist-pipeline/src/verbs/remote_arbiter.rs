@@ -1,6 +1,7 @@
-//! An arbiter behind a server: a reward model in any dialect, or a model asked as a judge of one answer, or of two.
+//! An arbiter behind a server: a reward model in any dialect, or a model asked as a judge of one answer, of two, or of
+//! all answers to a prompt.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use cambist_core::{
     digest::Digest,
@@ -38,11 +39,13 @@ use cambist_model::ChatFormat;
 use serde_json::{Value, json};
 
 use super::{
+    contest::Showing,
     remote::{chat_format, estimated_tokens},
     scoring::{Candidate, candidate_digest},
 };
 use crate::{
     error::PipelineError,
+    plan::Plan,
     recipe::{self, Compare, JudgeManner},
     run::Workshop,
 };
@@ -59,8 +62,8 @@ pub(super) struct RemoteArbiter {
     max_chars: Option<usize>,
     batch: usize,
     probes: bool,
-    /// Which answers are compared; none for an arbiter of one answer at a time.
-    compare: Option<Compare>,
+    /// How it is shown answers side by side; none for an arbiter of one answer at a time.
+    showing: Option<Showing>,
     wire: Arc<Wire>,
 }
 
@@ -78,7 +81,7 @@ enum Kind {
 
 impl RemoteArbiter {
     /// Reads what the recipe says of the arbiter; none when no server is named.
-    pub(super) fn open(declared: &recipe::Arbiter, folder: &Path) -> Result<Option<Self>, PipelineError> {
+    pub(super) fn open(declared: &recipe::Arbiter, plan: &Plan) -> Result<Option<Self>, PipelineError> {
         let Some(endpoint) = declared.endpoint.clone() else { return Ok(None) };
         let mend = |error: String| PipelineError::input(&declared.id, error, "change `endpoint.dialect`");
         let kind = match &declared.judge {
@@ -95,8 +98,9 @@ impl RemoteArbiter {
                 options: declared.reward.options.clone(),
             },
         };
-        // A verdict is the same whatever else is compared.
-        let judge = declared.judge.clone().map(|judge| JudgeManner { compare: Compare::All, ..judge });
+        // A verdict is the same whatever else is compared, and in how many orders.
+        let judge = declared.judge.clone();
+        let judge = judge.map(|judge| JudgeManner { compare: Compare::All, double: false, ..judge });
         let settings = json!({ "judge": judge, "reward": declared.reward });
         let identity = format!(
             "{} {}",
@@ -107,11 +111,11 @@ impl RemoteArbiter {
         Ok(Some(Self {
             name: declared.id.clone(),
             identity,
-            chat_format: tokenizer.map(|path| chat_format(&folder.join(path))).transpose()?,
+            chat_format: tokenizer.map(|path| chat_format(&plan.folder.join(path))).transpose()?,
             max_chars: declared.reward.max_chars,
             batch: declared.reward.batch,
             probes: declared.reward.probe && declared.judge.is_none(),
-            compare: declared.judge.as_ref().filter(|judge| judge.mode.is_pair()).map(|judge| judge.compare.clone()),
+            showing: declared.judge.as_ref().and_then(|judge| Showing::of(judge, plan.recipe.seed)),
             wire: Arc::new(Wire { model: endpoint.model.clone(), kind, price: declared.price }),
             endpoint,
         }))
@@ -145,25 +149,25 @@ impl RemoteArbiter {
         }
     }
 
-    /// Which answers to a prompt it compares; none for an arbiter of one answer at a time.
-    pub(super) fn compare(&self) -> Option<&Compare> {
-        self.compare.as_ref()
+    /// How it is shown answers side by side; none for an arbiter of one answer at a time.
+    pub(super) fn showing(&self) -> Option<&Showing> {
+        self.showing.as_ref()
     }
 
-    /// Names a comparison by what the judge reads: the two texts in this order, and who wrote them nowhere.
-    pub(super) fn comparison_digest(&self, prompt: &Prompt, answers: [&str; 2]) -> Digest {
+    /// Names a comparison by what the judge reads: the texts in this order, and who wrote them nowhere.
+    pub(super) fn comparison_digest(&self, prompt: &Prompt, answers: &[&str]) -> Digest {
         let turns = match &self.wire.kind {
-            Kind::Judge { mode, .. } => judge_turns(*mode, prompt, &answers),
+            Kind::Judge { mode, .. } => judge_turns(*mode, prompt, answers),
             Kind::Reward { .. } => Vec::new(),
         };
         let read = turns.iter().map(|turn| turn.content.as_bytes());
         Digest::of_parts(["cambist comparison".as_bytes()].into_iter().chain(read))
     }
 
-    /// The verdict on two answers that the ledger keeps as `value`.
+    /// The verdict that the ledger keeps as `value`; none for a reward model.
     pub(super) fn verdict(&self, value: f64) -> Option<JudgeVerdict> {
         match &self.wire.kind {
-            Kind::Judge { mode, .. } => JudgeVerdict::of_pair(*mode, value),
+            Kind::Judge { mode, .. } => Some(JudgeVerdict::of_value(*mode, value)),
             Kind::Reward { .. } => None,
         }
     }
@@ -176,7 +180,7 @@ impl RemoteArbiter {
     /// Whether nobody has to be asked again: there is a value, or a comparison that no judge could ever read.
     pub(super) fn is_settled(&self, record: &ScoreRecord) -> bool {
         let failed_for_good = || record.failure_class.is_some_and(|class| !class.may_pass());
-        record.value.is_some() || (self.compare.is_some() && failed_for_good())
+        record.value.is_some() || (self.showing.is_some() && failed_for_good())
     }
 
     /// How its key is sent.
@@ -223,7 +227,7 @@ impl RemoteArbiter {
         let limit = self.max_chars?;
         let turns = candidate.prompt.messages.iter().map(|turn| &turn.content);
         let n_chars: usize =
-            turns.chain([&candidate.text]).chain(&candidate.rival).map(|text| text.chars().count()).sum();
+            turns.chain([&candidate.text]).chain(&candidate.rivals).map(|text| text.chars().count()).sum();
         (n_chars > limit).then(|| format!("overlong: {n_chars} characters, the arbiter reads {limit}"))
     }
 
@@ -267,7 +271,7 @@ impl RemoteArbiter {
                 let prompt = probe_prompt(pair.language, pair.prompt)?;
                 let digest = candidate_digest(&prompt, text);
                 let (teacher, text) = ("probe".to_owned(), text.to_owned());
-                candidates.push(Candidate { prompt, teacher, text, rival: None, digest });
+                candidates.push(Candidate { prompt, teacher, text, rivals: Vec::new(), digest });
             }
         }
         let digests: Vec<Digest> = candidates.iter().map(|candidate| candidate.digest.clone()).collect();
@@ -356,7 +360,6 @@ fn judge_turns(mode: JudgeMode, prompt: &Prompt, answers: &[&str]) -> Vec<Messag
         instruction: prompt.instruction(),
         answers,
         reference: prompt.reference.as_deref(),
-        checklist: None,
     };
     judge_prompt(mode, &question)
 }
@@ -365,7 +368,7 @@ fn judge_request(
     (candidate, mode): (&Candidate, JudgeMode),
     (model, sampling): (&str, &RequestSampling),
 ) -> TeacherRequest {
-    let answers: Vec<&str> = [&candidate.text].into_iter().chain(&candidate.rival).map(String::as_str).collect();
+    let answers: Vec<&str> = [&candidate.text].into_iter().chain(&candidate.rivals).map(String::as_str).collect();
     TeacherRequest {
         messages: judge_turns(mode, &candidate.prompt, &answers),
         model: model.to_owned(),
@@ -422,7 +425,7 @@ impl Exchange for ScoreBatch {
             }
             Kind::Judge { dialect, mode, .. } => {
                 let answer = decode(*dialect, Thinking::Strip, reply)?;
-                let n_answers = 1 + usize::from(self.candidates[0].rival.is_some());
+                let n_answers = 1 + self.candidates[0].rivals.len();
                 let verdict = read_verdict(*mode, &answer, n_answers).ok_or_else(|| unread(*mode, &answer.text))?;
                 Ok(ScoredBatch {
                     values: vec![Ok(verdict.value())],
@@ -470,7 +473,7 @@ fn counted_tokens(reply: &HttpReply) -> Option<u32> {
 
 fn unread(mode: JudgeMode, text: &str) -> Failure {
     let shown: String = text.chars().rev().take(80).collect::<Vec<_>>().into_iter().rev().collect();
-    let wanted = if mode.is_pair() { "verdict" } else { "grade" };
+    let wanted = if mode.is_pair() || mode.is_listwise() { "verdict" } else { "grade" };
     let reason = format!("no {wanted} where `{}` has one; the answer ends in `{shown}`", mode.name());
     Failure::new(FailureClass::Content, reason)
 }

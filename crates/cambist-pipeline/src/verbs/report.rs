@@ -3,6 +3,7 @@
 mod arbiters;
 mod calls;
 mod frontier;
+mod fusion;
 mod material;
 mod measure;
 mod provenance;
@@ -44,10 +45,11 @@ pub(super) fn make((workshop, job, scratch): Work<'_>, params: &ReportParams) ->
 }
 
 fn page(material: &Material<'_>, job: &Job, params: &ReportParams) -> Result<Page, PipelineError> {
-    let sections: [Option<Section>; 12] = [
+    let sections: [Option<Section>; 13] = [
         students::section(material),
         teachers::section(material),
         strategies::section(material),
+        fusion::section(material)?,
         routers::section(material)?,
         frontier::section(material)?,
         calls::section(material),

@@ -21,10 +21,10 @@ use cambist_io::{
 use super::{
     arbiters::LedgerArbiter,
     asking::why_closed,
-    contest::Contest,
+    contest::{Contest, Showing},
     remote_arbiter::{RemoteArbiter, ScoreBatch},
 };
-use crate::{error::PipelineError, plan::Job, progress::Advance, recipe::Compare, run::Workshop};
+use crate::{error::PipelineError, plan::Job, progress::Advance, run::Workshop};
 
 /// Answers that wait to be scored.
 const QUEUE: usize = 4096;
@@ -47,19 +47,26 @@ fn role(turn: &cambist_core::prompt::Message) -> &'static str {
     }
 }
 
-/// An answer to be scored, or two to be compared.
+/// An answer to be scored, or several to be compared.
 #[derive(Clone)]
 pub(super) struct Candidate {
     /// The prompt.
     pub prompt: Prompt,
-    /// Who answered; both, where two are compared.
+    /// Who answered; everybody, where several are compared.
     pub teacher: String,
     /// The answer, or the one that is shown first.
     pub text: String,
-    /// The answer that is shown second, where two are compared.
-    pub rival: Option<String>,
+    /// The answers that are shown behind it, where several are compared.
+    pub rivals: Vec<String>,
     /// [`candidate_digest`] of it, or the digest of the comparison.
     pub digest: Digest,
+}
+
+impl Candidate {
+    /// Bytes of the answers.
+    pub(super) fn n_bytes(&self) -> u64 {
+        (self.text.len() + self.rivals.iter().map(String::len).sum::<usize>()) as u64
+    }
 }
 
 /// Takes answers to be scored.
@@ -106,7 +113,8 @@ impl<'a> Scoring<'a> {
     /// Hands an answer over to every arbiter of single answers; waits while too many are waiting.
     pub(super) fn submit(&self, prompt: &Prompt, teacher: &str, text: String) -> Result<(), PipelineError> {
         let digest = candidate_digest(prompt, &text);
-        let candidate = Candidate { prompt: prompt.clone(), teacher: teacher.to_owned(), text, rival: None, digest };
+        let candidate =
+            Candidate { prompt: prompt.clone(), teacher: teacher.to_owned(), text, rivals: Vec::new(), digest };
         for (_, sender) in self.senders.iter().filter(|(arbiter, _)| arbiter.judge().is_none()) {
             // An arbiter that takes no more has said why; answers are kept all the same.
             let _ = sender.send(candidate.clone());
@@ -114,11 +122,11 @@ impl<'a> Scoring<'a> {
         Ok(())
     }
 
-    /// Hands what is to be compared over to every judge of two answers; `contest` says what each compares.
-    pub(super) fn compare<'c>(&self, contest: impl Fn(&Compare) -> Contest<'c>) {
+    /// Hands what is to be compared over to every judge that compares; `contest` says what each is shown.
+    pub(super) fn compare<'c>(&self, contest: impl Fn(&Showing) -> Contest<'c>) {
         for (arbiter, sender) in &self.senders {
-            let Some((judge, compare)) = arbiter.judge() else { continue };
-            for question in contest(compare).questions(judge) {
+            let Some((judge, showing)) = arbiter.judge() else { continue };
+            for question in contest(showing).questions(judge) {
                 let _ = sender.send(question);
             }
         }

@@ -68,8 +68,8 @@ pub(super) fn matrix(
     let answers = answers::Answers {
         prompts: read_prompts(workshop, job.inputs("prompts"))?,
         completions: job.inputs(role).collect(),
-        scores: job.inputs(&scores).next(),
-        safety: job.inputs(&safety).next(),
+        scores: job.inputs(&scores).collect(),
+        safety: job.inputs(&safety).collect(),
         gates: &params.gates,
     };
     answers.matrix(workshop, job)

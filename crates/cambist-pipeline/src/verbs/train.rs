@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 use cambist_core::prompt::Message;
 use cambist_io::store::{Artifact, ManifestDraft, Scratch};
 use cambist_model::{
-    Dtype, LocalModel, ModelFiles, Objective, ReferenceSource, RowContent, TrainConfig, TrainRow, TrainSummary,
+    Dtype, Head, LocalModel, ModelFiles, Objective, ReferenceSource, RowContent, TrainConfig, TrainRow, TrainSummary,
     Training, run, train_tokenizer,
 };
 
@@ -80,7 +80,10 @@ pub(crate) fn prepare(workshop: &Workshop<'_>, job: &Job, params: &TrainParams) 
     let held_out = if params.held_out.is_some() { read_rows(workshop, (job, "held_out"), params)? } else { vec![] };
     keep_apart(job, &rows, &held_out)?;
     let seed = job.run.as_ref().and_then(|run| run.seed).unwrap_or(workshop.plan.recipe.seed);
-    let start = start(workshop, job, params, (&rows, seed))?;
+    let mut start = start(workshop, job, params, (&rows, seed))?;
+    if objective(job, params)?.head() == Head::Reward {
+        start.model = start.model.with_reward_head(seed).map_err(|error| PipelineError::model(&job.label, error))?;
+    }
     Ok(Prepared { rows, held_out, start, config: TrainConfig { seed, ..params.config.clone() } })
 }
 
@@ -129,7 +132,10 @@ fn start(
         model.add_adapter(lora, seed).map_err(|error| failed(error.into()))?;
     }
     let notes = merged.iter().map(|report| format!("the base's adapter was merged first: {report}")).collect();
-    Ok(Start { model, base: name, at: (checkpoint.n_adapters() == 0).then_some(at), notes })
+    // Other trainers read neither an adapter's base for it nor GGUF.
+    let is_whole =
+        checkpoint.n_adapters() == 0 && checkpoint.base().0.keys().any(|name| name.ends_with(".safetensors"));
+    Ok(Start { model, base: name, at: is_whole.then_some(at), notes })
 }
 
 /// Where training starts.

@@ -5,7 +5,6 @@
 //! does not come back as a translation is counted by reason and never kept.
 
 mod answers;
-mod failed;
 mod machine;
 mod prompts;
 mod wording;
@@ -21,10 +20,11 @@ use cambist_core::{
 };
 use cambist_io::{ledger::KeySet, store::Artifact};
 
-use self::{failed::Failed, machine::Machine};
+use self::machine::Machine;
 use super::{
     Work,
     answering::{self, Cell},
+    failed::Failed,
     forecast::Forecast,
     generate::Count,
     voices::Voice,

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The verbs whose artifacts can be viewed, the one worth most to a reader first.
-pub(super) const VIEWABLE: [&str; 3] = ["select", "score", "generate"];
+pub(super) const VIEWABLE: [&str; 4] = ["select", "fuse", "score", "generate"];
 
 /// What a view is read from.
 #[derive(Debug)]
@@ -36,17 +36,21 @@ impl Sources {
     pub(super) fn of(store: &StoreView, artifact: Artifact) -> Result<Self, PipelineError> {
         let verb = artifact.manifest().verb.clone();
         let gates = match verb.as_str() {
-            "select" => gates_of(&artifact)?,
+            "select" | "fuse" => gates_of(&artifact)?,
             "score" | "generate" => Gates::default(),
             _ => return Err(not_viewable(&artifact)),
         };
-        let answers = if verb == "generate" { vec![artifact.clone()] } else { behind(store, &artifact, "from")? };
+        // What was fused is read beside its candidates.
+        let mut answers: Vec<Artifact> =
+            ["generate", "fuse"].contains(&verb.as_str()).then(|| artifact.clone()).into_iter().collect();
+        if verb != "generate" {
+            answers.extend(behind(store, &artifact, "from")?);
+        }
         let own = if verb == "score" { vec![artifact.clone()] } else { behind(store, &artifact, "scores")? };
-        let scores = if own.is_empty() {
-            answers.iter().filter(|answers| answers.manifest().files.contains_key(SCORES)).cloned().collect()
-        } else {
-            own
-        };
+        let is_scored = |answers: &&Artifact| answers.manifest().files.contains_key(SCORES);
+        let n_beside = if own.is_empty() { answers.len() } else { usize::from(verb == "fuse") };
+        let beside = answers.iter().take(n_beside).filter(is_scored).cloned();
+        let scores = own.iter().cloned().chain(beside).collect();
         let mut prompts = Vec::new();
         let mut seen = BTreeSet::new();
         for holder in std::iter::once(&artifact).chain(&answers) {
@@ -61,7 +65,8 @@ impl Sources {
 }
 
 fn gates_of(artifact: &Artifact) -> Result<Gates, PipelineError> {
-    let gates = artifact.manifest().params.pointer("/select/gates").cloned();
+    let manifest = artifact.manifest();
+    let gates = manifest.params.pointer(&format!("/{}/gates", manifest.verb)).cloned();
     gates.map_or_else(|| Ok(Gates::default()), serde_json::from_value).map_err(|error| {
         let name = artifact.manifest().id.to_string();
         PipelineError::input(&name, format!("its gates are not readable: {error}"), "run the recipe again")

@@ -1,8 +1,8 @@
-//! `cambist serve`: a local model in OpenAI's dialect.
+//! `cambist serve`: a local model in OpenAI's dialect, or a reward model in vLLM's.
 
 use std::{net::SocketAddr, num::NonZeroUsize};
 
-use cambist_pipeline::serve::{ModelServer, ServeOptions, read_model};
+use cambist_pipeline::serve::{ModelServer, ServeOptions, read_model, serves_rewards};
 use serde_json::json;
 
 use crate::{
@@ -17,6 +17,7 @@ pub(super) fn perform(args: &ServeArgs) -> Result<(), Failure> {
     screen::talk(&format!("reading {} ...", args.model.display()));
     let model = read_model(&args.model)?;
     let (n_parameters, max_positions) = (model.n_parameters(), model.max_positions());
+    let is_reward_model = serves_rewards(&model);
     let options = ServeOptions {
         address: SocketAddr::new(args.host, args.port),
         name: name.clone(),
@@ -27,14 +28,18 @@ pub(super) fn perform(args: &ServeArgs) -> Result<(), Failure> {
         let address = options.address;
         Failure::of_the_world(format!("cannot listen on {address}: {error}\nhint: choose another --port"))
     })?;
-    let url = format!("{}/v1", server.base_url());
+    // Clients of OpenAI take the address with `/v1`; those of vLLM's `/classify` take it as it is.
+    let url = if is_reward_model { server.base_url() } else { format!("{}/v1", server.base_url()) };
     let told =
         json!({ "url": url, "model": name, "n_parameters": n_parameters, "max_model_len": max_positions }).to_string();
     screen::print(if args.json { &told } else { &url })?;
     let whose = if args.host.is_loopback() { "nobody else can reach it" } else { "everybody who reaches it may ask" };
     screen::talk(&format!(
-        "`{name}`: {n_parameters} parameters, {max_positions} positions, {} answers together; {whose}; Ctrl-C stops it",
-        args.batch_size
+        "`{name}`: {n_parameters} parameters, {max_positions} positions, {}; {whose}; Ctrl-C stops it",
+        match is_reward_model {
+            true => "a reward model: rewards at `/classify`".to_owned(),
+            false => format!("{} answers together", args.batch_size),
+        }
     ));
     let handler = ctrlc::set_handler(|| std::process::exit(INTERRUPTED.into()));
     handler.map_err(|error| Failure::ours(format!("no handler for Ctrl-C: {error}")))?;

@@ -66,6 +66,16 @@ const CASES: &[Case] = &[
         "`…` keeps pairs by task, and pairs carry none",
     ),
     (
+        DPO,
+        "objective: reward, base: start, data: arbitrage.pairs, loss: {beta: 0.1}",
+        "`…`: `…` has no meaning beside `…`",
+    ),
+    (
+        DPO,
+        "objective: reward, base: start, data: arbitrage.pairs, lora: {}",
+        "`…` trains an adapter, which has no place for a reward head",
+    ),
+    (
         "      pairs: {}\n  - id: students\n    train: {objective: sft, base: start, data: arbitrage,",
         "  - id: students\n    train: {objective: dpo, base: start, data: arbitrage.pairs,",
         "`…` makes no preference pairs",

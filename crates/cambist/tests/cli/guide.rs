@@ -58,7 +58,9 @@ fn every_key_of_a_recipe_is_in_the_guide() {
     let guide = fs::read_to_string(guide().join("recipe.md")).unwrap();
     let sources = [
         "cambist-pipeline/src/recipe/params.rs",
+        "cambist-pipeline/src/recipe/fusion.rs",
         "cambist-pipeline/src/recipe/pool.rs",
+        "cambist-pipeline/src/recipe/mbr.rs",
         "cambist-pipeline/src/recipe/panel.rs",
         "cambist-pipeline/src/recipe/loss.rs",
         "cambist-pipeline/src/recipe/routing.rs",

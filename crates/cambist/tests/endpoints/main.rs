@@ -3,6 +3,8 @@
 #![cfg(test)]
 
 mod capabilities;
+mod checklist;
+mod fused;
 mod killed;
 mod lasting;
 mod pairwise;

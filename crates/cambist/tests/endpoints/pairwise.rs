@@ -35,13 +35,13 @@ const REWARDS: &str = "- id: rewards\n  score: {from: answers, arbiter: rm}\n";
 /// Prompts of the recipe.
 const N_PROMPTS: u64 = 12;
 
-fn run(pool: &Pool) {
+pub(crate) fn run(pool: &Pool) {
     let output = pool.run("store");
     assert!(output.status.success(), "{}", said(&output));
 }
 
 /// The artifact that was made last by a step.
-fn artifact(pool: &Pool, step: &str) -> std::path::PathBuf {
+pub(crate) fn artifact(pool: &Pool, step: &str) -> std::path::PathBuf {
     let folders = std::fs::read_dir(pool.path("store/artifacts")).unwrap().map(|entry| entry.unwrap().path());
     let is_of_step = |path: &std::path::PathBuf| {
         let manifest = std::fs::read(path.join("manifest.json")).unwrap();
@@ -51,7 +51,7 @@ fn artifact(pool: &Pool, step: &str) -> std::path::PathBuf {
 }
 
 /// Values by prompt and teacher.
-fn values(pool: &Pool, step: &str) -> BTreeMap<String, BTreeMap<String, Option<f64>>> {
+pub(crate) fn values(pool: &Pool, step: &str) -> BTreeMap<String, BTreeMap<String, Option<f64>>> {
     let scores: Vec<Score> = read_table(&artifact(pool, step).join("scores.parquet")).unwrap();
     let mut values: BTreeMap<String, BTreeMap<String, Option<f64>>> = BTreeMap::new();
     for score in scores {
@@ -72,6 +72,7 @@ fn agreement(pool: &Pool, step: &str) -> Agreement {
             n_equal: number("n_equal"),
             n_flipped: number("n_flipped"),
             n_missing: number("n_missing"),
+            n_once: 0,
         };
         assert_eq!(of_language["flip_rate"].as_f64(), here.flip_rate());
         assert_eq!(of_language["missing_rate"].as_f64(), here.missing_rate());
@@ -81,7 +82,7 @@ fn agreement(pool: &Pool, step: &str) -> Agreement {
 }
 
 /// The calls to an arbiter that the plan names for a step: in all, left, and whether there may be fewer.
-fn planned(pool: &Pool, step: &str, arbiter: &str) -> (u64, u64, bool) {
+pub(crate) fn planned(pool: &Pool, step: &str, arbiter: &str) -> (u64, u64, bool) {
     let output = pool.cambist(&["plan", "recipe.yaml", "--store", "store", "--json"]);
     assert!(output.status.success(), "{}", said(&output));
     let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -92,7 +93,7 @@ fn planned(pool: &Pool, step: &str, arbiter: &str) -> (u64, u64, bool) {
     (number("calls"), number("calls_left"), found["is_at_most"].as_bool().unwrap())
 }
 
-fn chats(server: &MockServer) -> u64 {
+pub(crate) fn chats(server: &MockServer) -> u64 {
     server.stats().calls.get(CHAT).copied().unwrap_or(0)
 }
 
@@ -262,7 +263,7 @@ fn a_panel_takes_a_judge_by_the_prompt_alone() {
     std::fs::write(pool.path("recipe.yaml"), text.replace(", normalize: prompt", "")).unwrap();
     let output = pool.run("store");
     assert_eq!(output.status.code(), Some(2));
-    assert!(said(&output).contains("panel `panel` takes the judge `judge`"), "{}", said(&output));
+    assert!(said(&output).contains("panel `panel` takes `judge`, which compares"), "{}", said(&output));
 }
 
 #[test]
@@ -272,7 +273,11 @@ fn wrong_uses_are_told_before_anything_is_asked() {
                  select: {from: answers, safety: safe, gates: {safety: {}}, strategies: {best: {router: all}}}\n";
     let text = recipe(&server, ("mock-judge-fair", "mode: pair-abt"), later);
     let cases = [
-        ("mode: pair-abt", "mode: pick-n", "judge `judge` picks one of all answers"),
+        (
+            "mode: pair-abt",
+            "mode: pair-abt, double: true",
+            "judge `judge` is shown two answers at a time, in both orders",
+        ),
         ("mode: pair-abt", "mode: abs-10, compare: {baseline: alpha}", "judge `judge` grades one answer at a time"),
         ("mode: pair-abt", "mode: pair-abt, compare: {baseline: alhpa}", "unknown teacher under `baseline` `alhpa`"),
         (

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{RawAnswer, TeacherAnswerParts, logprobs, text_at, usage};
+use super::{RawAnswer, TeacherAnswerParts, at, logprobs, text_at, usage};
 use crate::dialect::answer::Mark;
 
 /// Reads `choices[].message`.
@@ -49,7 +49,7 @@ fn openai_choice(body: &Value, choice: &Value, marks: Vec<Mark>) -> Result<RawAn
         answer: TeacherAnswerParts {
             tool_calls: calls.or_else(|| message.get("function_call").filter(|call| call.is_object())).cloned(),
             usage: usage::openai(body),
-            logprobs: logprobs::entries(choice.pointer("/logprobs/content")),
+            logprobs: logprobs::entries(at(choice, "/logprobs/content")),
             model_reported: text_at(body, "/model"),
             request_id: text_at(body, "/id"),
             marks,

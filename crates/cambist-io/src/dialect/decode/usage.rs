@@ -2,12 +2,13 @@
 
 use serde_json::Value;
 
+use super::at;
 use crate::dialect::answer::{TokenUsage, UsageSource};
 
 /// Reads the first pointer that holds a count.
 pub(super) fn count(body: &Value, pointers: &[&str]) -> Option<u32> {
-    let at = |pointer: &&str| body.pointer(pointer).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
-    pointers.iter().find_map(at)
+    let count = |pointer: &&str| at(body, pointer).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
+    pointers.iter().find_map(count)
 }
 
 /// Marks who counted: the server, when it gave either count.

@@ -15,8 +15,6 @@ pub struct JudgeQuestion<'a> {
     pub answers: &'a [&'a str],
     /// A known good answer, shown to graders.
     pub reference: Option<&'a str>,
-    /// What a good answer needs, one thing a line, shown to those who choose; a general list when absent.
-    pub checklist: Option<&'a str>,
 }
 
 const CRITERIA: &str = "Weigh, in this order:
@@ -34,7 +32,7 @@ pub fn judge_prompt(mode: JudgeMode, question: &JudgeQuestion<'_>) -> Vec<Messag
         marked("Question", "question", question.instruction),
         answers(mode, question.answers),
         reference(question),
-        criteria(mode, question),
+        CRITERIA.to_owned(),
         verdict_form(mode, question.answers.len()),
     ];
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
@@ -48,7 +46,7 @@ fn named(language: &Language) -> String {
 fn opening(mode: JudgeMode) -> &'static str {
     match mode {
         JudgeMode::Abs10 | JudgeMode::Abs5 => "You grade one answer to a request.",
-        JudgeMode::PickN => "You choose the best of several answers to a request.",
+        JudgeMode::Checklist => "You choose the best of several answers to a request.",
         _ => "You compare two answers to the same request and say which one is better.",
     }
 }
@@ -64,7 +62,7 @@ fn marked(begin: &str, end: &str, text: &str) -> String {
 fn answers(mode: JudgeMode, answers: &[&str]) -> String {
     let mark = |(at, text): (usize, &&str)| match mode {
         JudgeMode::Abs10 | JudgeMode::Abs5 => marked("Answer", "answer", text),
-        JudgeMode::PickN => marked(&format!("Answer {}", at + 1), &format!("answer {}", at + 1), text),
+        JudgeMode::Checklist => marked(&format!("Answer {}", at + 1), &format!("answer {}", at + 1), text),
         _ => {
             let label = if at == 0 { "A" } else { "B" };
             marked(&format!("Answer {label}"), &format!("answer {label}"), text)
@@ -75,13 +73,6 @@ fn answers(mode: JudgeMode, answers: &[&str]) -> String {
 
 fn reference(question: &JudgeQuestion<'_>) -> String {
     question.reference.map(|text| marked("Reference", "reference", text)).unwrap_or_default()
-}
-
-fn criteria(mode: JudgeMode, question: &JudgeQuestion<'_>) -> String {
-    match question.checklist.filter(|_| mode == JudgeMode::PickN) {
-        Some(checklist) => format!("A good answer has all of this:\n{checklist}"),
-        None => CRITERIA.to_owned(),
-    }
 }
 
 fn verdict_form(mode: JudgeMode, n_answers: usize) -> String {
@@ -113,8 +104,12 @@ fn verdict_form(mode: JudgeMode, n_answers: usize) -> String {
         JudgeMode::Abs5 => "Give brief feedback. Then end with a grade from 1 (useless) to 5 (could not be better) as \
                             the last thing you write, in this form: [RESULT] 3"
             .to_owned(),
-        JudgeMode::PickN => format!(
-            "Check each answer against this. Then write, alone on the last line, the number of the best answer, 1 to {n_answers}."
+        JudgeMode::Checklist => format!(
+            "First write a checklist of what a good answer to this very request needs: three to seven short points, \
+             one a line, each something that an answer plainly has or lacks. Write it from the request, not from the \
+             answers. Then go through the answers in their order and say in one line each which points it lacks. \
+             Then write, alone on the last line, the number of the answer that meets the checklist best, 1 to \
+             {n_answers}, and nothing behind it."
         ),
     }
 }

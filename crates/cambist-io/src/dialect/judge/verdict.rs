@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use cambist_core::completion::FinishReason;
+
 use super::JudgeMode;
 use crate::dialect::answer::TeacherAnswer;
 
@@ -28,7 +30,7 @@ pub fn read_verdict(mode: JudgeMode, answer: &TeacherAnswer, n_answers: usize) -
         JudgeMode::PairLogprob => probability(answer).map(JudgeVerdict::Probability),
         JudgeMode::Abs10 => grade_of_ten(text).map(JudgeVerdict::Grade),
         JudgeMode::Abs5 => grade_of_five(text).map(JudgeVerdict::Grade),
-        JudgeMode::PickN => picked(text, n_answers).map(JudgeVerdict::Best),
+        JudgeMode::Checklist => picked(answer, n_answers).map(JudgeVerdict::Best),
     }
 }
 
@@ -112,10 +114,17 @@ fn grade_of_five(text: &str) -> Option<f64> {
     plain_number(digits).filter(|grade| (1.0..=5.0).contains(grade))
 }
 
-/// The last line that is a number, when it is in range.
-fn picked(text: &str, n_answers: usize) -> Option<usize> {
-    let bare = |line: &'_ str| line.trim().trim_matches(['*', '[', ']', '.', '`', '#', ' ']).parse::<usize>().ok();
-    let number = text.lines().rev().find_map(bare)?;
+/// The last line that is a number, `Answer` before it aside, when it is in range; an answer that was cut has not come to
+/// its verdict, and a line of its checklist is none.
+fn picked(answer: &TeacherAnswer, n_answers: usize) -> Option<usize> {
+    let bare = |line: &'_ str| {
+        let line = line.trim().trim_matches(['*', '_', '[', ']', '.', '`', '#', '"', ' ']).to_ascii_lowercase();
+        line.strip_prefix("answer").unwrap_or(&line).trim().parse::<usize>().ok()
+    };
+    if answer.finish == FinishReason::Length {
+        return None;
+    }
+    let number = answer.text.lines().rev().find_map(bare)?;
     (1..=n_answers).contains(&number).then(|| number - 1)
 }
 
@@ -130,12 +139,13 @@ impl JudgeVerdict {
         }
     }
 
-    /// Returns the verdict on a pair that [`value`](Self::value) stands for; none for modes that compare no two answers.
-    pub fn of_pair(mode: JudgeMode, value: f64) -> Option<Self> {
+    /// Returns the verdict that [`value`](Self::value) stands for in `mode`.
+    pub fn of_value(mode: JudgeMode, value: f64) -> Self {
         match mode {
-            JudgeMode::PairLogprob => Some(Self::Probability(value)),
-            _ if mode.is_pair() => Some(Self::Preference(value as i8)),
-            _ => None,
+            JudgeMode::PairAbt | JudgeMode::PairFive | JudgeMode::PairThree => Self::Preference(value as i8),
+            JudgeMode::PairLogprob => Self::Probability(value),
+            JudgeMode::Abs10 | JudgeMode::Abs5 => Self::Grade(value),
+            JudgeMode::Checklist => Self::Best(value as usize),
         }
     }
 

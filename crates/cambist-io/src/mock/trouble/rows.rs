@@ -63,6 +63,15 @@ pub(super) fn mangle_marks(value: &mut Value) {
     }
 }
 
+/// Takes double square brackets out, as a fusor does that forgot its instructions.
+pub(super) fn drop_brackets(value: &mut Value) {
+    each_text(value, |text| {
+        if let Value::String(text) = text {
+            *text = text.replace("[[", "").replace("]]", "");
+        }
+    });
+}
+
 /// Drops the last of a list, or of a bare list.
 pub(super) fn drop_last(value: &mut Value, list: &str) {
     let rows = ["rewards", "scores"].into_iter().filter(|_| list == "data");

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, AnswerPair};
+use crate::objective::logistic::{logistic, softplus};
 
 /// How a pair of answers is judged. Sums are over tokens, end of turn included.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -190,15 +191,6 @@ fn log_odds(answer: &Answer) -> (f64, f64) {
     let mean = answer.mean_log_prob().min(ALMOST_CERTAIN);
     let complement = -mean.exp_m1();
     (mean - complement.ln(), 1.0 / (complement * answer.n_tokens))
-}
-
-/// Returns `ln(1 + e^x)` without overflow.
-fn softplus(x: f64) -> f64 {
-    x.max(0.0) + (-x.abs()).exp().ln_1p()
-}
-
-fn logistic(x: f64) -> f64 {
-    if x >= 0.0 { 1.0 / (1.0 + (-x).exp()) } else { x.exp() / (1.0 + x.exp()) }
 }
 
 #[cfg(test)]

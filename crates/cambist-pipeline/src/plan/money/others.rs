@@ -1,4 +1,4 @@
-//! What the calls to arbiters and translators will cost.
+//! What the calls to arbiters, translators and fusors will cost.
 
 use cambist_core::language::Language;
 use cambist_io::ledger::{CallHistory, Moments, ScoreHistory};
@@ -27,11 +27,17 @@ impl Plan {
         estimate
     }
 
-    /// From the history of the teacher's calls; for an engine from the characters, which are known.
-    pub(super) fn of_translations(&self, job: &Job, forecast: &Forecast, history: &[CallHistory]) -> Option<Estimate> {
-        let Action::Translate(params) = &self.step_of(job).action else { return None };
+    /// Of a step that asks one member of the pool to translate or to fuse: from the history of its calls; for an engine
+    /// from the characters, which are known.
+    pub(super) fn of_one_asked(&self, job: &Job, forecast: &Forecast, history: &[CallHistory]) -> Option<Estimate> {
+        let (asked_for, sampling) = match &self.step_of(job).action {
+            Action::Translate(params) => ("translations", &params.sampling),
+            Action::Fuse(params) => ("fusions", &params.sampling),
+            _ => return None,
+        };
         let member = self.recipe.pool.iter().find(|member| member.id == forecast.name)?;
-        let mut estimate = Estimate::of(&member.id, "translations", member.has_price());
+        let mut estimate = Estimate::of(&member.id, asked_for, member.has_price());
+        estimate.is_at_most = forecast.is_at_most;
         let price = member.price.unwrap_or_default();
         for (language, count) in &forecast.counts {
             if member.translation_dialect().is_some() {
@@ -47,9 +53,14 @@ impl Plan {
                 .request
                 .sampling
                 .as_ref()
-                .map_or(params.sampling.max_new_tokens as f64, |sampling| f64::from(sampling.max_tokens));
+                .map_or(sampling.max_new_tokens as f64, |sampling| f64::from(sampling.max_tokens));
             let lengths = (count.bytes_left, count.left, max_out);
-            estimate.add(count, &Stratum::of(history, (&member.id, language), lengths), price);
+            let mut stratum = Stratum::of(history, (&member.id, language), lengths);
+            if asked_for == "fusions" {
+                // A fusor reads all candidates: what it read as a teacher says nothing of that.
+                stratum.input = Stratum::of_lengths(lengths).input;
+            }
+            estimate.add(count, &stratum, price);
         }
         Some(estimate)
     }

@@ -92,6 +92,7 @@ impl Generating<'_> {
             while self.advance(&mut chunk, (&mut wants, &mut tables))? {}
             self.rule(&mut chunk, (&mut wants.uncompared, &mut tables.agreement))?;
             if wants.is_empty() {
+                self.agree(&mut chunk);
                 chunk.iter().try_for_each(|open| tables.push(open))?;
                 let is_unknown = |open: &&Open| !self.router.is_calibrated_for(&open.row.prompt.language);
                 tables.n_uncalibrated += chunk.iter().filter(is_unknown).count() as u64;
@@ -228,11 +229,11 @@ impl Generating<'_> {
             let prompt = &chunk[lookup.open].row.prompt;
             member.score(prompt, completion).map(Some)
         };
-        let Some(arbiter) = member.ledgered() else { return found.iter().map(here).collect() };
-        if arbiter.judge().is_some() {
+        if member.judge().is_some() || member.consensus().is_some() {
             // What it says of an answer rests on the others: the ruling comes when all are there.
             return Ok(found.iter().map(|(_, completion)| Some(member.recorded(completion, None))).collect());
         }
+        let Some(arbiter) = member.ledgered() else { return found.iter().map(here).collect() };
         let key = |(lookup, completion): &(Lookup, Completion)| {
             arbiter.key(&candidate_digest(&chunk[lookup.open].row.prompt, &completion.text))
         };

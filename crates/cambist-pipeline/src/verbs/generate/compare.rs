@@ -1,6 +1,7 @@
-//! Answers that were there before this run go to the arbiters, and judges of two answers rule on whole prompts.
+//! Answers that were there before this run go to the arbiters, and whoever compares answers rules on whole prompts.
 
 use cambist_core::{completion::Completion, prompt::Prompt};
+use rayon::prelude::*;
 
 use super::{
     Generating,
@@ -9,9 +10,8 @@ use super::{
 };
 use crate::{
     error::PipelineError,
-    recipe::Compare,
     verbs::{
-        contest::{Contest, JudgesAgreement, rule},
+        contest::{Contest, JudgesAgreement, Showing, rule},
         scoring::Scoring,
     },
 };
@@ -36,12 +36,12 @@ impl Generating<'_> {
             let Some(prompt) = read.prompt(of_prompt[0].prompt)? else { return Ok(()) };
             let known = of_prompt.iter().map(|&cell| self.known(prompt, cell)).collect::<Result<Vec<_>, _>>()?;
             let answers: Vec<Completion> = known.into_iter().flatten().collect();
-            scoring.compare(|compare| Contest::new(prompt, answers.iter().collect(), compare));
+            scoring.compare(|showing| Contest::new(prompt, answers.iter().collect(), showing));
         }
         Ok(())
     }
 
-    /// Lets every judge of two answers rule on the prompts that wait for nothing; those with answers that nobody
+    /// Lets every judge that compares rule on the prompts that wait for nothing; those with answers that nobody
     /// compared yet go into `wanted`.
     pub(super) fn rule(
         &self,
@@ -50,12 +50,12 @@ impl Generating<'_> {
     ) -> Result<(), PipelineError> {
         let members = self.scorer.iter().flat_map(|scorer| scorer.members().iter().enumerate());
         let judges = members.filter_map(|(at, member)| {
-            let (judge, compare) = member.judge()?;
-            Some((at, judge, compare))
+            let (judge, showing) = member.judge()?;
+            Some((at, judge, showing))
         });
-        for (at, judge, compare) in judges {
+        for (at, judge, showing) in judges {
             let decided = chunk.iter().filter(|open| !open.is_waiting);
-            let contests: Vec<Contest<'_>> = decided.map(|open| open.contest(compare)).collect();
+            let contests: Vec<Contest<'_>> = decided.map(|open| open.contest(showing)).collect();
             let rulings = rule(self.workshop, judge, &contests)?;
             for (open, ruling) in chunk.iter_mut().filter(|open| !open.is_waiting).zip(rulings) {
                 if !ruling.is_whole {
@@ -70,6 +70,20 @@ impl Generating<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Lets every rule about all answers to a prompt score them, now that they are all there.
+    pub(super) fn agree(&self, chunk: &mut [Open]) {
+        let members = self.scorer.iter().flat_map(|scorer| scorer.members().iter().enumerate());
+        for (at, consensus) in members.filter_map(|(at, member)| Some((at, member.consensus()?))) {
+            chunk.par_iter_mut().for_each(|open| {
+                let answers: Vec<&Completion> = open.row.candidates.iter().map(|of| &of.completion).collect();
+                let scores = consensus.scores(&open.row.prompt, &answers);
+                for (said, score) in open.scores.iter_mut().zip(scores) {
+                    said[at] = score;
+                }
+            });
+        }
     }
 
     fn cells_of_row(&self, open: &Open) -> Result<Vec<Cell>, PipelineError> {
@@ -96,9 +110,9 @@ impl Generating<'_> {
 }
 
 impl Open {
-    fn contest(&self, compare: &Compare) -> Contest<'_> {
+    fn contest(&self, showing: &Showing) -> Contest<'_> {
         let answers = self.row.candidates.iter().map(|candidate| &candidate.completion);
-        Contest::new(&self.row.prompt, answers.collect(), compare)
+        Contest::new(&self.row.prompt, answers.collect(), showing)
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) fn probe_recipe(
         found.extend(told((&member.id, "teacher"), endpoint, met)?);
     }
     for arbiter in &plan.recipe.arbiters {
-        let (Some(endpoint), Some(remote)) = (&arbiter.endpoint, RemoteArbiter::open(arbiter, &plan.folder)?) else {
+        let (Some(endpoint), Some(remote)) = (&arbiter.endpoint, RemoteArbiter::open(arbiter, plan)?) else {
             continue;
         };
         let role = if arbiter.judge.is_some() { "judge" } else { "reward model" };

@@ -1,4 +1,4 @@
-//! Arbiters: how far the members of a panel agree, and how often a judge of pairs changes its mind with the order.
+//! Arbiters: how far the members of a panel agree, and how often a judge changes its mind with the order of the answers.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ struct Judge {
     languages: Agreements,
 }
 
-/// One section over all steps that a panel or a judge of pairs scored; none where there is no such step.
+/// One section over all steps that a panel or a judge that compares scored; none where there is no such step.
 pub(super) fn section(material: &Material<'_>) -> Result<Option<Section>, PipelineError> {
     let panels = found::<Panel>(material, DISAGREEMENT)?;
     let judges = found::<Judges>(material, COMPARISONS)?;
@@ -98,7 +98,7 @@ fn agreement(panels: &[(&Job, Panel)]) -> Option<Block> {
     (!table.rows.is_empty()).then(|| Block::Table { table, origin: origin(panels, n_prompts, "prompts") })
 }
 
-/// How often the order in which two answers are shown decides which is better.
+/// How often the order in which answers are shown decides which is best.
 fn orders(judges: &[(&Job, Judges)]) -> Option<Block> {
     let mut n_comparisons = 0;
     let mut rows = Vec::new();
@@ -107,30 +107,32 @@ fn orders(judges: &[(&Job, Judges)]) -> Option<Block> {
             found.judges.iter().flat_map(|(name, judge)| judge.languages.iter().map(move |of| (name, of)));
         for (name, (language, agreement)) in by_language {
             n_comparisons += agreement.n_comparisons;
-            let share =
-                |rate: Option<f64>| rate.map_or_else(|| Cell::Missing("nothing was compared".into()), Cell::Share);
+            let share = |rate: Option<f64>, why: &str| rate.map_or_else(|| Cell::Missing(why.into()), Cell::Share);
+            let is_once = agreement.n_once > 0;
+            let why = if is_once { "one order was shown" } else { "nothing was compared" };
             rows.push(Row::new(vec![
                 Words::from(job.label.as_str()).into(),
                 Words::from(name.as_str()).into(),
                 label(language).into(),
                 Cell::Count(agreement.n_comparisons),
                 Cell::Count(agreement.n_equal),
-                share(agreement.flip_rate()),
-                share(agreement.missing_rate()),
+                share(agreement.flip_rate(), why),
+                share(agreement.missing_rate(), "nothing was compared"),
             ]));
         }
     }
     let table = Table {
-        caption: "Judges of pairs, asked in both orders: how many pairs they compared, how many needed no comparison \
-                  because the answers are equal, how often the two orders prefer different answers (a tie is counted \
-                  then), and how often a verdict is missing."
+        caption: "Judges of pairs, and of all answers to a prompt at once: how many pairs or prompts they compared, \
+                  how many needed no comparison because the answers are equal, how often two orders of the same \
+                  answers prefer different ones (a pair is a tie then, a list has two best ones), and how often a \
+                  verdict is missing."
             .into(),
         columns: vec![
             Column::words("Step"),
             Column::words("judge"),
             Column::words("Language"),
-            Column::numbers("compared", "pairs", Style::plain(0)),
-            Column::numbers("equal", "pairs", Style::plain(0)),
+            Column::numbers("compared", "pairs or prompts", Style::plain(0)),
+            Column::numbers("equal", "pairs or prompts", Style::plain(0)),
             Column::numbers("flipped", "%", Style::plain(1)).directed(Direction::LowerIsBetter),
             Column::numbers("missing", "%", Style::plain(1)).directed(Direction::LowerIsBetter),
         ],

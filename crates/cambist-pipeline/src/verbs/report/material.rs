@@ -166,8 +166,8 @@ impl<'a> Material<'a> {
         let answers = Answers {
             prompts: read_prompts(self.workshop, job.inputs("prompts"))?,
             completions: vec![&whole],
-            scores: scores.as_ref(),
-            safety: None,
+            scores: scores.iter().collect(),
+            safety: Vec::new(),
             gates: &Gates::default(),
         };
         let matrix = answers.matrix(self.workshop, job)?;
@@ -188,6 +188,7 @@ impl<'a> Material<'a> {
         let (job, _) = self.made.iter().find(|(job, _)| job.id == input.id)?;
         match self.action(job) {
             Action::Generate(params) => params.arbiter.as_deref(),
+            Action::Fuse(params) => params.arbiter.as_deref(),
             Action::Score(params) => Some(&params.arbiter),
             _ => None,
         }

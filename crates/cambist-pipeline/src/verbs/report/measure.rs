@@ -19,7 +19,7 @@ const DRAWS: usize = 2_000;
 pub(super) struct Measure {
     /// The arbiter; empty when nobody scored.
     pub arbiter: String,
-    /// `accuracy`, `chrF`, `ROUGE` or `score`.
+    /// `accuracy`, `chrF`, `mean utility`, `ROUGE` or `score`.
     pub noun: &'static str,
     /// `%` or nothing.
     pub unit: &'static str,
@@ -47,6 +47,7 @@ impl Measure {
                 Self { unit: "%", factor: 100.0, is_exact: true, ..plain("accuracy", 1) }
             }
             Some(arbiter) if arbiter.chrf.is_some() => plain("chrF", 1),
+            Some(arbiter) if arbiter.mbr.is_some() => plain("mean utility", 3),
             Some(arbiter) if arbiter.rouge.is_some() => plain("ROUGE", 3),
             _ => plain("score", 3),
         }

@@ -223,7 +223,7 @@ fn table(material: &Material<'_>, trained: &[Trained<'_>]) -> Block {
         ])
     };
     let whole = |title: &str| Column::numbers(title, "", Style::plain(0));
-    let is_likelihood = |one: &Trained<'_>| !matches!(objective(material, one.job), "dpo" | "simpo" | "orpo");
+    let is_likelihood = |one: &Trained<'_>| matches!(objective(material, one.job), "pretrain" | "sft" | "");
     let unit = if trained.iter().all(is_likelihood) { "nats" } else { "" };
     let loss = |title: &str| Column::numbers(title, unit, Style::plain(3)).directed(Direction::LowerIsBetter);
     let table = Table {

@@ -58,6 +58,7 @@ fn pairs(workshop: &Workshop<'_>, input: &Input) -> Result<Vec<TrainRow>, Pipeli
     };
     let row = |row: PreferenceRow| TrainRow {
         weight: 1.0 / n_pairs[&row.id] as f64,
+        margin: Some(row.margin),
         ..TrainRow::pair(row.id, row.language, row.prompt, [said(&row.chosen), said(&row.rejected)])
     };
     Ok(rows.into_iter().map(row).collect())

@@ -12,13 +12,11 @@ use cambist_io::{
     store::{Artifact, ManifestDraft, Scratch},
 };
 
-use super::{
-    CHUNK, Piece, Translation, Translator,
-    failed::{Failed, Failures},
-};
+use super::{CHUNK, Piece, Translation, Translator};
 use crate::{
     error::PipelineError,
     verbs::{
+        failed::{Failed, Failures},
         prompt_files::PromptFiles,
         prompts::read_prompts,
         tables::{COMPLETIONS, read_table},
@@ -61,7 +59,7 @@ pub(super) fn make(translator: &Translator<'_>, scratch: Scratch) -> Result<Arti
         draft.failures.insert("none_eligible".to_owned(), n_without);
     }
     made.table.finish()?;
-    made.failures.write(translator, (&scratch, &mut draft))?;
+    made.failures.write(translator.params.max_failed, (&scratch, &mut draft))?;
     Ok(scratch.commit(draft)?)
 }
 
@@ -214,7 +212,12 @@ fn blank(translator: &Translator<'_>, prompt: &Prompt, original: &Original) -> C
         teacher: translator.params.name.clone(),
         sample: 0,
         cost_usd: said.cost_usd / f64::from(original.n_sharing.max(1)),
-        origin: Some(Origin { prompt_id: said.prompt_id.clone(), teacher: said.teacher.clone(), mt_engine: None }),
+        origin: Some(Origin {
+            prompt_id: said.prompt_id.clone(),
+            teacher: said.teacher.clone(),
+            mt_engine: None,
+            fusion: None,
+        }),
         ..said.clone()
     }
 }

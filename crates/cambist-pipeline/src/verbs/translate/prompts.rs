@@ -13,11 +13,15 @@ use cambist_io::{
     store::{Artifact, ManifestDraft, Scratch},
 };
 
-use super::{
-    CHUNK, Piece, Translation, Translator,
-    failed::{Failed, Failures},
+use super::{CHUNK, Piece, Translation, Translator};
+use crate::{
+    error::PipelineError,
+    plan::Input,
+    verbs::{
+        failed::{Failed, Failures},
+        prompts::file_of,
+    },
 };
-use crate::{error::PipelineError, plan::Input, verbs::prompts::file_of};
 
 /// Makes the artifact: a set for each set that is read, under the same name.
 pub(super) fn make(translator: &Translator<'_>, scratch: Scratch) -> Result<Artifact, PipelineError> {
@@ -29,7 +33,7 @@ pub(super) fn make(translator: &Translator<'_>, scratch: Scratch) -> Result<Arti
         let name = if input.part.is_empty() { "prompts" } else { &input.part };
         draft.counts.insert(name.to_owned(), n_prompts);
     }
-    failures.write(translator, (&scratch, &mut draft))?;
+    failures.write(translator.params.max_failed, (&scratch, &mut draft))?;
     if draft.counts.values().sum::<u64>() == 0 {
         let told: Vec<String> = draft.failures.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
         let what = format!("no prompt is translated ({})", told.join(", "));

@@ -10,17 +10,9 @@ Keep every mark such as ⟦0⟧ exactly as it is.\n\n{text}";
 /// Returns the wording with the languages by their English names and the text filled in.
 pub(super) fn fill(template: Option<&str>, (from, to): (&Language, &Language), text: &str) -> String {
     let wording = template.unwrap_or(USUAL);
-    let named = |part: &str| part.replace("{source_language}", &name(from)).replace("{target_language}", &name(to));
+    let named =
+        |part: &str| part.replace("{source_language}", &from.full_name()).replace("{target_language}", &to.full_name());
     wording.split("{text}").map(named).collect::<Vec<_>>().join(text)
-}
-
-/// `German`; `Chinese (zh-hant)` where the tag says more than the language.
-fn name(language: &Language) -> String {
-    match language.english_name() {
-        Some(name) if language.primary() == language.as_str() => name,
-        Some(name) => format!("{name} ({language})"),
-        None => language.to_string(),
-    }
 }
 
 #[cfg(test)]

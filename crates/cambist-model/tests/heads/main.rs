@@ -1,14 +1,14 @@
 //! Reward heads against `transformers` and PyTorch: the numbers of `golden/heads.py`.
 #![cfg(test)]
 
+mod reward;
+
 use std::{collections::BTreeMap, fs, ops::ControlFlow, path::PathBuf, process::Command};
 
 use cambist_core::{language::Language, prompt::Message};
 use cambist_model::{
-    EncodeError, Head, LocalModel, ModelFiles, NoReward, Objective, RewardModel, RewardModelError, RewardTokens,
-    RowContent, Sequence, Sft, StepLog, TrainConfig, TrainError, TrainRow,
-    objective::{Encoder, RowLoss, ScoredRow},
-    train,
+    BradleyTerry, EncodeError, Head, LocalModel, ModelFiles, NoReward, Objective, RewardModel, RewardModelError,
+    RewardTokens, Sft, StepLog, TrainConfig, TrainError, TrainRow, train,
 };
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::Deserialize;
@@ -49,7 +49,11 @@ fn golden() -> Golden {
 }
 
 fn folder(name: &str) -> ModelFiles {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/families").join(name);
+    files_of(&format!("families/{name}"))
+}
+
+fn files_of(name: &str) -> ModelFiles {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
     let file = |e: fs::DirEntry| (e.file_name().into_string().unwrap(), fs::read(e.path()).unwrap());
     ModelFiles(entries.map(file).filter(|(name, _)| !name.starts_with("expected")).collect())
@@ -76,16 +80,19 @@ fn safetensors(tensors: &Tensors) -> Vec<u8> {
 
 /// The folder of a language model with the golden's reward head in place of its own.
 fn classifier(name: &str, expected: &Expected, pad: u32) -> ModelFiles {
-    let mut files = folder(name);
+    with_head(folder(name), (&expected.class, &expected.score), pad)
+}
+
+fn with_head(mut files: ModelFiles, (class, score): (&str, &[f32]), pad: u32) -> ModelFiles {
     let mut config: Value = serde_json::from_slice(&files.0["config.json"]).unwrap();
-    config["architectures"] = json!([expected.class]);
+    config["architectures"] = json!([class]);
     config["id2label"] = json!({"0": "LABEL_0"});
     config["label2id"] = json!({"LABEL_0": 0});
     config["pad_token_id"] = pad.into();
     files.0.insert("config.json".to_owned(), config.to_string().into_bytes());
     let mut weights = tensors(&files.0["model.safetensors"]);
     weights.remove("lm_head.weight");
-    weights.insert("score.weight".to_owned(), (vec![1, expected.score.len()], expected.score.clone()));
+    weights.insert("score.weight".to_owned(), (vec![1, score.len()], score.to_vec()));
     files.0.insert("model.safetensors".to_owned(), safetensors(&weights));
     files
 }
@@ -149,42 +156,10 @@ fn a_language_model_rewards_by_the_logit_of_a_token_or_the_odds_of_two() {
     }
 }
 
-/// Bradley-Terry on the rewards of two conversations, as a text of tokens.
-struct BradleyTerry;
-
-impl Objective for BradleyTerry {
-    fn name(&self) -> &'static str {
-        "bradley-terry"
-    }
-
-    fn head(&self) -> Head {
-        Head::Reward
-    }
-
-    fn encode(&self, row: &RowContent, encoder: Encoder<'_>) -> Result<Vec<Sequence>, EncodeError> {
-        let RowContent::Pair { prompt, chosen, rejected } = row else {
-            return Err(EncodeError::EmptyMask("rows are pairs here"));
-        };
-        let whole = |answer: &String| encoder.whole(&[prompt.clone(), vec![Message::assistant(answer)]].concat());
-        Ok(vec![whole(chosen)?, whole(rejected)?])
-    }
-
-    fn denominators(&self, _sequences: &[Sequence]) -> Vec<f64> {
-        vec![1.0]
-    }
-
-    fn loss(&self, row: ScoredRow<'_>) -> RowLoss {
-        let margin = f64::from(row.log_probs[0][0]) - f64::from(row.log_probs[1][0]);
-        let slope = -1.0 / (1.0 + margin.exp());
-        RowLoss::of_one_term((-margin).exp().ln_1p(), vec![vec![slope as f32], vec![-slope as f32]])
-    }
-}
-
 fn pair(golden: &Golden) -> TrainRow {
     let [(user, chosen), _, (_, rejected)] = golden.turns.as_slice() else { panic!("three conversations") };
     let prompt = vec![Message::user(words(user))];
-    let content = RowContent::Pair { prompt, chosen: words(chosen), rejected: words(rejected) };
-    TrainRow { id: "pair".to_owned(), language: Language::parse("en").unwrap(), weight: 1.0, content }
+    TrainRow::pair("pair", Language::parse("en").unwrap(), prompt, [words(chosen), words(rejected)])
 }
 
 /// One step of plain descent reveals the gradients: with `beta1 = beta2 = 0`, a large `eps` makes AdamW linear in them.
@@ -212,7 +187,7 @@ fn gradients_of_every_tensor_equal_those_of_pytorch() {
             logged = Some(log.clone());
             ControlFlow::Continue(())
         };
-        train(&mut model, (&[pair(&golden)], &BradleyTerry), &config, &mut keep).unwrap();
+        train(&mut model, (&[pair(&golden)], &BradleyTerry::default()), &config, &mut keep).unwrap();
         let log = logged.unwrap();
         assert!((log.loss / expected.loss - 1.0).abs() < 1e-4, "{name}: {} {}", log.loss, expected.loss);
         assert_eq!(log.n_loss_tokens, 2, "{name}");
@@ -312,7 +287,7 @@ fn a_reward_head_learns_which_answer_is_better() {
     let mut model = LocalModel::from_files(&folder("qwen3")).unwrap().with_reward_head(1).unwrap();
     let config = TrainConfig { steps: Some(30), batch_size: 1, lr: 3e-3, ..TrainConfig::default() };
     let mut losses = vec![];
-    train(&mut model, (&[pair(&golden)], &BradleyTerry), &config, &mut |log: &StepLog| {
+    train(&mut model, (&[pair(&golden)], &BradleyTerry::default()), &config, &mut |log: &StepLog| {
         losses.push(log.loss);
         ControlFlow::Continue(())
     })
@@ -340,11 +315,8 @@ fn heads_and_what_is_asked_of_them_fit_or_are_refused() {
         let rows = [pair(&golden)];
         train(&mut model, (&rows, objective), &config, &mut |_: &StepLog| ControlFlow::Continue(())).unwrap_err()
     };
-    let error = fails(language(), &BradleyTerry);
-    assert_eq!(
-        error.to_string(),
-        "the `bradley-terry` objective trains a reward head, the model has a language model's head"
-    );
+    let error = fails(language(), &BradleyTerry::default());
+    assert_eq!(error.to_string(), "the `reward` objective trains a reward head, the model has a language model's head");
     assert!(matches!(fails(classifier(), &Sft), TrainError::Head { expected: Head::Language, .. }));
 
     let mut files = classifier().to_files().unwrap();

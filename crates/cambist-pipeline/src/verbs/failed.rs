@@ -1,4 +1,4 @@
-//! Texts without a translation, and why.
+//! Texts without a translation, answers that were not fused, and why.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,11 @@ use cambist_io::{
 };
 use serde_json::json;
 
-use super::Translator;
 use crate::error::PipelineError;
 
-/// Why a text has no translation.
+/// Why a text has no translation, or candidates no fused answer.
 pub(super) struct Failed {
-    /// A code for counting: `lost_marks`, `empty`, the class of a call's failure.
+    /// A code for counting: `lost_marks`, `no_brackets`, `empty`, the class of a call's failure.
     pub(super) reason: String,
     /// What was seen, for a reader.
     pub(super) detail: String,
@@ -51,7 +50,7 @@ pub(super) struct Failures {
 }
 
 impl Failures {
-    /// Counts a text whose translation was asked for.
+    /// Counts a question that was asked.
     pub(super) fn count_asked(&mut self) {
         self.n_asked += 1;
     }
@@ -69,17 +68,18 @@ impl Failures {
     /// Writes `failures.jsonl` and the counts.
     ///
     /// # Errors
-    /// When more calls are without an answer than `max_failed` allows, for reasons that another run may not have.
+    /// When more calls are without an answer than the share `max_failed` of those asked, for reasons that another run may
+    /// not have.
     pub(super) fn write(
         self,
-        translator: &Translator<'_>,
+        max_failed: f64,
         (scratch, draft): (&Scratch, &mut ManifestDraft),
     ) -> Result<(), PipelineError> {
         let n_passing: u64 = self.passing.values().sum();
-        if n_passing as f64 > translator.params.max_failed * self.n_asked as f64 {
+        if n_passing as f64 > max_failed * self.n_asked as f64 {
             let classes: Vec<String> = self.passing.iter().map(|(class, n)| format!("{n} {class}")).collect();
             return Err(PipelineError::Unanswered {
-                step: translator.job.label.clone(),
+                step: draft.step.clone(),
                 n_failed: n_passing,
                 n_cells: self.n_asked,
                 classes: classes.join(", "),
