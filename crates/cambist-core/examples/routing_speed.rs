@@ -1,4 +1,5 @@
-//! How long a router takes to learn and to route, on made-up prompts of ten languages and nine teachers.
+//! How long a router takes to learn and to route, and Shapley values to be worked out, on made-up prompts of ten languages
+//! and nine teachers.
 //!
 //! `cargo run --release --workspace --example routing_speed -- N_FIT N_ROUTE [FILE]`, `routing_speed.py` beside it reads
 //! FILE, the prompts and rewards as JSON lines, and does the same with scikit-learn.
@@ -12,15 +13,19 @@ use cambist_core::{
     features::{FeatureSource, Hashed},
     head::{Lesson, Lessons, TuneOptions, tune},
     language::Language,
+    metrics::shapley,
     polyglot::{self, PolyglotSpec},
     prompt::{Message, Prompt},
     router::{FittedRouter, Learned},
 };
+use rayon::{ThreadPoolBuilder, prelude::*};
 use serde_json::json;
 
 const N_TEACHERS: usize = 9;
 /// Prompts of the built-in task that make one long prompt.
 const JOINED: usize = 3;
+/// The pool whose Shapley values are worked out, and the prompts that they are worked out on.
+const SHAPLEY: (usize, usize) = (20, 100_000);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -40,12 +45,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("fitted in {:.2} s: {:?}, {:?}", begun.elapsed().as_secs_f64(), tuned.chosen, tuned.overall);
     let fitted = FittedRouter::new(tuned, (lessons.teachers, source.name()), prompts.len());
     let router = Learned::new(fitted)?;
-    for n_threads in [1, 2] {
+    let prompts: Vec<Prompt> = prompts.into_iter().map(|(prompt, _)| prompt).collect();
+    for n_threads in [1, 2, 1, 2] {
+        let pool = ThreadPoolBuilder::new().num_threads(n_threads).build()?;
         let begun = Instant::now();
-        let n_done = route(&router, &prompts, (n_route, n_threads));
+        let n_read = pool.install(|| read(&source, &prompts, n_route));
+        let read = begun.elapsed().as_secs_f64();
+        let begun = Instant::now();
+        let n_done = pool.install(|| route(&router, &prompts, n_route));
         let seconds = begun.elapsed().as_secs_f64();
-        println!("{n_done} prompts routed in {seconds:.2} s by {n_threads} threads");
+        println!("{n_done} prompts routed in {seconds:.2} s by {n_threads} threads; {n_read} read in {read:.2} s");
     }
+    value_pool(SHAPLEY);
     Ok(())
 }
 
@@ -95,19 +106,62 @@ fn lessons_of(prompts: &[(Prompt, Vec<f64>)], source: &Hashed) -> Lessons {
     }
 }
 
-/// Routes `n` prompts, the made ones again and again.
-fn route(router: &Learned, prompts: &[(Prompt, Vec<f64>)], (n, n_threads): (usize, usize)) -> usize {
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..n_threads)
-            .map(|thread| {
-                scope.spawn(move || {
-                    let mine = (thread..n).step_by(n_threads).map(|at| &prompts[at % prompts.len()].0);
-                    mine.filter(|prompt| !router.ranking(prompt).is_empty()).count()
-                })
-            })
-            .collect();
-        workers.into_iter().filter_map(|worker| worker.join().ok()).sum()
-    })
+/// Parts of `n` prompts, the made ones again and again.
+fn again(prompts: &[Prompt], n: usize) -> impl Iterator<Item = &[Prompt]> {
+    (0..n).step_by(prompts.len().max(1)).map(move |from| &prompts[..prompts.len().min(n - from)])
+}
+
+/// Reads features alone.
+fn read(source: &Hashed, prompts: &[Prompt], n: usize) -> usize {
+    let read = |part: &[Prompt]| {
+        let read = part
+            .par_iter()
+            .with_min_len(256)
+            .map_init(|| source.reader(), |reader, prompt| usize::from(!reader.read(prompt).is_empty()));
+        read.sum::<usize>()
+    };
+    again(prompts, n).map(read).sum()
+}
+
+/// Routes all prompts.
+fn route(router: &Learned, prompts: &[Prompt], n: usize) -> usize {
+    again(prompts, n).map(|part| router.rankings(part).iter().filter(|ranking| !ranking.is_empty()).count()).sum()
+}
+
+/// Works out the Shapley value of each teacher of a made-up pool, and compares a small pool's with their definition.
+fn value_pool((n_teachers, n_prompts): (usize, usize)) {
+    let mut chance = Chance::new(3, &["shapley"]);
+    let rows: Vec<Vec<f64>> = (0..n_prompts).map(|_| (0..n_teachers).map(|_| chance.normal()).collect()).collect();
+    let begun = Instant::now();
+    let mut sums = vec![0.0; n_teachers];
+    for row in &rows {
+        let floor = row.iter().copied().fold(f64::INFINITY, f64::min);
+        sums.iter_mut().zip(shapley(row, floor)).for_each(|(sum, value)| *sum += value);
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    println!(
+        "Shapley values of {n_teachers} teachers and {n_prompts} prompts: {seconds:.3} s, sum {:.3}",
+        sums.iter().sum::<f64>()
+    );
+    let few = &rows[0][..8];
+    let gaps = shapley(few, -9.0).into_iter().zip(by_definition(few, -9.0)).map(|(a, b)| (a - b).abs());
+    println!("furthest from the definition with 8 teachers: {:.1e}", gaps.fold(0.0, f64::max));
+}
+
+/// What each teacher adds to every set of the others, weighted by how many orders begin with that set.
+fn by_definition(rewards: &[f64], floor: f64) -> Vec<f64> {
+    let n = rewards.len();
+    let worth = |set: usize| (0..n).filter(|at| set >> at & 1 == 1).map(|at| rewards[at]).fold(floor, f64::max);
+    let factorial = |k: usize| (1..=k).map(|k| k as f64).product::<f64>();
+    let adds = |own: usize| {
+        let others = (0..1usize << n).filter(move |set| set >> own & 1 == 0);
+        let term = |set: usize| {
+            let size = set.count_ones() as usize;
+            factorial(size) * factorial(n - size - 1) / factorial(n) * (worth(set | 1 << own) - worth(set))
+        };
+        others.map(term).sum::<f64>()
+    };
+    (0..n).map(adds).collect()
 }
 
 fn write(path: &str, prompts: &[(Prompt, Vec<f64>)]) -> Result<(), Box<dyn Error>> {

@@ -1,10 +1,14 @@
 //! What a prompt tells before anybody is asked: numbers that routing heads learn on.
 //!
 //! A [`FeatureSource`] turns prompts into sparse vectors. [`Hashed`] reads the text alone and needs no model; hidden
-//! states of a local model can stand in its place behind the same trait.
+//! states of a local model stand in its place behind the same trait, brought in by whoever has the model.
 
-mod cues;
 mod hashed;
+
+mod characters;
+mod cues;
+mod folded;
+mod tallies;
 
 pub use hashed::{Hashed, HashedError};
 
@@ -35,6 +39,12 @@ impl FeatureVector {
         self.indices.is_empty()
     }
 
+    fn clear(&mut self) {
+        self.indices.clear();
+        self.values.clear();
+    }
+
+    #[inline(always)]
     fn push(&mut self, index: u32, value: f32) {
         self.indices.push(index);
         self.values.push(value);
@@ -52,6 +62,32 @@ pub trait FeatureSource: Send + Sync {
     /// How many features there can be; indices are below it.
     fn width(&self) -> usize;
 
+    /// Returns what reads one prompt after the other: one for each thread that reads.
+    fn reader(&self) -> Box<dyn FeatureReader>;
+
     /// Returns the features of one prompt.
-    fn features(&self, prompt: &Prompt) -> FeatureVector;
+    fn features(&self, prompt: &Prompt) -> FeatureVector {
+        self.reader().read(prompt).clone()
+    }
+
+    /// Looks at many prompts at once, where that is faster than one by one; sources without a model need no such look.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    fn prepare(&self, _prompts: &[&Prompt]) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Whether nearly every prompt has nearly every feature, as hidden states are: such features are centred and scaled
+    /// before a head learns on them.
+    fn is_dense(&self) -> bool {
+        false
+    }
+}
+
+/// Reads prompts for a [`FeatureSource`], with room of its own that it uses again; nothing of one prompt shows in the
+/// next.
+pub trait FeatureReader: Send {
+    /// Returns the features of one prompt; they stand until the next is read.
+    fn read(&mut self, prompt: &Prompt) -> &FeatureVector;
 }

@@ -7,6 +7,7 @@
 
 mod lesson;
 mod linear;
+mod rows;
 
 mod bradley_terry;
 mod kl_softmax;
@@ -19,6 +20,7 @@ mod gram;
 mod minimize;
 
 mod folds;
+mod standard;
 mod trainers;
 mod trial;
 mod tune;
@@ -31,6 +33,7 @@ pub use lesson::{Lesson, Lessons, LessonsError};
 pub use linear::LinearHead;
 pub use loss::Loss;
 pub use squared_error::SquaredError;
+pub use standard::Standard;
 pub use trial::{HeadKind, LanguageTrial, Trial};
 pub use tune::{ExpectedRewards, TuneOptions, Tuned, expected_rewards, tune};
 

@@ -34,6 +34,7 @@ pub mod comparison;
 pub mod ensemble;
 pub mod fault;
 pub mod features;
+pub mod feedback;
 pub mod gates;
 pub mod identify;
 pub mod listwise;
@@ -50,6 +51,7 @@ pub mod pool;
 pub mod router;
 
 pub mod advice;
+pub mod drift;
 pub mod frontier;
 pub mod reservation;
 pub mod reward_table;

@@ -56,12 +56,13 @@ pub fn strictest<'a>(rows: impl IntoIterator<Item = (&'a str, Option<Permission>
 
 fn one(license: &str) -> Permission {
     let is_version = |part: &str| part.starts_with(|c: char| c.is_ascii_digit()) && part != "0bsd";
-    let family = license.split('-').take_while(|part| !is_version(part)).collect::<Vec<_>>().join("-");
+    let n_of_name: usize = license.split('-').take_while(|part| !is_version(part)).map(|part| part.len() + 1).sum();
+    let family = license.get(..n_of_name.saturating_sub(1)).unwrap_or(license);
     if license.split('-').any(|part| part == "nc") {
         Permission::NonCommercial
     } else if matches!(license, "none" | "proprietary" | "no") {
         Permission::No
-    } else if FREE.contains(&family.as_str()) || FREE.contains(&license) {
+    } else if FREE.contains(&family) || FREE.contains(&license) {
         Permission::Yes
     } else {
         Permission::Unknown

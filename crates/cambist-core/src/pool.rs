@@ -205,6 +205,13 @@ impl Pool {
         &self.teachers
     }
 
+    /// The places of the teachers that a router can learn about: not those that can be asked about certain prompts alone
+    /// (translated answers), and not those that the rules let nobody ask.
+    pub fn members(&self) -> Vec<usize> {
+        let is_member = |teacher: &Teacher| !self.reach.contains_key(&teacher.id) && !self.eligibility.bars(teacher);
+        (0..self.teachers.len()).filter(|at| is_member(&self.teachers[*at])).collect()
+    }
+
     /// Returns the question that `prompt` is to a router.
     pub fn query<'a>(&'a self, prompt: &'a Prompt) -> Query<'a> {
         let reaches =

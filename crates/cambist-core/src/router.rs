@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     candidate::{Candidate, Row},
+    drift::{DriftWatch, WatchedPrompt},
     language::Language,
     pool::Query,
+    prompt::Prompt,
+    search::Prices,
 };
 
 mod all;
@@ -30,7 +33,7 @@ pub use budgeted::{Budgeted, BudgetedOptions};
 pub use calibration::{CalibrationError, Standing, best_single};
 pub(crate) use calibration::{MIN_PROMPTS, measured_rewards};
 pub use fixed::{Fixed, FixedTable, Rank};
-pub use learned::{FittedRouter, Learned, LearnedError, ScoredTeacher};
+pub use learned::{FittedRouter, Learned, LearnedError, Ranker, ScoredTeacher};
 pub use random::Random;
 pub use ranked::Fallback;
 pub use replay::{Replay, ReplayError, Replayed, Replayer, Spend, StrategyCost, replay, spend_of};
@@ -59,9 +62,39 @@ pub trait Router: Send + Sync {
         false
     }
 
+    /// Looks at prompts that it will be asked about, where many at once are faster than one by one.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    fn prepare(&self, _prompts: &[&Prompt]) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Whether its calibration had prompts of the language; without them it falls back to all languages together.
     fn is_calibrated_for(&self, _language: &Language) -> bool {
         true
+    }
+
+    /// Returns the probability with which each of `observed`, everything that came of its rounds, was asked for, over its
+    /// lots and given what the answers say; none for a router that draws no lots: whom it did not ask it never would.
+    fn propensities(&self, _query: &Query<'_>, _observed: &[&Candidate]) -> Option<Vec<f64>> {
+        None
+    }
+
+    /// At what prices of reward it searches, and what calibration promises at those; none for routers that do not search.
+    fn prices(&self) -> Option<Prices> {
+        None
+    }
+
+    /// What its calibration showed, to be compared with what comes; none for routers that promise nothing.
+    fn drift_watch(&self) -> Option<&DriftWatch> {
+        None
+    }
+
+    /// What `observed`, everything that came of its rounds, adds to that comparison; none without a watch, or without
+    /// lots that tell what each answer stands for.
+    fn watched(&self, _query: &Query<'_>, _observed: &[&Candidate]) -> Option<WatchedPrompt> {
+        None
     }
 
     /// What it cost to calibrate it, before the first prompt.

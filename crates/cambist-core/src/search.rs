@@ -9,11 +9,13 @@
 //! reservation values under the same weights. With one teacher left it is exactly optimal for those scenarios; with more
 //! the rule is a heuristic.
 
+mod curve;
 mod memory;
 mod policy;
 mod replay;
 mod tune;
 
+pub use curve::Promise;
 pub use memory::{Likeness, Memory, MemoryError};
 pub use policy::{Case, Policy, Seen};
-pub use tune::{Correlation, Goal, Promise, Tuned, tune};
+pub use tune::{Correlation, Goal, LanguagePrice, Prices, Tuned, tune};

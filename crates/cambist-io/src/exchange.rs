@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::canonical::json_text;
+
 /// What is sent, without the endpoint's address and without any key material.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpCall {
@@ -27,7 +29,7 @@ impl HttpCall {
             method: Method::Post,
             path: path.into(),
             headers: Vec::new(),
-            body: body.to_string().into_bytes(),
+            body: json_text(body).into_bytes(),
             content_type: "application/json",
         }
     }

@@ -8,6 +8,8 @@
 //! target/release/examples/generate_speed generate /tmp/m && python crates/cambist-model/examples/generate_speed.py generate /tmp/m
 //! target/release/examples/generate_speed choices /tmp/m && python crates/cambist-model/examples/generate_speed.py choices /tmp/m
 //! ```
+//! A third argument (`f32`, `bf16` or `f16`) says in which numbers weights are kept in memory, here and there.
+//!
 //! `generate`: prompts of 64 tokens, 64 new ones, greedy, at batch 1 and 16, and how much of the memory's speed the
 //! steps of batch 1 reach. `choices`: 40 questions of about 130 tokens with four answers of about 8.
 #![expect(clippy::print_stdout, reason = "a benchmark reports to the terminal")]
@@ -22,7 +24,7 @@ use std::{
 
 use cambist_core::chance::Chance;
 use cambist_model::{
-    AnswerRequest, ChoiceQuestion, Generation, LocalModel, ModelFiles, Sampling, Shape, choices, train_tokenizer,
+    AnswerRequest, ChoiceQuestion, Dtype, Generation, LocalModel, ModelFiles, Sampling, Shape, choices, train_tokenizer,
 };
 use rayon::prelude::*;
 
@@ -36,9 +38,18 @@ fn main() -> Outcome {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["make", folder] => make(Path::new(folder)),
-        ["generate", folder] => time_generation(&read(Path::new(folder))?),
-        ["choices", folder] => time_choices(&read(Path::new(folder))?, Path::new(folder)),
+        ["generate", folder, ..] => time_generation(&read(Path::new(folder), dtype(&args)?)?, dtype(&args)?),
+        ["choices", folder, ..] => time_choices(&read(Path::new(folder), dtype(&args)?)?, Path::new(folder)),
         _ => Err("give `make`, `generate` or `choices` and a folder".into()),
+    }
+}
+
+fn dtype(args: &[String]) -> Outcome<Dtype> {
+    match args.get(2).map(String::as_str) {
+        None | Some("f32") => Ok(Dtype::F32),
+        Some("bf16") => Ok(Dtype::Bf16),
+        Some("f16") => Ok(Dtype::F16),
+        Some(other) => Err(format!("`{other}` is no type of numbers; give f32, bf16 or f16").into()),
     }
 }
 
@@ -75,7 +86,7 @@ fn make(folder: &Path) -> Outcome {
     Ok(())
 }
 
-fn read(folder: &Path) -> Outcome<LocalModel> {
+fn read(folder: &Path, dtype: Dtype) -> Outcome<LocalModel> {
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
@@ -84,7 +95,7 @@ fn read(folder: &Path) -> Outcome<LocalModel> {
             files.insert(name, std::fs::read(&path)?);
         }
     }
-    Ok(LocalModel::from_files(&ModelFiles(files))?)
+    Ok(LocalModel::for_inference(&ModelFiles(files), Some(dtype))?)
 }
 
 /// Bytes a second that all threads together read from memory.
@@ -99,9 +110,10 @@ fn memory_speed() -> f64 {
     (numbers.len() * 8) as f64 / (0..3).map(time).fold(f64::INFINITY, f64::min)
 }
 
-fn time_generation(model: &LocalModel) -> Outcome {
+fn time_generation(model: &LocalModel, dtype: Dtype) -> Outcome {
     let memory = memory_speed();
     let embeddings = VOCABULARY * 768;
+    let width = if dtype == Dtype::F32 { 4 } else { 2 };
     for batch_size in [1, 16] {
         let (mut whole, mut steps) = (Duration::MAX, Duration::MAX);
         for _ in 0..3 {
@@ -109,7 +121,7 @@ fn time_generation(model: &LocalModel) -> Outcome {
             (whole, steps) = (whole.min(all), steps.min(decode));
         }
         let n_tokens = (batch_size * N_NEW) as f64;
-        let read = ((model.n_parameters() - embeddings) * 4 * (N_NEW - 1)) as f64 / steps.as_secs_f64();
+        let read = ((model.n_parameters() - embeddings) * width * (N_NEW - 1)) as f64 / steps.as_secs_f64();
         println!(
             "cambist: batch {batch_size}, {:.1} tokens/s with the prompts, {:.1} without (best of 3); steps read {:.1} GB/s \
              of weights, {:.0} % of the {:.1} that memory gives",

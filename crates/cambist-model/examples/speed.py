@@ -2,7 +2,7 @@
 
 Run: python speed.py train | tiny | generate FOLDER     (FOLDER as written by `speed generate FOLDER`)
 """
-import statistics, sys, time
+import resource, statistics, sys, time
 import torch, torch.nn as nn, torch.nn.functional as F
 
 
@@ -52,6 +52,9 @@ class Model(nn.Module):
         return F.cross_entropy(s.head(s.norm(h)).flatten(0, 1), y.flatten(), ignore_index=-100)
 
 
+start_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
 def steps(model, batches, lr):
     opt = torch.optim.AdamW(model.parameters(), lr, betas=(0.9, 0.95), weight_decay=0.01, fused=True)
     times, tokens = [], []
@@ -68,7 +71,8 @@ def steps(model, batches, lr):
             tokens.append(n)
     ms = statistics.median(times)
     print(f"pytorch: {sum(p.numel() for p in model.parameters())} parameters, {ms * 1e3:.2f} ms a step (median), "
-          f"{statistics.mean(tokens) / ms:.0f} tokens/s")
+          f"{statistics.mean(tokens) / ms:.0f} tokens/s, {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB at most, "
+          f"{start_mb:.0f} MB of them before the model")
 
 
 def train():

@@ -122,13 +122,21 @@ fn time_steps(model: &mut LocalModel, rows: &[String], config: &TrainConfig, pro
     let per_step = n_tokens as f64 / times.len() as f64;
     let median = median(times);
     println!(
-        "cambist: {} parameters, {:.2} ms a step (median), {:.0} tokens/s, last loss {:.3}",
+        "cambist: {} parameters, {:.2} ms a step (median), {:.0} tokens/s, last loss {:.3}, {:.0} MB at most",
         model.n_parameters(),
         median.as_secs_f64() * 1e3,
         per_step / median.as_secs_f64(),
-        summary.last_loss
+        summary.last_loss,
+        peak_megabytes(),
     );
     Ok(())
+}
+
+/// The largest memory of this process; 0 where the system does not say.
+fn peak_megabytes() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    line.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap_or(0.0) / 1e3
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
@@ -145,6 +153,7 @@ fn generate_reference() -> Outcome {
             std::fs::write(std::path::Path::new(&folder).join(name), bytes)?;
         }
     }
+    let model = model.into_inference(None)?;
     for batch_size in [1, 16] {
         let request = |i: usize| GenerateRequest {
             messages: vec![Message::user(format!("{i:02}").repeat(30))],

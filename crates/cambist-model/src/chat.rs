@@ -132,7 +132,7 @@ pub enum EncodeError {
         /// The longest sequence.
         max_length: usize,
     },
-    /// An answer of a pair says nothing.
+    /// An answer of a pair, or one with a label, says nothing.
     #[error("the {0} answer is empty")]
     EmptyAnswer(&'static str),
     /// The answers of a pair are the same, as far as they fit.

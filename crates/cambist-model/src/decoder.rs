@@ -9,9 +9,10 @@ use crate::{
     config::{DecoderConfig, LayerConfig},
     head::Head,
     layout::{LayerLayout, Layout, Projection, plan},
+    log_prob::{LogProbs, ROWS_OF_LOGITS, each_row},
     ops::{
         attention::{CausalAttention, Heads, LayerAttention, Starts, causal_attention},
-        by_row::linear_by_row,
+        by_row::{linear_by_row, plain_linear_by_row},
         gated::gated,
         head_norm::{HeadNorm, head_norm},
         linear::linear,
@@ -22,7 +23,7 @@ use crate::{
     },
     rope::Rope,
     tape::{Tape, Value},
-    weights::Parameter,
+    weights::{Numbers, Parameter, Purpose, WeightsError, fitted},
 };
 
 /// Weights and their arrangement.
@@ -37,7 +38,7 @@ pub(crate) struct Decoder {
     pub(crate) adapter: Option<Adapter>,
 }
 
-/// How products with weights are computed.
+/// How products with plain weights are computed; those with weights in panels are by row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Products {
     /// Fast for many rows; differentiable.
@@ -108,18 +109,36 @@ impl Decoder {
         attention: &mut dyn Attend,
         (products, kept): (Products, Option<&Arc<[u32]>>),
     ) -> Result<Value> {
+        let last = self.n_layers() - 1;
+        let pass = Pass { decoder: self, tape, products };
+        let x = self.inner(tape, tokens, attention, (products, last))?;
+        pass.norm(&pass.layer((x, last), attention, kept)?, self.layout.norm)
+    }
+
+    /// Returns what goes into layer `layer`, `[tokens, hidden_size]`: the embeddings where it is 0.
+    pub(crate) fn inner(
+        &self,
+        tape: &Tape,
+        tokens: &Arc<[u32]>,
+        attention: &mut dyn Attend,
+        (products, layer): (Products, usize),
+    ) -> Result<Value> {
         let pass = Pass { decoder: self, tape, products };
         let mut x = self.embed(tape, tokens)?;
-        for layer in 0..self.n_layers() {
-            x = pass.layer((x, layer), attention, kept)?;
+        for below in 0..layer {
+            x = pass.layer((x, below), attention, None)?;
         }
-        pass.norm(&x, self.layout.norm)
+        Ok(x)
     }
 
     /// Returns what goes into the first layer, `[tokens, hidden_size]`.
     pub(crate) fn embed(&self, tape: &Tape, tokens: &Arc<[u32]>) -> Result<Value> {
-        let table = self.weight(tape, self.layout.embedding);
-        scaled_rows_of(tape, &table, tokens, self.config.embedding_scale)
+        let scale = self.config.embedding_scale;
+        match &self.parameters[self.layout.embedding].numbers {
+            Numbers::Plain(_) => scaled_rows_of(tape, &self.weight(tape, self.layout.embedding)?, tokens, scale),
+            Numbers::Panels(table) if scale == 1.0 => Ok(tape.constant(table.rows(tokens)?)),
+            Numbers::Panels(table) => Ok(tape.constant((table.rows(tokens)? * f64::from(scale))?)),
+        }
     }
 
     pub(crate) fn n_layers(&self) -> usize {
@@ -144,48 +163,91 @@ impl Decoder {
 
     /// Returns the log-probabilities of `targets`, one for each row of a hidden state, in nats.
     pub(crate) fn token_log_probs(&self, tape: &Tape, hidden: &Value, targets: &Arc<[u32]>) -> Result<Value> {
-        token_log_probs(tape, hidden, &self.head(tape)?, (targets, self.config.logits))
+        let head = self.head()?;
+        match &self.parameters[head].numbers {
+            Numbers::Plain(_) => {
+                token_log_probs(tape, hidden, &self.weight(tape, head)?, (targets, self.config.logits))
+            }
+            Numbers::Panels(_) => Ok(tape.constant(self.scored(hidden, targets)?)),
+        }
+    }
+
+    /// Returns the same for a head in panels, some rows at a time.
+    fn scored(&self, hidden: &Value, targets: &[u32]) -> Result<Tensor> {
+        let (n_rows, mut scores) = (hidden.tensor.dim(0)?, vec![]);
+        if n_rows != targets.len() {
+            bail!("{} targets met {n_rows} rows", targets.len())
+        }
+        if let Some(beyond) = targets.iter().find(|target| **target as usize >= self.config.vocab_size) {
+            bail!("target {beyond} is beyond a vocabulary of {}", self.config.vocab_size)
+        }
+        for (i, targets) in targets.chunks(ROWS_OF_LOGITS).enumerate() {
+            let rows = hidden.narrow(i * ROWS_OF_LOGITS, targets.len())?;
+            let logits = self.logits(&rows, Products::ByRow)?;
+            scores.extend(each_row(&logits, targets, |row, target| LogProbs::new(row).of(*target) as f32)?);
+        }
+        Tensor::from_vec(scores, n_rows, hidden.tensor.device())
     }
 
     /// Returns the reward of each row of a hidden state, `[rows, 1]`.
     pub(crate) fn rewards(&self, tape: &Tape, hidden: &Value) -> Result<Value> {
         match (self.config.head, self.layout.head) {
-            (Head::Reward, Some(head)) => linear(tape, hidden, &self.weight(tape, head)),
+            (Head::Reward, Some(head)) => self.plain_product(tape, hidden, (head, Products::Blocked)),
             _ => bail!("this model has a language model's head and gives no rewards; give one with a reward head"),
         }
     }
 
     /// Returns the logits of the rows of a hidden state, `[rows, vocabulary]`, without a way back.
     pub(crate) fn logits(&self, hidden: &Value, products: Products) -> Result<Tensor> {
-        let tape = Tape::idle();
-        let product = if products == Products::ByRow { linear_by_row } else { linear };
-        let logits = product(&tape, hidden, &self.head(&tape)?)?.tensor;
+        let logits = self.plain_product(&Tape::idle(), hidden, (self.head()?, products))?.tensor;
         finish_logits(&logits, self.config.logits)?;
         Ok(logits)
     }
 
-    /// Returns the output layer, `[vocabulary, hidden_size]`: the embedding table where they are tied.
-    fn head(&self, tape: &Tape) -> Result<Value> {
+    /// Returns which parameter is the output layer, `[vocabulary, hidden_size]`: the embedding table where they are tied.
+    fn head(&self) -> Result<usize> {
         if self.config.head == Head::Reward {
             bail!("this model has a reward head and predicts no tokens; give one with a language model's head")
         }
-        Ok(self.weight(tape, self.layout.head.unwrap_or(self.layout.embedding)))
+        Ok(self.layout.head.unwrap_or(self.layout.embedding))
     }
 
     /// Returns the product of rows with parameter `i`, changed by the adapter where there is one.
     fn product(&self, tape: &Tape, x: &Value, (i, products): (usize, Products)) -> Result<Value> {
-        let product = if products == Products::ByRow { linear_by_row } else { linear };
-        let y = product(tape, x, &self.weight(tape, i))?;
+        let y = self.plain_product(tape, x, (i, products))?;
         match &self.adapter {
             Some(adapter) => adapter.add(tape, (x, y), (i, products)),
             None => Ok(y),
         }
     }
 
+    /// Returns the same without the adapter.
+    fn plain_product(&self, tape: &Tape, x: &Value, (i, products): (usize, Products)) -> Result<Value> {
+        match (&self.parameters[i].numbers, products) {
+            (Numbers::Panels(panels), _) => linear_by_row(tape, x, panels),
+            (Numbers::Plain(_), Products::ByRow) => plain_linear_by_row(tape, x, &self.weight(tape, i)?),
+            (Numbers::Plain(_), Products::Blocked) => linear(tape, x, &self.weight(tape, i)?),
+        }
+    }
+
     /// Returns parameter `i`; a constant where an adapter is trained in its place.
-    fn weight(&self, tape: &Tape, i: usize) -> Value {
-        let tensor = &self.parameters[i].tensor;
-        if self.adapter.is_some() { tape.constant(tensor.clone()) } else { tape.parameter(i, tensor) }
+    fn weight(&self, tape: &Tape, i: usize) -> Result<Value> {
+        let tensor = self.parameters[i].tensor()?;
+        Ok(if self.adapter.is_some() { tape.constant(tensor) } else { tape.parameter(i, &tensor) })
+    }
+
+    /// Turns parameters that were laid out for inference into what training changes.
+    pub(crate) fn make_plain(&mut self) -> Result<()> {
+        for parameter in &mut self.parameters {
+            parameter.numbers = Numbers::Plain(parameter.tensor()?);
+        }
+        Ok(())
+    }
+
+    /// Keeps the parameters as a purpose has them.
+    pub(crate) fn fit(&mut self, purpose: Purpose) -> std::result::Result<(), WeightsError> {
+        self.parameters = fitted(&self.config, std::mem::take(&mut self.parameters), purpose)?;
+        Ok(())
     }
 
     /// Returns how many numbers an adapter adds to each token's way through a layer.
@@ -209,7 +271,7 @@ impl Decoder {
     }
 
     pub(crate) fn n_parameters(&self) -> usize {
-        self.parameters.iter().map(|p| p.tensor.elem_count()).sum()
+        self.parameters.iter().map(Parameter::n_numbers).sum()
     }
 }
 
@@ -253,26 +315,26 @@ impl Pass<'_> {
         let Some(gains) = places.head_norm else { return Ok(qkv) };
         let config = &self.decoder.config;
         let operation = HeadNorm { heads: config.heads(), norm: config.norm() };
-        head_norm(self.tape, &qkv, &self.weight(gains), operation)
+        head_norm(self.tape, &qkv, &self.weight(gains)?, operation)
     }
 
     fn project(&self, x: &Value, places: Projection) -> Result<Value> {
         let y = self.decoder.product(self.tape, x, (places.weight, self.products))?;
         match places.bias {
-            Some(bias) => self.tape.add_row_to_fresh(&self.weight(bias), y),
+            Some(bias) => self.tape.add_row_to_fresh(&self.weight(bias)?, y),
             None => Ok(y),
         }
     }
 
     fn norm(&self, x: &Value, gains: usize) -> Result<Value> {
-        norm(self.tape, x, &self.weight(gains), self.decoder.config.norm())
+        norm(self.tape, x, &self.weight(gains)?, self.decoder.config.norm())
     }
 
     fn norm_if(&self, x: Value, gains: Option<usize>) -> Result<Value> {
         gains.map_or(Ok(x.clone()), |gains| self.norm(&x, gains))
     }
 
-    fn weight(&self, i: usize) -> Value {
+    fn weight(&self, i: usize) -> Result<Value> {
         self.decoder.weight(self.tape, i)
     }
 }

@@ -27,6 +27,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Whether products read it, rather than that it is a gain or a bias.
+    pub(crate) fn is_matrix(&self) -> bool {
+        matches!(self.start, Start::Inner | Start::Residual)
+    }
+
     pub(crate) fn shape(&self, rows: usize) -> Vec<usize> {
         self.columns.map_or_else(|| vec![rows], |columns| vec![rows, columns])
     }

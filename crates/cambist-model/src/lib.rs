@@ -22,12 +22,14 @@ mod weights;
 
 mod adapter;
 mod batch;
+mod buffers;
 mod decoder;
 mod dtype;
 mod family;
 mod fault;
 mod gguf;
 mod head;
+mod hidden;
 mod layout;
 mod log_prob;
 mod ops;
@@ -55,11 +57,13 @@ pub use crate::{
     generate::{AnswerRequest, Drawn, GenerateRequest, Generated, Generation, generate, sampling::Sampling},
     gguf::GgufError,
     head::Head,
+    hidden::{NoLayer, Pooling, PromptEncoder},
     log_prob::TokenLogProb,
     model::{LocalModel, ModelError},
     model_files::{FileError, ModelFiles},
     objective::{
         Objective,
+        kto::Kto,
         preference::{ChosenNll, IpoNormalization, NllReduction, Preference, PreferenceError, PreferenceLoss},
         pretrain::Pretrain,
         reward::BradleyTerry,

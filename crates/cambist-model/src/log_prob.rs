@@ -1,6 +1,9 @@
 //! Log-probabilities from logits.
 
-use crate::ops::simd;
+use candle_core::{Result, Storage, Tensor, bail};
+use rayon::prelude::*;
+
+use crate::ops::{floats, simd};
 
 /// One token with its log-probability in its place, and the likeliest ones there.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +56,25 @@ impl<'a> LogProbs<'a> {
     }
 }
 
+/// Reads each row of logits `[rows, vocabulary]` beside what is asked of it, in the order of the rows.
+///
+/// # Errors
+/// When the logits are no contiguous f32 on the CPU.
+pub(crate) fn each_row<Q: Sync, R: Send>(
+    logits: &Tensor,
+    asked: &[Q],
+    read: impl Fn(&[f32], &Q) -> R + Sync,
+) -> Result<Vec<R>> {
+    let vocabulary = logits.dim(1)?;
+    let (storage, layout) = logits.storage_and_layout();
+    let Storage::Cpu(storage) = &*storage else { bail!("logits are read on the cpu") };
+    let rows = floats(storage, layout)?.par_chunks_exact(vocabulary.max(1)).zip(asked);
+    Ok(rows.with_min_len(LOGITS_PER_THREAD.div_ceil(vocabulary.max(1))).map(|(row, asked)| read(row, asked)).collect())
+}
+
+/// Logits that are worth a thread.
+pub(crate) const LOGITS_PER_THREAD: usize = 1 << 15;
+
 #[inline(always)]
 fn log_sum_exp(logits: &[f32]) -> f64 {
     let top = simd::max(logits);
@@ -70,13 +92,11 @@ fn log_sum_exp(logits: &[f32]) -> f64 {
 
 /// Returns the token with the highest logit, the lower number on a tie.
 pub(crate) fn most_likely(logits: &[f32]) -> u32 {
-    let mut best = (0, f32::NEG_INFINITY);
-    for (token, logit) in logits.iter().enumerate() {
-        if *logit > best.1 {
-            best = (token as u32, *logit);
-        }
-    }
-    best.0
+    let top = simd::vectorised(
+        #[inline(always)]
+        || simd::max(logits),
+    );
+    logits.iter().position(|logit| *logit == top).unwrap_or(0) as u32
 }
 
 /// Tokens by falling logits, ties by rising number, put in order only as far as somebody asks.

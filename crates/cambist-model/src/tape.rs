@@ -2,14 +2,17 @@
 //!
 //! Candle has this too, but adds every gradient to a tensor of zeros, on spinning threads of its own that no caller's
 //! thread pool governs; for tiny models that is a third of the time. Here gradients meet in place, on the caller's
-//! pool, and activations are freed on the way back.
+//! pool, and activations are freed on the way back, for the next ones ([`crate::buffers`]).
 
 use std::cell::RefCell;
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, InplaceOp2, InplaceOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use crate::ops::{ROWS_PER_TASK, floats, simd};
+use crate::{
+    buffers::give_storage,
+    ops::{ROWS_PER_TASK, floats, simd},
+};
 
 /// A tensor, and where on the tape it was made; nowhere when no gradient is wanted.
 #[derive(Clone, Debug)]
@@ -141,7 +144,7 @@ impl Tape {
     }
 
     /// Returns the gradients of all parameters in their order, none for one that `value` does not depend on, given the
-    /// gradient of `value`.
+    /// gradient of `value`. What was recorded on the way to `value` must not be read afterwards.
     pub(crate) fn backward(self, value: &Value, gradient: Tensor) -> Result<Vec<Option<Tensor>>> {
         let mut nodes = self.nodes.into_inner();
         let mut gradients: Vec<Option<Gradient>> = nodes.iter().map(|_| None).collect();
@@ -151,12 +154,20 @@ impl Tape {
         while nodes.len() > self.n_parameters {
             let Some((node, gradient)) = nodes.pop().zip(gradients.pop()) else { break };
             let (Some(gradient), Some(output)) = (gradient, node.output) else { continue };
+            let is_result = value.node == Some(nodes.len());
             let to_inputs = back(&node.operation, &node.inputs, (&output, &gradient.tensor))?;
             for (input, new) in node.inputs.iter().zip(to_inputs) {
                 if let (Some(at), Some(new)) = (input.node, new) {
                     let sum = gradients[at].take();
                     gradients[at] = Some(meet(sum, new)?);
                 }
+            }
+            // All that read the output came after it and is gone, and so is its gradient unless it was passed on.
+            if !is_result {
+                give_storage(&output)?;
+            }
+            if gradient.is_own && matches!(node.operation, Operation::One(_) | Operation::Two(_)) {
+                give_storage(&gradient.tensor)?;
             }
         }
         Ok(gradients.into_iter().map(|gradient| gradient.map(|g| g.tensor)).collect())
@@ -198,6 +209,9 @@ fn meet(sum: Option<Gradient>, new: Gradient) -> Result<Gradient> {
     let (into, from) = if new.is_own { (new, sum) } else { (sum, new) };
     let into = if into.is_own { into.tensor } else { into.tensor.copy()? };
     add_assign(&into, &from.tensor)?;
+    if from.is_own {
+        give_storage(&from.tensor)?;
+    }
     Ok(Gradient { tensor: into, is_own: true })
 }
 

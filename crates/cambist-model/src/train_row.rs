@@ -36,6 +36,15 @@ pub enum RowContent {
         /// The worse answer.
         rejected: String,
     },
+    /// One answer that is wanted or not, for KTO.
+    Unpaired {
+        /// The turns so far; the last is the user's.
+        prompt: Vec<Message>,
+        /// The answer.
+        completion: String,
+        /// Whether it is wanted.
+        desirable: bool,
+    },
 }
 
 impl RowContent {
@@ -45,6 +54,7 @@ impl RowContent {
             Self::Text(_) => "a text",
             Self::Chat(_) => "a conversation",
             Self::Pair { .. } => "a pair of answers",
+            Self::Unpaired { .. } => "an answer with a label",
         }
     }
 }
@@ -68,6 +78,16 @@ impl TrainRow {
         [chosen, rejected]: [String; 2],
     ) -> Self {
         Self::new(id.into(), language, RowContent::Pair { prompt, chosen, rejected })
+    }
+
+    /// Returns a row that holds one answer, and whether it is wanted.
+    pub fn unpaired(
+        id: impl Into<String>,
+        language: Language,
+        prompt: Vec<Message>,
+        (completion, desirable): (String, bool),
+    ) -> Self {
+        Self::new(id.into(), language, RowContent::Unpaired { prompt, completion, desirable })
     }
 
     fn new(id: String, language: Language, content: RowContent) -> Self {
@@ -121,6 +141,20 @@ impl Sequence {
     /// How many tokens count.
     pub fn n_loss_tokens(&self) -> usize {
         self.loss_weights().count()
+    }
+
+    /// Returns how many tokens stand before the first one that counts.
+    pub(crate) fn n_before(&self) -> usize {
+        self.scored().next().unwrap_or(self.tokens.len())
+    }
+
+    /// Returns the answer of another sequence (its tokens from the first one that counts) behind what stands here before
+    /// the first one that counts, cut to `max_length`.
+    pub(crate) fn answered_by(&self, other: &Self, max_length: usize) -> Self {
+        let (own, answer) = (self.n_before(), other.n_before());
+        let tokens = [&self.tokens[..own], &other.tokens[answer..]].concat();
+        let weights = [&self.weights[..own], &other.weights[answer..]].concat();
+        Self::new(tokens, weights, max_length)
     }
 
     /// Positions of the tokens that count.

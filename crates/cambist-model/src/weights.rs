@@ -1,6 +1,9 @@
 //! Weights by their Hugging Face names, and as the decoder holds them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use cambist_core::chance::Chance;
 use candle_core::{DType, Device, Storage, Tensor, bail};
@@ -13,7 +16,7 @@ use crate::{
     fault::TensorFault,
     layout::{Plan, Start, plan},
     model_files::{FileError, ModelFiles, WEIGHTS, WEIGHTS_INDEX},
-    ops::floats,
+    ops::{floats, panels::Panels},
 };
 
 /// One parameter of the decoder: one or more tensors of the file, one below the other.
@@ -21,13 +24,58 @@ use crate::{
 pub(crate) struct Parameter {
     /// Names and rows of the tensors it is made of.
     pub(crate) parts: Vec<(String, usize)>,
-    pub(crate) tensor: Tensor,
+    pub(crate) numbers: Numbers,
+}
+
+/// The numbers of a parameter.
+#[derive(Clone, Debug)]
+pub(crate) enum Numbers {
+    /// In f32, row by row: what training changes.
+    Plain(Tensor),
+    /// As products read them: what a model for inference keeps of its matrices.
+    Panels(Arc<Panels>),
+}
+
+/// What a model is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// All numbers are plain.
+    Training,
+    /// Matrices are in panels, rounded to a type, or in the narrowest one that holds each matrix exactly.
+    Inference(Option<Dtype>),
 }
 
 impl Parameter {
     /// Names the parameter to a reader: the first of its parts.
     pub(crate) fn name(&self) -> &str {
         self.parts.first().map_or("", |(name, _)| name)
+    }
+
+    pub(crate) fn dims(&self) -> Vec<usize> {
+        match &self.numbers {
+            Numbers::Plain(tensor) => tensor.dims().to_vec(),
+            Numbers::Panels(panels) => panels.dims().to_vec(),
+        }
+    }
+
+    pub(crate) fn n_numbers(&self) -> usize {
+        self.dims().iter().product()
+    }
+
+    /// Returns the numbers in f32, row by row; a copy where they are in panels.
+    pub(crate) fn tensor(&self) -> candle_core::Result<Tensor> {
+        match &self.numbers {
+            Numbers::Plain(tensor) => Ok(tensor.clone()),
+            Numbers::Panels(panels) => panels.tensor(),
+        }
+    }
+
+    /// Returns the numbers where they can be changed in place.
+    pub(crate) fn plain(&self) -> candle_core::Result<&Tensor> {
+        match &self.numbers {
+            Numbers::Plain(tensor) => Ok(tensor),
+            Numbers::Panels(_) => bail!("`{}` is laid out for inference and cannot be changed", self.name()),
+        }
     }
 }
 
@@ -98,7 +146,7 @@ pub enum WeightsError {
     #[error("the weights hold `{0}`, which this architecture has no place for")]
     Unexpected(String),
     /// A number that the type of the folder does not have.
-    #[error("`{name}` holds numbers beyond what {dtype} can hold; write f32 or bf16")]
+    #[error("`{name}` holds numbers beyond what {dtype} can hold; take f32 or bf16")]
     Range {
         /// The tensor.
         name: String,
@@ -134,7 +182,7 @@ fn draw_one(config: &DecoderConfig, plan: Plan, seed: u64) -> Result<Parameter, 
     }
     let rows = plan.parts.iter().map(|(_, rows)| rows).sum();
     let tensor = Tensor::from_vec(data, plan.shape(rows), &Device::Cpu)?;
-    Ok(Parameter { parts: plan.parts, tensor })
+    Ok(Parameter { parts: plan.parts, numbers: Numbers::Plain(tensor) })
 }
 
 /// Fits parameters to a config that has another head: those of the same name stay, the others are drawn.
@@ -151,8 +199,12 @@ pub(crate) fn refit(
     plan(config).0.into_iter().map(fit).collect()
 }
 
-/// Reads the parameters from one file or from the shards that the index names; every type becomes f32.
-pub(crate) fn read(config: &DecoderConfig, files: &ModelFiles) -> Result<Vec<Parameter>, WeightsError> {
+/// Reads the parameters from one file or from the shards that the index names.
+pub(crate) fn read(
+    config: &DecoderConfig,
+    files: &ModelFiles,
+    purpose: Purpose,
+) -> Result<Vec<Parameter>, WeightsError> {
     let mut tensors = BTreeMap::new();
     for file in weight_files(files)? {
         let bytes = files.0.get(&file).ok_or_else(|| WeightsError::Shard(file.clone()))?;
@@ -162,13 +214,14 @@ pub(crate) fn read(config: &DecoderConfig, files: &ModelFiles) -> Result<Vec<Par
             }
         }
     }
-    assemble(config, tensors)
+    assemble(config, tensors, purpose)
 }
 
-/// Puts tensors where the decoder has them; every type becomes f32.
+/// Puts tensors where the decoder has them.
 pub(crate) fn assemble(
     config: &DecoderConfig,
     mut tensors: BTreeMap<String, Tensor>,
+    purpose: Purpose,
 ) -> Result<Vec<Parameter>, WeightsError> {
     let mut parameters = vec![];
     for plan in plan(config).0 {
@@ -177,7 +230,9 @@ pub(crate) fn assemble(
             parts.push(take(&mut tensors, name, plan.shape(*rows))?);
         }
         let tensor = Tensor::cat(&parts, 0).and_then(|t| t.contiguous()).map_err(TensorFault)?;
-        parameters.push(Parameter { parts: plan.parts, tensor });
+        let is_matrix = plan.is_matrix();
+        let parameter = Parameter { parts: plan.parts, numbers: Numbers::Plain(tensor) };
+        parameters.push(stored(parameter, is_matrix, purpose)?);
     }
     let harmless =
         |name: &str| name.ends_with("rotary_emb.inv_freq") || (config.shape.tie_embeddings && name == "lm_head.weight");
@@ -185,6 +240,43 @@ pub(crate) fn assemble(
         Some(name) => Err(WeightsError::Unexpected(name)),
         None => Ok(parameters),
     }
+}
+
+/// Fits parameters of a config, in its order, to what they are to be used for.
+pub(crate) fn fitted(
+    config: &DecoderConfig,
+    parameters: Vec<Parameter>,
+    purpose: Purpose,
+) -> Result<Vec<Parameter>, WeightsError> {
+    let plans = plan(config).0.into_iter().map(|plan| plan.is_matrix());
+    parameters.into_iter().zip(plans).map(|(parameter, is_matrix)| stored(parameter, is_matrix, purpose)).collect()
+}
+
+/// Keeps a parameter as its purpose has it: matrices in panels, gains and biases plain, both rounded where that is asked.
+fn stored(parameter: Parameter, is_matrix: bool, purpose: Purpose) -> Result<Parameter, WeightsError> {
+    let Purpose::Inference(dtype) = purpose else { return Ok(parameter) };
+    let tensor = parameter.tensor().map_err(TensorFault)?;
+    let (tensor, dtype) = match dtype {
+        None if is_matrix => (tensor.clone(), narrowest(&tensor).map_err(TensorFault)?),
+        None => (tensor, Dtype::F32),
+        Some(dtype) => (rounded(&parameter, (&tensor, dtype))?, dtype),
+    };
+    let numbers = match is_matrix {
+        true => Panels::new(&tensor, dtype).map(|panels| Numbers::Panels(Arc::new(panels))),
+        false => tensor.to_dtype(DType::F32).map(Numbers::Plain),
+    };
+    Ok(Parameter { parts: parameter.parts, numbers: numbers.map_err(TensorFault)? })
+}
+
+fn narrowest(tensor: &Tensor) -> candle_core::Result<Dtype> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let Storage::Cpu(storage) = &*storage else { bail!("weights are read on the CPU") };
+    Ok(Dtype::narrowest(floats(storage, layout)?))
+}
+
+fn rounded(parameter: &Parameter, (tensor, dtype): (&Tensor, Dtype)) -> Result<Tensor, WeightsError> {
+    let rounded = dtype.round(tensor).map_err(TensorFault)?;
+    rounded.ok_or_else(|| WeightsError::Range { name: parameter.name().to_owned(), dtype: dtype.name() })
 }
 
 /// Reads all tensors of a file in the types that they have there.
@@ -264,8 +356,9 @@ pub(crate) fn write(parameters: &[Parameter], dtype: Dtype) -> Result<Vec<u8>, W
     let mut tensors = vec![];
     for parameter in parameters {
         let mut first = 0;
+        let whole = parameter.tensor().map_err(TensorFault)?;
         for (name, rows) in &parameter.parts {
-            let tensor = parameter.tensor.narrow(0, first, *rows).map_err(TensorFault)?;
+            let tensor = whole.narrow(0, first, *rows).map_err(TensorFault)?;
             let rounded = dtype.round(&tensor).map_err(TensorFault)?;
             let rounded = rounded.ok_or_else(|| WeightsError::Range { name: name.clone(), dtype: dtype.name() })?;
             tensors.push((name.as_str(), rounded));

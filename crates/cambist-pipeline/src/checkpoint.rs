@@ -10,7 +10,7 @@ use cambist_io::{
     formats::{self, ModelFolderError},
     store::{Artifact, Input, StoreView},
 };
-use cambist_model::{LocalModel, MergeReport, ModelFiles};
+use cambist_model::{Dtype, LocalModel, MergeReport, ModelFiles};
 use serde_json::Value;
 
 use crate::{
@@ -155,6 +155,25 @@ impl Checkpoint {
         }
         Ok((model, reports))
     }
+}
+
+impl Checkpoint {
+    /// Opens the same for inference: with weights in `dtype`, or in the narrowest type that holds them exactly.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`], and when a number lies beyond what `dtype` can hold.
+    pub(crate) fn open_for_inference(&self, dtype: Option<Dtype>) -> Result<LocalModel, ModelFault> {
+        match self.adapters[..] {
+            [] => Ok(LocalModel::for_inference(&self.base, dtype)?),
+            _ => Ok(self.open()?.0.into_inference(dtype)?),
+        }
+    }
+}
+
+/// Names a model of this process in the ledger: by its files, and by the numbers that its weights were rounded to.
+pub(crate) fn local_identity(digest: &str, dtype: Option<Dtype>) -> String {
+    let rounded = dtype.map(|dtype| format!(" {}", dtype.name())).unwrap_or_default();
+    format!("local:{digest}{rounded}")
 }
 
 /// An artifact's files, without logs.

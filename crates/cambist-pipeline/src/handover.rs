@@ -1,12 +1,17 @@
 //! Students that outgrow one device: a `train` step as data and settings for TRL, and back again as its artifact.
 //!
-//! What is handed over are the very tokens and masks that the trainer of this program would see, so templates and
-//! masks cannot come out differently; what comes back is the same Hugging Face folder, checked against its base.
+//! What is handed over are the very tokens and masks that the trainer of this program would see, wherever TRL takes
+//! tokens; pairs and single answers it takes as messages alone, and applies the base's template itself. What comes back
+//! is the same Hugging Face folder, checked against its base.
 
 mod export;
+mod rows;
+
+mod loss;
+mod settings;
+
 mod import;
 mod log;
-mod settings;
 
 use std::{path::Path, sync::Mutex};
 

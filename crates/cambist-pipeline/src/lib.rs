@@ -14,6 +14,8 @@ pub mod plan;
 
 mod checkpoint;
 
+mod hidden;
+
 mod network;
 
 pub mod probe;
@@ -23,6 +25,8 @@ pub mod run;
 pub mod routing;
 
 mod verbs;
+
+mod row_file;
 
 pub mod batch;
 
@@ -51,5 +55,5 @@ pub mod progress;
 
 mod error;
 
-pub use cambist_model::Dtype;
+pub use cambist_model::{Dtype, Pooling};
 pub use error::PipelineError;

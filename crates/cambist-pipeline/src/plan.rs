@@ -76,16 +76,21 @@ impl Input {
 /// The revision of each verb's meaning: raised when the same parameters come to mean another result.
 fn revision(verb: &str) -> u32 {
     match verb {
-        "translate" | "generate" | "fuse" | "score" | "train" => 1,
-        // 2: settings are compared on 1,500 prompts, and a path ends where it gets worse.
-        "fit" => 2,
-        // 2: the learned router and Weitzman's rule are strategies.
-        "frontier" => 2,
+        "translate" | "fuse" | "score" | "train" => 1,
+        // 2: routers that draw lots keep how likely it was that each answer was asked for, and searching ones whether their
+        // calibration still holds; prices of reward by language.
+        "generate" => 2,
+        // 2: settings are compared on 1,500 prompts, and a path ends where it gets worse. 3: what nobody asked for is
+        // missing, and no longer the worst; heads are minimised in other coordinates and from another start.
+        "fit" => 3,
+        // 2: the learned router and Weitzman's rule are strategies. 3: how strategies choose, prices of reward by language;
+        // heads as in `fit`.
+        "frontier" => 3,
         // 2: gates on refusals, mixed languages and lengths, safety scores, declared permissions. 3: declared permissions
-        // of the authors and translators behind translated answers.
-        "select" => 3,
-        // 2: how long calls took, how far arbiters agree.
-        "report" => 2,
+        // of the authors and translators behind translated answers. 4: budgeted strategies have a price for each language.
+        "select" => 4,
+        // 2: how long calls took, how far arbiters agree. 3: how routers choose, whether calibration holds.
+        "report" => 3,
         // 2: results by task carry intervals.
         "evaluate" => 2,
         // 2: identified languages carry their confidence, test sets are kept apart.
@@ -184,10 +189,7 @@ impl Planner<'_> {
                 self.job(index, None, inputs, json!({ "score": params, "arbiter": arbiter }));
                 Ok(())
             }
-            Action::Fit(params) => {
-                self.fit(index, params);
-                Ok(())
-            }
+            Action::Fit(params) => self.fit(index, params),
             Action::Select(params) => {
                 self.select(index, params);
                 Ok(())
@@ -237,7 +239,7 @@ impl Planner<'_> {
             inputs.extend(self.prompts_behind(calibration).into_iter().map(as_calibration));
         }
         if let Some(router) = params.router.fitted_by() {
-            inputs.extend(self.read("router", router));
+            inputs.extend(self.router("router", router));
         }
         let recipe = self.recipe;
         let asked = |member: &&PoolMember| params.teachers.is_empty() || params.teachers.contains(&member.id);
@@ -302,13 +304,32 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn fit(&mut self, index: usize, params: &FitParams) {
+    fn fit(&mut self, index: usize, params: &FitParams) -> Result<(), PipelineError> {
         let mut inputs = self.read("from", &params.from);
         inputs.extend(self.prompts_behind(&params.from));
         if let Some(scores) = &params.scores {
             inputs.extend(self.read("scores", scores));
         }
-        self.job(index, None, inputs, json!({ "fit": params, "pool": self.recipe.pool }));
+        let folder = params.features.as_ref().and_then(|features| features.folder.as_deref());
+        let folder = folder.map(|folder| self.model_folder(folder)).transpose()?;
+        let model = params.features.as_ref().and_then(|features| features.local.as_ref());
+        inputs.extend(model.into_iter().flat_map(|model| self.read("features", model)));
+        let mut identity = json!({ "fit": params, "pool": self.recipe.pool });
+        if let Some(folder) = folder {
+            identity["folder_sha256"] = json!(folder);
+        }
+        self.job(index, None, inputs, identity);
+        Ok(())
+    }
+
+    /// A fitted router under a role, with the model that it reads prompts with, where the recipe trains it.
+    fn router(&self, role: &str, router: &Reference) -> Vec<Input> {
+        let mut inputs = self.read(role, router);
+        if let Some(Action::Fit(params)) = self.recipe.step(&router.step).map(|step| &step.action) {
+            let model = params.features.as_ref().and_then(|features| features.local.as_ref());
+            inputs.extend(model.into_iter().flat_map(|model| self.read(&format!("features of {role}"), model)));
+        }
+        inputs
     }
 
     fn select(&mut self, index: usize, params: &SelectParams) {
@@ -335,7 +356,7 @@ impl Planner<'_> {
                 inputs.extend(self.read(&format!("safety {name}"), safety));
             }
             if let Some(router) = strategy.router.fitted_by() {
-                inputs.extend(self.read(&format!("router {name}"), router));
+                inputs.extend(self.router(&format!("router {name}"), router));
             }
         }
         self.job(index, None, inputs, json!({ "select": params, "pool": self.recipe.pool }));
@@ -349,11 +370,13 @@ impl Planner<'_> {
         let compared = params.reference_model.iter().flat_map(|reference| self.read("reference_model", reference));
         let start: Vec<Input> = start.into_iter().chain(compared).collect();
         let folder = params.base_folder.as_deref().map(|folder| self.model_folder(folder)).transpose()?;
+        let file = params.data_file.as_deref().map(|path| self.source(path)).transpose()?;
         for run in self.recipe.runs(params) {
             let mut inputs = start.clone();
-            let part = run.variant.clone().or_else(|| params.data.part.clone());
-            let data = Reference { step: params.data.step.clone(), part };
-            inputs.extend(self.read("data", &data));
+            if let Some(data) = &params.data {
+                let part = run.variant.clone().or_else(|| data.part.clone());
+                inputs.extend(self.read("data", &Reference { step: data.step.clone(), part }));
+            }
             if let Some(held_out) = &params.held_out {
                 let is_select = |step: &Step| matches!(step.action, Action::Select(_));
                 let own = run.variant.clone().filter(|_| self.recipe.step(&held_out.step).is_some_and(is_select));
@@ -361,7 +384,10 @@ impl Planner<'_> {
                 inputs.extend(self.read("held_out", &Reference { step: held_out.step.clone(), part }));
             }
             let seed = run.seed.unwrap_or(self.recipe.seed);
-            let identity = json!({ "train": Unnamed(params).value(), "seed": seed, "folder_sha256": folder });
+            let mut identity = json!({ "train": Unnamed(params).value(), "seed": seed, "folder_sha256": folder });
+            if let Some(file) = &file {
+                identity["file_sha256"] = json!(file);
+            }
             self.job(index, Some(run), inputs, identity);
         }
         Ok(())

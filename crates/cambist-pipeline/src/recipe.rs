@@ -6,7 +6,7 @@ mod endpoints;
 mod fault;
 pub mod fusion;
 mod local_arbiter;
-mod loss;
+pub(crate) mod loss;
 mod mbr;
 mod node;
 mod overrides;

@@ -1,20 +1,26 @@
 //! Routers outside recipes: fitted on plain files, asked about prompts as they come.
 
+mod lines;
+
+pub use lines::{RoutedLines, route_lines};
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     path::{Path, PathBuf},
 };
 
 use cambist_core::{
     candidate::Matrix,
     completion::{Completion, FinishReason},
+    features::FeatureSource,
+    feedback::{PartialOptions, Propensities},
     gates::Gates,
     identify::identify,
     language::Language,
     outline::Outline,
     pool::{Eligibility, ExpectedCosts, Pool},
     prompt::{Message, Prompt, Role},
-    router::{FittedRouter, Learned, Router},
+    router::{FittedRouter, Learned, LearnedError},
     score::Score,
     teacher::{Coverage, Price, Teacher, TeacherKind},
 };
@@ -23,14 +29,15 @@ use cambist_io::{
     formats::{self, PromptColumns, RawPrompt, RecordedAnswer, RecordedColumns},
     store::StoreView,
 };
-use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use cambist_model::Pooling;
 
 use crate::{
+    checkpoint::{Bases, Checkpoint},
     error::PipelineError,
+    hidden::{HiddenFeatures, Reading},
     inspect,
     recipe::params::HeadChoice,
-    verbs::{ROUTER, fit_router, router_from_json, router_to_json},
+    verbs::{Fitting, ROUTER, fitted_from_json, hashed, router_to_json},
 };
 
 /// A language is told by this many characters.
@@ -55,12 +62,38 @@ pub struct FitFiles {
     pub head: HeadChoice,
     /// Features are hashed into two to the power of this many buckets.
     pub bits: u32,
+    /// Reads prompts with a model instead.
+    pub features: Option<FeatureModel>,
     /// Deals out folds.
     pub seed: u64,
+    /// The largest weight of an answer where not all were asked for, at least 1.
+    pub max_weight: f64,
 }
 
-/// Fits a router on plain files: every model of the files is a teacher of all languages, scores alone decide (no gates),
-/// and an answer without a score, or without text where answers are given, is invalid.
+/// A model that reads prompts.
+#[derive(Clone, Debug)]
+pub struct FeatureModel {
+    /// A Hugging Face model folder, PEFT's folder of an adapter, or a GGUF file.
+    pub folder: PathBuf,
+    /// The layer, counted as `hidden_states` of `transformers`; the last where none.
+    pub layer: Option<usize>,
+    /// How the states of a prompt's tokens become one.
+    pub pooling: Pooling,
+}
+
+impl FeatureModel {
+    fn open(&self, label: &str, store: Option<&StoreView>) -> Result<HiddenFeatures, PipelineError> {
+        let bases = Bases::of_recipe(Path::new("."));
+        let checkpoint = Checkpoint::of_folder(&self.folder, bases)?;
+        HiddenFeatures::open(label, (&checkpoint, Reading { layer: self.layer, pooling: self.pooling }), store)
+    }
+}
+
+/// Fits a router on plain files: every model of the files is a teacher of all languages that it has an answer in, scores
+/// alone decide (no gates), and an answer without a score, or without text where answers are given, is invalid.
+///
+/// Where not everybody was asked about each prompt, rows say under `propensity` how likely it was that they were asked for:
+/// those of the answers, or of the scores where no answers are given.
 ///
 /// # Errors
 /// When a file cannot be read, scores are of several judges and none is named, or the scores teach nothing.
@@ -73,7 +106,31 @@ pub fn fit_files(files: &FitFiles) -> Result<FittedRouter, PipelineError> {
         None => scores.iter().map(answer_behind).collect(),
     };
     let (matrix, pool) = side_by_side(files, prompts, (answers, &scores))?;
-    fit_router("fit", (&matrix, &pool), (files.head, files.bits), files.seed)
+    let source: Box<dyn FeatureSource> = match &files.features {
+        None => Box::new(hashed("fit", files.bits)?),
+        Some(model) => Box::new(model.open("fit", None)?),
+    };
+    Fitting {
+        label: "fit",
+        answers: (&matrix, &pool),
+        propensities: propensities_of(files)?,
+        source: source.as_ref(),
+        head: files.head,
+        partial: PartialOptions { max_weight: files.max_weight, seed: files.seed },
+    }
+    .fit()
+}
+
+fn propensities_of(files: &FitFiles) -> Result<Propensities, PipelineError> {
+    let path = files.answers.as_ref().unwrap_or(&files.scores);
+    let mut propensities = Propensities::default();
+    for row in formats::read_propensities(path, &RecordedColumns::default())? {
+        let inserted = propensities.insert(&row.prompt_id, &row.teacher, row.propensity);
+        inserted.map_err(|error| {
+            PipelineError::input("fit", error.to_string(), format!("mend the rows of `{}`", path.display()))
+        })?;
+    }
+    Ok(propensities)
 }
 
 fn named(raw: RawPrompt, at: usize) -> Result<Prompt, PipelineError> {
@@ -178,94 +235,40 @@ pub fn write_router(fitted: &FittedRouter, path: &Path) -> Result<(), PipelineEr
 /// Opens a router: a file, or an artifact of the store by the beginning of its name or as `recipe.step`.
 ///
 /// # Errors
-/// When there is no such file or artifact, it holds no router, or the router is of another version.
+/// When there is no such file or artifact, it holds no router, the router is of another version, or it reads prompts with
+/// a model.
 pub fn open_router(store: &Path, name: &str) -> Result<Learned, PipelineError> {
-    let path = Path::new(name);
-    if path.is_file() {
-        return router_from_json(name, &disk::read(path)?);
-    }
-    let artifact = inspect::find(&StoreView::open(store)?, name)?;
-    router_from_json(name, &artifact.read(ROUTER)?)
+    open_router_with(store, name, None)
 }
 
-/// A prompt as a line of JSON.
-#[derive(Deserialize)]
-struct Line {
-    #[serde(default)]
-    id: Option<serde_json::Value>,
-    #[serde(default, alias = "lang")]
-    language: Option<Language>,
-    #[serde(default)]
-    prompt: Option<String>,
-    #[serde(default)]
-    messages: Option<Vec<Message>>,
-    #[serde(default)]
-    task: Option<String>,
-}
-
-/// Where a router sends a prompt.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Routed {
-    /// The prompt's id as the line has it; else the number of the line.
-    pub id: serde_json::Value,
-    /// The prompt's language, identified where the line has none.
-    pub language: Language,
-    /// Whether the router learned from prompts of that language; if not, it falls back to all languages together.
-    pub calibrated: bool,
-    /// Whom to ask.
-    pub teacher: String,
-    /// The probability with which the router asks that teacher; 1 unless it explores.
-    pub propensity: f64,
-    /// The score of every teacher; comparable within one prompt alone.
-    pub scores: BTreeMap<String, f64>,
-}
-
-/// Routes lines of JSON side by side, in their order; each comes with its number in the file, from 1. Lines need `prompt`
-/// or `messages`, and may have `id`, `language` (or `lang`) and `task`.
+/// As [`open_router`]; one that reads prompts with a model is given the folder of that model. What the store has of its
+/// features is not computed again.
 ///
 /// # Errors
-/// When a line is no such JSON; the first of them is told.
-pub fn route_lines(router: &Learned, lines: &[(usize, String)]) -> Result<Vec<Routed>, PipelineError> {
-    lines.par_iter().map(|(number, line)| route_line(router, (*number, line))).collect()
-}
-
-fn route_line(router: &Learned, (number, line): (usize, &str)) -> Result<Routed, PipelineError> {
-    let refuse = |what: String| {
-        let remedy = r#"expected JSON such as {"id": "1", "language": "tr", "prompt": "..."}"#;
-        PipelineError::input(&format!("line {number}"), what, remedy)
+/// As [`open_router`], and when `model` is not the one that it was fitted with.
+pub fn open_router_with(store: &Path, name: &str, model: Option<&Path>) -> Result<Learned, PipelineError> {
+    let path = Path::new(name);
+    let view = StoreView::open(store).ok();
+    let bytes = match path.is_file() {
+        true => disk::read(path)?,
+        false => inspect::find(&StoreView::open(store)?, name)?.read(ROUTER)?,
     };
-    let Line { id, language, prompt, messages, task } =
-        serde_json::from_str(line).map_err(|e| refuse(e.to_string()))?;
-    let messages = match (prompt, messages) {
-        (Some(text), None) => vec![Message::user(text)],
-        (None, Some(messages)) => messages,
-        (None, None) => return Err(refuse("there is neither `prompt` nor `messages`".to_owned())),
-        (Some(_), Some(_)) => return Err(refuse("`prompt` and `messages` stand side by side".to_owned())),
-    };
-    let id = id.unwrap_or_else(|| number.into());
-    let name = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
-    let language = language.map_or_else(|| language_of(&messages), Ok)?;
-    let prompt = Prompt {
-        source_id: name.clone(),
-        id: name,
-        language,
-        answer_language: None,
-        messages,
-        task,
-        reference: None,
-        check: None,
-        source: String::new(),
-        origin: None,
-        mt_engine: None,
-    };
-    let ranked = router.explored(&prompt.id, router.ranking(&prompt));
-    let Some(first) = ranked.first().cloned() else { return Err(refuse("the router knows no teacher".to_owned())) };
-    Ok(Routed {
-        id,
-        calibrated: router.is_calibrated_for(&prompt.language),
-        language: prompt.language,
-        teacher: first.teacher,
-        propensity: first.propensity,
-        scores: ranked.into_iter().map(|one| (one.teacher, one.score)).collect(),
-    })
+    let fitted = fitted_from_json(name, &bytes)?;
+    let refuse = |error: LearnedError| PipelineError::input(name, error.to_string(), "`cambist fit` makes routers");
+    match (HiddenFeatures::parse(&fitted.features), model) {
+        (None, None) => Learned::new(fitted).map_err(refuse),
+        (None, Some(_)) => {
+            let what = format!("the router reads features `{}`, which take no model", fitted.features);
+            Err(PipelineError::input(name, what, "leave `--model` out"))
+        }
+        (Some(_), None) => {
+            let what = format!("the router reads prompts with a model: `{}`", fitted.features);
+            Err(PipelineError::input(name, what, "give its folder with `--model`"))
+        }
+        (Some(Reading { layer, pooling }), Some(folder)) => {
+            let model = FeatureModel { folder: folder.to_owned(), layer, pooling };
+            let source = model.open(name, view.as_ref())?;
+            Learned::with_source(fitted, Box::new(source)).map_err(refuse)
+        }
+    }
 }

@@ -28,7 +28,7 @@ use cambist_io::{
     formats::read_model_folder,
     serve::api::{ApiAnswer, ApiReply, ApiRequest, ApiServer, events, later},
 };
-use cambist_model::{Head, LocalModel, ModelFiles, RewardModel};
+use cambist_model::{Dtype, Head, LocalModel, ModelFiles, RewardModel};
 use serde_json::{Value, json};
 
 use self::{
@@ -101,13 +101,15 @@ fn hand_over<T>(tasks: &Mutex<Sender<T>>, task: T) -> Result<(), Refusal> {
     tasks.send(task).map_err(|_| Refusal::ours("the model's worker has ended"))
 }
 
-/// Reads the model folder that is to be served.
+/// Reads the model folder that is to be served, its weights into `dtype`, or into the narrowest numbers that change none
+/// of them.
 ///
 /// # Errors
-/// When it is no model folder, or holds anything that is not implemented.
-pub fn read_model(folder: &Path) -> Result<LocalModel, PipelineError> {
+/// When it is no model folder, holds anything that is not implemented, or numbers beyond what `dtype` can hold.
+pub fn read_model(folder: &Path, dtype: Option<Dtype>) -> Result<LocalModel, PipelineError> {
     let files = ModelFiles(read_model_folder(folder)?);
-    LocalModel::from_files(&files).map_err(|source| PipelineError::model(&folder.display().to_string(), source))
+    LocalModel::for_inference(&files, dtype)
+        .map_err(|source| PipelineError::model(&folder.display().to_string(), source))
 }
 
 /// Whether a model is served for its rewards, at `/classify`, rather than for answers.

@@ -1,6 +1,7 @@
 //! The closing screen: whether arbitrage paid, by how much, in which languages.
 
 mod frontier;
+mod search;
 
 pub use frontier::advice_lines;
 
@@ -15,7 +16,7 @@ use cambist_io::{
     ledger::{CallHistory, Ledger, Moments},
     store::{Artifact, DEFAULT_FOLDER, StoreView},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
     recipe::{Action, Arbiter, Recipe, params::RouterParams},
     report::Style,
     run::Finished,
-    verbs::{Results, VariantResult},
+    verbs::{Results, VariantResult, read_search},
 };
 
 /// Returns the results of every `evaluate` step as JSON, in the order of the steps.
@@ -37,7 +38,21 @@ pub fn results_json(finished: &Finished) -> Result<Vec<Value>, PipelineError> {
     finished.iter().filter(|(_, artifact)| artifact.manifest().kind == "results").map(|(_, a)| parse(a)).collect()
 }
 
-/// Returns the lines that close a run: a verdict and a table for each `evaluate` step.
+/// Returns what every `generate` step whose router searches promised and found, as JSON: its name under `step`, and what its
+/// artifact has in `search.json`.
+///
+/// # Errors
+/// When an artifact cannot be read.
+pub fn searches_json(finished: &Finished) -> Result<Vec<Value>, PipelineError> {
+    let mut told = Vec::new();
+    for (label, artifact) in finished.iter().filter(|(_, artifact)| artifact.manifest().verb == "generate") {
+        told.extend(read_search(artifact)?.map(|file| json!({ "step": label, "search": file })));
+    }
+    Ok(told)
+}
+
+/// Returns the lines that close a run: a verdict and a table for each `evaluate` step, what each searching step promised
+/// and found, and the table of each `frontier` step.
 ///
 /// # Errors
 /// When an artifact cannot be read.
@@ -48,6 +63,9 @@ pub fn closing_lines(recipe: &Recipe, finished: &Finished) -> Result<Vec<String>
             lines.push(String::new());
         }
         lines.extend(verdict(recipe, &read_results(artifact)?));
+    }
+    for (label, artifact) in finished.iter().filter(|(_, artifact)| artifact.manifest().verb == "generate") {
+        lines.extend(read_search(artifact)?.map(|file| search::lines(label, &file)).unwrap_or_default());
     }
     for (_, artifact) in finished.iter().filter(|(_, artifact)| artifact.manifest().kind == "frontier") {
         lines.extend(frontier::lines(artifact)?);

@@ -2,23 +2,25 @@
 
 use std::path::Path;
 
-use cambist_core::prompt::{Message, Role};
+use cambist_core::prompt::Message;
 use cambist_io::formats::{
-    self, FormatError, Problem, RowFault, read_chat,
-    rows::{Row, RowError, RowStream, open_rows},
+    self, FormatError, RowFault,
+    rows::{RowError, RowStream, open_rows},
 };
 use cambist_model::{ChatFormat, EncodeError, ModelFiles, RowContent};
 pub use cambist_model::{TokenView, TokenizedText};
-use serde_json::Value;
 
-use crate::error::PipelineError;
+use crate::{
+    error::PipelineError,
+    row_file::{Shown, name, shown},
+};
 
 /// A row in tokens, or why it cannot become any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenizedRow {
     /// Its name in the file, else where it stands.
     pub id: String,
-    /// What it holds: `document`, `conversation`, `prompt` or `pair`.
+    /// What it holds: `document`, `conversation`, `prompt`, `pair` or `answer` (one with a label).
     pub kind: &'static str,
     /// Its sequences: two for a pair, the better answer first.
     pub sequences: Result<Vec<TokenizedText>, String>,
@@ -27,14 +29,6 @@ pub struct TokenizedRow {
 /// A model's words: its tokenizer and chat template, without its weights.
 #[derive(Debug)]
 pub struct Words(ChatFormat);
-
-/// What is looked at.
-enum Shown {
-    /// What training sees.
-    Trained(RowContent),
-    /// What an answer is generated from.
-    Prompt(Vec<Message>),
-}
 
 impl Words {
     /// Reads `tokenizer.json`, `tokenizer_config.json` and the chat template of a model folder.
@@ -63,7 +57,7 @@ impl Words {
     ///
     /// A row with `messages` is a conversation, one with `chosen` and `rejected` a pair (with `prompt`, or both whole
     /// conversations), one with `prompt` and `completion` (or `response`, `answer`, `reference`) a conversation of two
-    /// turns, one with `prompt` alone is shown as an answer to it is generated, and one with `text` is a document.
+    /// turns, or with a `label` that is true or false one answer, one with `prompt` alone is shown as an answer to it is generated, and one with `text` is a document.
     ///
     /// # Errors
     /// When there is no such file, or it is in no known format.
@@ -79,6 +73,7 @@ impl Words {
                     RowContent::Text(_) => "document",
                     RowContent::Chat(_) => "conversation",
                     RowContent::Pair { .. } => "pair",
+                    RowContent::Unpaired { .. } => "answer",
                 };
                 (kind, self.0.tokenized(&content))
             }
@@ -109,71 +104,4 @@ impl Iterator for TokenizedRows<'_> {
             Err(RowError::File(error)) => Err(error.into()),
         })
     }
-}
-
-fn name(row: &Row) -> String {
-    row.fields.get("id").and_then(Value::as_str).map_or_else(|| row.place.to_string(), str::to_owned)
-}
-
-/// What the assistant's side of a row may be called.
-const ANSWERS: [&str; 4] = ["completion", "response", "answer", "reference"];
-
-fn shown(row: &Row) -> Result<Shown, Problem> {
-    let turns = |key: &str| field(row, key).map(|value| chat(key, value)).transpose();
-    let prompt = turns("prompt")?;
-    if let Some(messages) = turns("messages")?.or(turns("conversations")?) {
-        return Ok(Shown::Trained(RowContent::Chat(messages)));
-    }
-    if let Some((chosen, rejected)) = turns("chosen")?.zip(turns("rejected")?) {
-        return pair(prompt, chosen, rejected).map(Shown::Trained);
-    }
-    if let Some(text) = field(row, "text").and_then(Value::as_str) {
-        return Ok(Shown::Trained(RowContent::Text(text.to_owned())));
-    }
-    let answer = ANSWERS.iter().find_map(|key| field(row, key).map(|value| chat(key, value))).transpose()?;
-    match (prompt, answer) {
-        (Some(prompt), Some(answer)) => {
-            let messages = [prompt, vec![Message::assistant(last_text(answer))]].concat();
-            Ok(Shown::Trained(RowContent::Chat(messages)))
-        }
-        (Some(prompt), None) => Ok(Shown::Prompt(prompt)),
-        (None, _) => Err(Problem::Missing {
-            field: "messages`, `chosen` and `rejected`, `prompt` or `text".to_owned(),
-            found: row.field_names(),
-        }),
-    }
-}
-
-fn field<'a>(row: &'a Row, key: &str) -> Option<&'a Value> {
-    row.fields.get(key).filter(|value| !value.is_null())
-}
-
-fn chat(key: &str, value: &Value) -> Result<Vec<Message>, Problem> {
-    let found = || value.to_string().chars().take(60).collect();
-    read_chat(value).map_err(|expected| Problem::Wrong { field: key.to_owned(), found: found(), expected })
-}
-
-/// Without a prompt, both sides are whole conversations, and the prompt is what they have in common.
-fn pair(
-    prompt: Option<Vec<Message>>,
-    mut chosen: Vec<Message>,
-    mut rejected: Vec<Message>,
-) -> Result<RowContent, Problem> {
-    let (better, worse) = (chosen.pop(), rejected.pop());
-    let (Some(better), Some(worse)) = (better, worse) else {
-        return Err(Problem::Unfit { reason: "`chosen` or `rejected` has no turn".to_owned() });
-    };
-    let prompt = match prompt {
-        Some(prompt) => prompt,
-        None if chosen == rejected && chosen.iter().any(|turn| turn.role == Role::User) => chosen,
-        None => {
-            let reason = "`chosen` and `rejected` differ before their last turn: give the turns before it as `prompt`";
-            return Err(Problem::Unfit { reason: reason.to_owned() });
-        }
-    };
-    Ok(RowContent::Pair { prompt, chosen: better.content, rejected: worse.content })
-}
-
-fn last_text(mut turns: Vec<Message>) -> String {
-    turns.pop().map(|turn| turn.content).unwrap_or_default()
 }

@@ -35,11 +35,13 @@ mod translate;
 mod voices;
 
 pub(crate) use evaluate::{Results, VariantResult};
-pub(crate) use fit::{ROUTER, fit_router, from_json as router_from_json, to_json as router_to_json};
+pub(crate) use fit::{Fitting, ROUTER, fitted_from_json, hashed, to_json as router_to_json};
 pub(crate) use forecast::{Forecast, count_scores};
 pub(crate) use frontier::{FRONTIER, FrontierFile};
 pub(crate) use fuse::count_fusions;
-pub(crate) use generate::{Count, Counts, ImportedText, WantedCell, count_calls, each_wanted, probe};
+pub(crate) use generate::{
+    Count, Counts, ImportedText, SearchFile, WantedCell, count_calls, each_wanted, probe, read_search,
+};
 pub(crate) use probing::{Probes, probe_recipe};
 pub(crate) use prompts::file_of;
 pub(crate) use tables::{CANDIDATES, COMPLETIONS, CandidateRow, DECISIONS, DecisionRow, SCORES};

@@ -35,7 +35,7 @@ const WORDS: &str = "families/llama";
 
 fn model(name: &str) -> LocalModel {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../cambist-model/tests/golden").join(name);
-    read_model(&folder).unwrap()
+    read_model(&folder, None).unwrap()
 }
 
 fn served(name: &str, batch_size: usize) -> ModelServer {
@@ -417,9 +417,12 @@ fn a_gguf_file_is_served_by_its_own_name_or_that_of_its_folder() {
     let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../cambist-model/tests/golden");
     let copy = |from: &str, to: &str| fs::copy(golden.join(from), folder.path().join(to)).unwrap();
     copy("gguf/llama.gguf", "tiny-F32.gguf");
-    assert!(read_model(folder.path()).unwrap_err().to_string().contains("no `tokenizer.json` beside the GGUF file"));
+    assert!(
+        read_model(folder.path(), None).unwrap_err().to_string().contains("no `tokenizer.json` beside the GGUF file")
+    );
     copy("families/llama/tokenizer.json", "tokenizer.json");
-    let (by_folder, by_file) = (read_model(folder.path()), read_model(&folder.path().join("tiny-F32.gguf")));
+    let (by_folder, by_file) =
+        (read_model(folder.path(), None), read_model(&folder.path().join("tiny-F32.gguf"), None));
     assert_eq!(by_folder.unwrap().to_files().unwrap(), by_file.as_ref().unwrap().to_files().unwrap());
     let server = serve(by_file.unwrap(), 2);
     let body = json!({"messages": [{"role": "user", "content": "w5 w17"}], "max_tokens": 4, "temperature": 0});
@@ -432,7 +435,7 @@ fn a_gguf_file_is_served_by_its_own_name_or_that_of_its_folder() {
 #[test]
 fn a_folder_without_a_model_is_refused() {
     let empty = tempfile::tempdir().unwrap();
-    assert!(read_model(empty.path()).unwrap_err().to_string().contains("config.json"));
+    assert!(read_model(empty.path(), None).unwrap_err().to_string().contains("config.json"));
     fs::write(empty.path().join("config.json"), "{}").unwrap();
-    assert!(read_model(empty.path()).unwrap_err().to_string().contains("model.safetensors"));
+    assert!(read_model(empty.path(), None).unwrap_err().to_string().contains("model.safetensors"));
 }

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, num::NonZeroUsize, path::PathBuf};
 
-use cambist_pipeline::{Dtype, recipe::params::HeadChoice, run::Capabilities};
+use cambist_pipeline::{Dtype, Pooling, recipe::params::HeadChoice, run::Capabilities};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 /// Multilingual arbitrage: ask a pool of models, keep the best answers per language, train a student on them
@@ -317,6 +317,9 @@ pub(crate) struct ServeArgs {
     /// Threads [default: one for each core]
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
+    /// Numbers to keep weights in, in memory [default: the narrowest that change none of them]
+    #[arg(long, value_name = "TYPE", value_enum)]
+    pub dtype: Option<DtypeArg>,
     /// Print JSON on stdout
     #[arg(long)]
     pub json: bool,
@@ -574,9 +577,21 @@ pub(crate) struct FitArgs {
     /// Which head scores teachers
     #[arg(long, value_name = "HEAD", value_enum, default_value_t, conflicts_with = "recipe")]
     pub head: HeadArg,
+    /// Read prompts with this model folder or GGUF file instead of hashing their words
+    #[arg(long, value_name = "FOLDER", requires = "prompts")]
+    pub model: Option<PathBuf>,
+    /// Layer of the model whose hidden states are read, from 0 (the embeddings) [default: the last]
+    #[arg(long, value_name = "N", requires = "model")]
+    pub layer: Option<usize>,
+    /// How the hidden states of a prompt become one
+    #[arg(long, value_name = "HOW", value_enum, default_value_t, requires = "model")]
+    pub pooling: PoolingArg,
     /// Seed of the folds that heads are compared on
     #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "recipe")]
     pub seed: u64,
+    /// Largest weight of an answer where rows have a `propensity` and not everybody was asked
+    #[arg(long, value_name = "W", default_value_t = 50.0, conflicts_with = "recipe")]
+    pub max_weight: f64,
     /// File for the router
     #[arg(long, short, value_name = "FILE", requires = "prompts")]
     pub output: Option<PathBuf>,
@@ -593,6 +608,23 @@ pub(crate) struct FitArgs {
     pub store: StoreArgs,
     #[command(flatten)]
     pub runtime: RuntimeArgs,
+}
+
+/// How hidden states are pooled.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum PoolingArg {
+    #[default]
+    Mean,
+    Last,
+}
+
+impl From<PoolingArg> for Pooling {
+    fn from(arg: PoolingArg) -> Self {
+        match arg {
+            PoolingArg::Mean => Self::Mean,
+            PoolingArg::Last => Self::Last,
+        }
+    }
 }
 
 /// Which head scores teachers.
@@ -622,6 +654,9 @@ pub(crate) struct RouteArgs {
     /// A router: a file, an artifact by the beginning of its name or digest, or `recipe.step`
     #[arg(long, value_name = "NAME")]
     pub router: String,
+    /// The model folder or GGUF file that the router reads prompts with, where it was fitted with one
+    #[arg(long, value_name = "FOLDER")]
+    pub model: Option<PathBuf>,
     /// The probability of drawing a teacher from the router's shares instead of naming its first
     #[arg(long, value_name = "P", default_value_t = 0.0)]
     pub explore: f64,

@@ -1,12 +1,12 @@
 //! Features without a model: hashed n-grams of characters and words, and cues about the form.
 
-use icu::casemap::CaseMapper;
-use unicode_normalization::UnicodeNormalization;
-use unicode_segmentation::UnicodeSegmentation;
+use std::borrow::Cow;
 
 use super::{
-    FeatureSource, FeatureVector,
+    FeatureReader, FeatureSource, FeatureVector,
     cues::{N_CUES, cues},
+    folded::{BASIS, Folded, PRIME, hash_on, hash_word},
+    tallies::Tallies,
 };
 use crate::prompt::Prompt;
 
@@ -67,6 +67,10 @@ impl Hashed {
         let bits = name.strip_prefix(&format!("hashed-v{VERSION}:"))?.parse().ok()?;
         Self::new(bits).ok()
     }
+
+    fn index(self, hash: u32) -> u32 {
+        N_CUES as u32 + (hash & ((1 << self.bits) - 1))
+    }
 }
 
 impl FeatureSource for Hashed {
@@ -78,183 +82,163 @@ impl FeatureSource for Hashed {
         N_CUES + (1 << self.bits)
     }
 
-    fn features(&self, prompt: &Prompt) -> FeatureVector {
+    fn reader(&self) -> Box<dyn FeatureReader> {
+        Box::new(Reader::of(*self))
+    }
+}
+
+/// Reads prompts one after the other; what it needs for one it uses again for the next.
+struct Reader {
+    source: Hashed,
+    folded: Folded,
+    tallies: Tallies,
+    /// Where each index stood among the features when it was last met, which may have been in another prompt: it is there
+    /// if that place has it (the sparse set of Briggs and Torczon 1993, which never has to be emptied).
+    places: Vec<u32>,
+    features: FeatureVector,
+}
+
+impl Reader {
+    fn of(source: Hashed) -> Self {
+        let (folded, tallies, places) = (Folded::default(), Tallies::default(), vec![0; source.width()]);
+        Self { source, folded, tallies, places, features: FeatureVector::default() }
+    }
+}
+
+impl FeatureReader for Reader {
+    fn read(&mut self, prompt: &Prompt) -> &FeatureVector {
         let text = conversation(prompt);
-        let mut vector = FeatureVector::default();
-        for (index, cue) in (0u32..).zip(cues(prompt, &text)).filter(|(_, cue)| *cue != 0.0) {
-            vector.push(index, cue);
+        self.folded.read(&text);
+        let (n_letters, n_words) = (self.folded.letters.len(), self.folded.words.len());
+        self.features.clear();
+        let cues = cues(prompt, &text, self.folded.counts);
+        for (index, cue) in (0u32..).zip(cues).filter(|(_, cue)| *cue != 0.0) {
+            self.features.push(index, cue);
         }
-        let folded = fold(&text);
-        let letters: Vec<char> = folded.chars().collect();
-        let mut counts = Counts::for_at_most(letters.len() * (LONGEST_NGRAM - 1));
-        count_characters(&letters, &mut counts);
-        self.add_block(&counts, &mut vector);
-        let words: Vec<u32> = folded.unicode_words().map(hash_word).collect();
-        let mut counts = Counts::for_at_most(words.len() * 2);
-        count_words(&words, &mut counts);
-        self.add_block(&counts, &mut vector);
+        self.tallies.clear_for(n_letters * (LONGEST_NGRAM - 1));
+        pulp::Arch::new().dispatch(CountCharacters { letters: &mut self.folded.letters, tallies: &mut self.tallies });
+        self.add_block();
+        self.tallies.clear_for(n_words * 2);
+        count_words(&self.folded.words, &mut self.tallies);
+        self.add_block();
         if let Some(task) = &prompt.task {
-            vector.push(self.index(mix(hash_word(task) ^ TASK)), 1.0);
+            self.add(self.source.index(mix(hash_word(task) ^ TASK)), 1.0);
         }
-        merge_twins(vector)
+        &self.features
     }
 }
 
-impl Hashed {
-    fn index(self, hash: u32) -> u32 {
-        N_CUES as u32 + (hash & ((1 << self.bits) - 1))
-    }
-
+impl Reader {
     /// Scales what was counted and adds it to the vector.
-    fn add_block(self, counts: &Counts, vector: &mut FeatureVector) {
-        let weight = |n: f32| 1.0 + n.ln();
-        let length: f32 = counts.each().map(|(_, n)| weight(n).powi(2)).sum::<f32>().sqrt();
-        for (hash, n) in counts.each() {
-            let sign = if hash >> 31 == 0 { 1.0 } else { -1.0 };
-            vector.push(self.index(hash), sign * weight(n) * BLOCK_LENGTH / length);
+    fn add_block(&mut self) {
+        let length = self.tallies.length();
+        let mut scaled = [0.0; 16];
+        (1u32..).zip(&mut scaled).for_each(|(n, scaled)| *scaled = weight(n) * BLOCK_LENGTH / length);
+        for at in 0..self.tallies.counted.len() {
+            let (hash, n) = self.tallies.counted[at];
+            let size = scaled.get(n as usize - 1).copied().unwrap_or_else(|| weight(n) * BLOCK_LENGTH / length);
+            // The highest bit of the hash is the sign; no branch, as nothing could foresee it.
+            self.add(self.source.index(hash), f32::from_bits(size.to_bits() ^ (hash & (1 << 31))));
+        }
+    }
+
+    /// Adds a feature; those that fall into one bucket are added up.
+    #[inline(always)]
+    fn add(&mut self, index: u32, value: f32) {
+        let place = &mut self.places[index as usize];
+        if self.features.indices.get(*place as usize) == Some(&index) {
+            self.features.values[*place as usize] += value;
+        } else {
+            *place = self.features.len() as u32;
+            self.features.push(index, value);
         }
     }
 }
 
-/// Adds up features that fell into one bucket.
-fn merge_twins(vector: FeatureVector) -> FeatureVector {
-    let mut table = Slots::for_at_most(vector.len());
-    let mut merged = FeatureVector::default();
-    for (index, value) in vector.iter() {
-        match table.place(index, merged.len() as u32) {
-            Some(place) => merged.values[place as usize] += value,
-            None => merged.push(index, value),
-        }
-    }
-    merged
+/// What an n-gram that occurs `n` times counts.
+pub(super) fn weight(n: u32) -> f32 {
+    1.0 + (n as f32).ln()
 }
 
-/// The turns in their order, cut in the middle when they are long.
-fn conversation(prompt: &Prompt) -> String {
-    let text = match prompt.messages.as_slice() {
-        [only] => only.content.clone(),
-        turns => turns.iter().map(|turn| turn.content.as_str()).collect::<Vec<_>>().join("\n"),
+/// The turns in their order, cut in the middle when they are long: at most 2,001 characters.
+fn conversation(prompt: &Prompt) -> Cow<'_, str> {
+    let text: Cow<'_, str> = match prompt.messages.as_slice() {
+        [only] => only.content.as_str().into(),
+        turns => turns.iter().map(|turn| turn.content.as_str()).collect::<Vec<_>>().join("\n").into(),
     };
     if text.len() <= 2 * READ_AT_EACH_END {
         return text;
     }
     let head = text.char_indices().nth(READ_AT_EACH_END).map_or(text.len(), |(at, _)| at);
     let tail = text.char_indices().rev().nth(READ_AT_EACH_END - 1).map_or(0, |(at, _)| at);
-    if head >= tail { text } else { format!("{}\n{}", &text[..head], &text[tail..]) }
+    if head >= tail { text } else { format!("{}\n{}", &text[..head], &text[tail..]).into() }
 }
 
-/// NFKC, case folded, white space collapsed, a space at both ends.
-fn fold(text: &str) -> String {
-    let mut folded = String::with_capacity(text.len() + 2);
-    folded.push(' ');
-    let mut push = |c: char| {
-        if !c.is_whitespace() {
-            folded.push(c);
-        } else if !folded.ends_with(' ') {
-            folded.push(' ');
-        }
-    };
-    if text.is_ascii() {
-        text.chars().for_each(|c| push(c.to_ascii_lowercase()));
-    } else {
-        let mapper = CaseMapper::new();
-        text.nfkc().for_each(|c| push(mapper.simple_fold(c)));
-    }
-    if !folded.ends_with(' ') {
-        folded.push(' ');
-    }
-    folded
-}
-
-/// Keys that keep kinds of n-grams apart.
-const CHARACTERS: [u32; LONGEST_NGRAM + 1] = [0, 0, 0x8da6_b343, 0xd816_3841, 0xcb1a_b31f, 0x165e_9a15];
+/// Keys that keep kinds of n-grams apart, those of characters by length from 2 on.
+const CHARACTERS: [u32; LONGEST_NGRAM - 1] = [0x8da6_b343, 0xd816_3841, 0xcb1a_b31f, 0x165e_9a15];
 const WORD: u32 = 0x27d4_eb2f;
 const PAIR: u32 = 0x9e37_79b1;
 const TASK: u32 = 0x85eb_ca77;
 
-fn count_characters(letters: &[char], counts: &mut Counts) {
-    for start in 0..letters.len() {
-        let mut hash = BASIS;
-        for (n, letter) in (1..=LONGEST_NGRAM).zip(&letters[start..]) {
-            hash = (hash ^ *letter as u32).wrapping_mul(PRIME);
-            if n > 1 {
-                counts.add(mix(hash ^ CHARACTERS[n]));
+/// N-grams that start at as many places are hashed at once.
+const STARTS: usize = 16;
+
+/// Counts the n-grams of characters, from place to place, at each the shorter ones first.
+struct CountCharacters<'a> {
+    letters: &'a mut Vec<u32>,
+    tallies: &'a mut Tallies,
+}
+
+impl pulp::NullaryFnOnce for CountCharacters<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let n = self.letters.len();
+        // So that the last places have as much behind them as the others.
+        self.letters.resize(n + STARTS + LONGEST_NGRAM, 0);
+        for start in (0..n).step_by(STARTS) {
+            let hashes = hashes_from(&self.letters[start..]);
+            for at in 0..STARTS.min(n - start) {
+                let n_here = (n - start - at - 1).min(LONGEST_NGRAM - 1);
+                hashes[..n_here].iter().for_each(|of_length| self.tallies.add(of_length[at]));
             }
         }
+        self.letters.truncate(n);
     }
 }
 
-fn count_words(words: &[u32], counts: &mut Counts) {
-    words.iter().for_each(|word| counts.add(mix(word ^ WORD)));
+/// Hashes of the n-grams that start at the first places of `letters`, by length.
+#[inline(always)]
+fn hashes_from(letters: &[u32]) -> [[u32; STARTS]; LONGEST_NGRAM - 1] {
+    let mut hashes = [[0; STARTS]; LONGEST_NGRAM - 1];
+    let mut running = [BASIS; STARTS];
+    for place in 0..STARTS {
+        running[place] = hash_on(running[place], letters[place]);
+    }
+    for (of_length, (shift, key)) in hashes.iter_mut().zip((1..).zip(CHARACTERS)) {
+        let next = &letters[shift..shift + STARTS];
+        for place in 0..STARTS {
+            running[place] = hash_on(running[place], next[place]);
+            of_length[place] = mix(running[place] ^ key);
+        }
+    }
+    hashes
+}
+
+fn count_words(words: &[u32], tallies: &mut Tallies) {
+    words.iter().for_each(|word| tallies.add(mix(word ^ WORD)));
     for pair in words.windows(2) {
-        counts.add(mix(pair[0].wrapping_mul(PRIME) ^ pair[1].rotate_left(7) ^ PAIR));
+        tallies.add(mix(pair[0].wrapping_mul(PRIME) ^ pair[1].rotate_left(7) ^ PAIR));
     }
-}
-
-/// FNV-1a (Fowler, Noll and Vo) over code points.
-const BASIS: u32 = 0x811c_9dc5;
-const PRIME: u32 = 0x0100_0193;
-
-fn hash_word(word: &str) -> u32 {
-    word.chars().fold(BASIS, |hash, c| (hash ^ c as u32).wrapping_mul(PRIME))
 }
 
 /// The last steps of MurmurHash3 (Appleby), so that all bits of a hash depend on all bits of the n-gram.
+#[inline(always)]
 fn mix(mut hash: u32) -> u32 {
     hash ^= hash >> 16;
     hash = hash.wrapping_mul(0x85eb_ca6b);
     hash ^= hash >> 13;
     hash = hash.wrapping_mul(0xc2b2_ae35);
     hash ^ (hash >> 16)
-}
-
-/// Places of numbers in an open hash table, in the order in which they first came.
-struct Slots {
-    /// The number and its place plus one; a place of 0 is empty.
-    slots: Vec<(u32, u32)>,
-}
-
-impl Slots {
-    fn for_at_most(n: usize) -> Self {
-        Self { slots: vec![(0, 0); (2 * n).next_power_of_two().max(2)] }
-    }
-
-    /// Returns the place of a number that is there; else puts it at `next`.
-    fn place(&mut self, number: u32, next: u32) -> Option<u32> {
-        let mask = self.slots.len() - 1;
-        let mut slot = number as usize & mask;
-        loop {
-            match self.slots[slot] {
-                (_, 0) => {
-                    self.slots[slot] = (number, next + 1);
-                    return None;
-                }
-                (known, place) if known == number => return Some(place - 1),
-                _ => slot = (slot + 1) & mask,
-            }
-        }
-    }
-}
-
-/// How often each n-gram occurs.
-struct Counts {
-    slots: Slots,
-    counted: Vec<(u32, u32)>,
-}
-
-impl Counts {
-    fn for_at_most(n: usize) -> Self {
-        Self { slots: Slots::for_at_most(n), counted: Vec::with_capacity(n) }
-    }
-
-    fn add(&mut self, hash: u32) {
-        match self.slots.place(hash, self.counted.len() as u32) {
-            Some(place) => self.counted[place as usize].1 += 1,
-            None => self.counted.push((hash, 1)),
-        }
-    }
-
-    fn each(&self) -> impl Iterator<Item = (u32, f32)> + '_ {
-        self.counted.iter().map(|(hash, n)| (*hash, *n as f32))
-    }
 }

@@ -1,6 +1,6 @@
 //! Budgeted routing at the price that reaches a goal, and over all prices.
 
-use super::{Play, Player, Strategist};
+use super::{Play, Player, Preference, Strategist};
 use crate::{
     reward_table::RewardTable,
     search::{Correlation, Goal, Tuned, tune},
@@ -30,7 +30,12 @@ struct OnePrice {
 
 impl Player for OnePrice {
     fn play(&self, table: &RewardTable, prompt: usize) -> Vec<Play> {
-        self.tuned.play(table, prompt, &[self.tuned.lambda])
+        let lambda = self.tuned.lambda_in(Some(table.prompts()[prompt].language));
+        self.tuned.play(table, prompt, &[lambda])
+    }
+
+    fn prefer(&self, table: &RewardTable, prompt: usize) -> Preference {
+        self.tuned.prefer(table, prompt)
     }
 }
 
@@ -58,9 +63,14 @@ impl Strategist for Budgeted {
 impl Player for AllPrices {
     fn play(&self, table: &RewardTable, prompt: usize) -> Vec<Play> {
         let mut plays = self.tuned.play(table, prompt, &self.tuned.grid);
-        let of_goal = self.tuned.grid.iter().position(|lambda| *lambda == self.tuned.lambda).map(|at| plays[at]);
-        let of_goal = of_goal.or_else(|| self.tuned.play(table, prompt, &[self.tuned.lambda]).first().copied());
+        let own = self.tuned.lambda_in(Some(table.prompts()[prompt].language));
+        let of_goal = self.tuned.grid.iter().position(|lambda| *lambda == own).map(|at| plays[at]);
+        let of_goal = of_goal.or_else(|| self.tuned.play(table, prompt, &[own]).first().copied());
         plays.insert(0, of_goal.unwrap_or_default());
         plays
+    }
+
+    fn prefer(&self, table: &RewardTable, prompt: usize) -> Preference {
+        self.tuned.prefer(table, prompt)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Played;
+use super::{Played, RouterMetrics, choosing::Choosing};
 use crate::{
     language::Language,
     metrics::{Bootstrap, ClusterSums, Estimate, Resampled},
@@ -94,6 +94,9 @@ pub struct Part {
     /// Area under the hull from the anchor's share of the calls to 1, by that width: 1 keeps everything for the price
     /// of the anchor. None without a gain.
     pub area: Option<f64>,
+    /// How strategies choose; none where no prompt has two valid answers.
+    #[serde(default)]
+    pub routers: Option<RouterMetrics>,
 }
 
 /// The frontier of a table.
@@ -167,7 +170,19 @@ impl Measure<'_> {
             needed: GAINS.into_iter().map(|gain| Needed { gain, share: share_for(&hull, gain) }).collect(),
             area: area(&hull, start),
             points,
+            routers: self.choosing().measure(prompts),
         })
+    }
+
+    fn choosing(&self) -> Choosing<'_> {
+        let FrontierOptions { anchor, full, bootstrap } = self.options;
+        Choosing {
+            table: self.table,
+            played: self.played,
+            weights: self.weights,
+            bootstrap: *bootstrap,
+            ends: (anchor, full),
+        }
     }
 
     fn sums(&self, prompts: &[usize]) -> ClusterSums {

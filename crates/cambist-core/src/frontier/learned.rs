@@ -1,8 +1,8 @@
 //! The learned router: one call, to the teacher that a head expects most of by the prompt's words.
 
 use super::{
-    Play, Player, Strategist,
-    strategies::{FLOOR_QUANTILE, first_open},
+    Play, Player, Preference, Strategist,
+    strategies::{FLOOR_QUANTILE, first_open, open_order},
 };
 use crate::{
     features::FeatureVector,
@@ -100,5 +100,9 @@ struct Orders(Vec<Vec<usize>>);
 impl Player for Orders {
     fn play(&self, table: &RewardTable, prompt: usize) -> Vec<Play> {
         vec![first_open(table, prompt, &self.0[prompt])]
+    }
+
+    fn prefer(&self, table: &RewardTable, prompt: usize) -> Preference {
+        open_order(table, prompt, &self.0[prompt])
     }
 }

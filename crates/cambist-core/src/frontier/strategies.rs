@@ -1,6 +1,6 @@
 //! The strategies that every frontier is drawn with.
 
-use super::{Play, Player, Strategist};
+use super::{Play, Player, Preference, Strategist};
 use crate::{
     reward_table::{Opened, RewardTable},
     statistics::{mean, quantile},
@@ -49,6 +49,18 @@ impl Player for Everyone {
         let value = chosen.and_then(|at| table.worth(prompt, at)).unwrap_or(table.least_worth(prompt));
         vec![Play { value, calls: opened.len() as f64, usd, rounds: 1.0 }]
     }
+
+    /// By the rewards that it chooses by.
+    fn prefer(&self, table: &RewardTable, prompt: usize) -> Preference {
+        let mut left: Vec<usize> = opened(table, prompt).into_iter().map(|(at, _, _)| at).collect();
+        let taken = table.chosen(prompt, left.iter().copied()).map(|at| (at, 1.0)).into_iter().collect();
+        let mut order = Vec::with_capacity(left.len());
+        while let Some(next) = table.chosen(prompt, left.iter().copied()).or(left.first().copied()) {
+            left.retain(|at| *at != next);
+            order.push(next);
+        }
+        Preference { order, taken, ..Preference::default() }
+    }
 }
 
 impl Strategist for Oracle {
@@ -68,6 +80,16 @@ impl Player for Oracle {
         let best = open.into_iter().filter(|(at, _, _)| table.worth(prompt, *at) == Some(value));
         let usd = best.map(|(_, _, usd)| usd).reduce(f64::min).unwrap_or(0.0);
         vec![Play { value, calls: 1.0, usd, rounds: 1.0 }]
+    }
+
+    /// By what answers are worth; ties go to the lower cost, then to the smaller id.
+    fn prefer(&self, table: &RewardTable, prompt: usize) -> Preference {
+        let mut order: Vec<usize> = opened(table, prompt).into_iter().map(|(at, _, _)| at).collect();
+        let worth = |at: usize| table.worth(prompt, at).unwrap_or(f64::NEG_INFINITY);
+        let paid = table.paid(prompt);
+        order.sort_by(|&a, &b| worth(b).total_cmp(&worth(a)).then_with(|| paid[a].total_cmp(&paid[b])));
+        let taken = order.first().filter(|at| table.worth(prompt, **at).is_some()).map(|at| (*at, 1.0));
+        Preference { taken: taken.into_iter().collect(), order, ..Preference::default() }
     }
 }
 
@@ -89,6 +111,14 @@ impl Player for Lot {
         let value = opened.iter().map(|(at, _, _)| table.worth(prompt, *at).unwrap_or(floor)).sum::<f64>() / n;
         let usd = opened.iter().map(|(_, _, usd)| usd).sum::<f64>() / n;
         vec![Play { value, calls: 1.0, usd, rounds: 1.0 }]
+    }
+
+    /// No order: everybody who can be opened is as likely.
+    fn prefer(&self, table: &RewardTable, prompt: usize) -> Preference {
+        let opened = opened(table, prompt);
+        let share = 1.0 / opened.len().max(1) as f64;
+        let valid = opened.into_iter().filter(|(_, cell, _)| cell.reward().is_some());
+        Preference { taken: valid.map(|(at, _, _)| (at, share)).collect(), ..Preference::default() }
     }
 }
 
@@ -135,8 +165,11 @@ struct Ranked {
 
 impl Player for Ranked {
     fn play(&self, table: &RewardTable, prompt: usize) -> Vec<Play> {
-        let order = &self.by_language[table.prompts()[prompt].language];
-        vec![first_open(table, prompt, order)]
+        vec![first_open(table, prompt, &self.by_language[table.prompts()[prompt].language])]
+    }
+
+    fn prefer(&self, table: &RewardTable, prompt: usize) -> Preference {
+        open_order(table, prompt, &self.by_language[table.prompts()[prompt].language])
     }
 }
 
@@ -146,6 +179,14 @@ pub(super) fn first_open(table: &RewardTable, prompt: usize, order: &[usize]) ->
     let value = first.and_then(|at| table.worth(prompt, *at)).unwrap_or(table.least_worth(prompt));
     let asked = f64::from(u8::from(first.is_some()));
     Play { value, calls: asked, usd: first.map_or(0.0, |at| table.paid(prompt)[*at]), rounds: asked }
+}
+
+/// Whom [`first_open`] asks, and whom it would ask after that.
+pub(super) fn open_order(table: &RewardTable, prompt: usize, order: &[usize]) -> Preference {
+    let row = table.row(prompt);
+    let order: Vec<usize> = order.iter().copied().filter(|at| row[*at] != Opened::Closed).collect();
+    let taken = order.first().filter(|at| row[**at].reward().is_some()).map(|at| (*at, 1.0));
+    Preference { taken: taken.into_iter().collect(), order, ..Preference::default() }
 }
 
 /// The answers that can be opened: teacher, answer, cost in USD.

@@ -7,10 +7,11 @@ use rayon::prelude::*;
 use super::{
     LinearHead, Loss, SquaredError,
     design::{Columns, Design},
+    gram::{Gram, MAX_FOR_GRAM},
     lesson::{Lesson, Lessons},
     minimize::{Stop, minimize_in},
+    rows::Rows,
 };
-use crate::language::Language;
 
 /// How a head is fitted.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,19 +43,37 @@ pub fn fit(lessons: &Lessons, loss: &dyn Loss, options: FitOptions) -> LinearHea
 
 /// As [`fit`], to some lessons.
 pub(super) fn fit_some((lessons, chosen): (&Lessons, &[&Lesson]), loss: &dyn Loss, options: FitOptions) -> LinearHead {
-    let n_teachers = lessons.teachers.len();
-    let columns = if options.penalty.is_finite() {
-        Columns::of(chosen, chosen.len(), (lessons.width, n_teachers))
-    } else {
-        Columns::none(chosen.len(), n_teachers)
+    let shape = (lessons.width, lessons.teachers.len());
+    let solve = |design: &dyn Design| {
+        let problem = Problem::new(lessons, chosen, design);
+        problem.solve(loss, options, problem.start())
     };
-    let problem = Problem::new(lessons, chosen, &columns);
-    let at = problem.solve(loss, options, problem.start());
+    if !options.penalty.is_finite() {
+        let at = solve(&Columns::none(chosen.len(), shape.1));
+        return head_of(lessons, &at, (Rows::zeros(0, shape.1), &vec![0.0; shape.1]));
+    }
+    if chosen.len() <= MAX_FOR_GRAM {
+        let gram = Gram::of(chosen, lessons.width);
+        let places: Vec<usize> = (0..chosen.len()).collect();
+        let coordinates = gram.coordinates(&places, (chosen.len(), shape.1));
+        let at = solve(&coordinates);
+        let (weights, rest) = at.split_at(coordinates.n_weights());
+        let (weights, gained) = gram.spread(&coordinates, weights);
+        return head_of(lessons, rest, (weights, &gained));
+    }
+    let columns = Columns::of(chosen, chosen.len(), shape);
+    let at = solve(&columns);
     let (weights, rest) = at.split_at(columns.n_weights());
-    let (offsets, intercepts) = rest.split_at(lessons.languages.len() * n_teachers);
-    let offsets: BTreeMap<Language, Vec<f64>> =
-        lessons.languages.iter().cloned().zip(offsets.chunks(n_teachers).map(<[f64]>::to_vec)).collect();
-    LinearHead::new(intercepts.to_vec(), offsets, columns.spread(weights, lessons.width))
+    head_of(lessons, rest, (columns.spread(weights, shape.0), &vec![0.0; shape.1]))
+}
+
+/// A head of offsets by language and teacher with intercepts behind them, of weights, and of what intercepts gain.
+fn head_of(lessons: &Lessons, parameters: &[f64], (weights, gained): (Rows, &[f64])) -> LinearHead {
+    let n_teachers = lessons.teachers.len();
+    let (offsets, intercepts) = parameters.split_at(lessons.languages.len() * n_teachers);
+    let own = offsets.chunks(n_teachers).map(<[f64]>::to_vec);
+    let intercepts = intercepts.iter().zip(gained).map(|(intercept, gained)| intercept + gained).collect();
+    LinearHead::new(intercepts, lessons.languages.iter().cloned().zip(own).collect(), weights)
 }
 
 /// Returns a head that is a table: mean rewards per language, and over all languages together, without features. It
@@ -83,16 +102,29 @@ pub(super) fn table_of(lessons: &Lessons, chosen: &[&Lesson]) -> LinearHead {
         let offset = |(mean, pooled): (Option<f64>, &f64)| mean.map_or(0.0, |mean| mean - pooled);
         offsets.insert(language.clone(), row.into_iter().zip(&pooled).map(offset).collect());
     }
-    LinearHead::new(pooled, offsets, Vec::new())
+    LinearHead::new(pooled, offsets, Rows::zeros(0, n_teachers))
 }
 
-/// Lessons are summed up in parts of this many, side by side, so that sums are the same whatever the machine.
-const LESSONS_IN_A_PART: usize = 8_192;
+/// Lessons are summed up in parts side by side, at least so many in each, and their number depends on that of the lessons
+/// alone: sums are the same whatever the machine.
+const LESSONS_IN_A_PART: usize = 2_048;
+/// Lessons that are scored, and blamed, together.
+const TOGETHER: usize = 4;
+/// Each part has a gradient of its own.
+const MAX_PARTS: usize = 8;
+/// So many components of the gradients are added up before the next ones are.
+const SUMMED_AT_ONCE: usize = 8_192;
+
+/// Where every so many-th lesson alone are still enough to come near the minimum, that is where many lessons start from.
+const THINNING: usize = 4;
+const ENOUGH_TO_START: usize = 4_096;
 
 /// What is minimised. Parameters stand in one row: weights of the design, offsets by language and teacher, intercepts.
 pub(super) struct Problem<'a> {
     /// The lessons that are learned from: the first ones of the design.
     lessons: &'a [&'a Lesson],
+    /// Every so many-th of them counts, for so many.
+    thinned: usize,
     n_teachers: usize,
     n_languages: usize,
     design: &'a dyn Design,
@@ -101,7 +133,7 @@ pub(super) struct Problem<'a> {
 impl<'a> Problem<'a> {
     pub(super) fn new(lessons: &Lessons, chosen: &'a [&'a Lesson], design: &'a dyn Design) -> Self {
         let (n_teachers, n_languages) = (lessons.teachers.len(), lessons.languages.len());
-        Self { lessons: chosen, n_teachers, n_languages, design }
+        Self { lessons: chosen, thinned: 1, n_teachers, n_languages, design }
     }
 
     pub(super) fn start(&self) -> Vec<f64> {
@@ -112,8 +144,18 @@ impl<'a> Problem<'a> {
         self.design.n_weights() + self.n_languages * self.n_teachers
     }
 
-    /// Returns the best parameters, from `start` on.
+    /// How many lessons count.
+    fn n_lessons(&self) -> usize {
+        self.lessons.len().div_ceil(self.thinned)
+    }
+
+    /// Returns the best parameters, from `start` on; of many lessons a few show where to start.
     pub(super) fn solve(&self, loss: &dyn Loss, options: FitOptions, start: Vec<f64>) -> Vec<f64> {
+        let start = if self.n_lessons() >= THINNING * ENOUGH_TO_START {
+            Problem { thinned: self.thinned * THINNING, ..*self }.solve(loss, options, start)
+        } else {
+            start
+        };
         let stop = Stop { gradient: options.tolerance, max_steps: options.max_steps };
         let units = self.units(options);
         let value = |at: &[f64], slope: &mut [f64]| self.value(loss, options, (at, slope));
@@ -124,72 +166,88 @@ impl<'a> Problem<'a> {
     /// that frequent features and rare ones bend the loss alike.
     fn units(&self, options: FitOptions) -> Vec<f64> {
         let (n_weights, intercepts) = (self.design.n_weights(), self.intercepts());
-        let n_lessons = self.lessons.len().max(1) as f64;
+        let each = self.thinned as f64;
         let mut squares = vec![0.0; intercepts + self.n_teachers];
-        self.design.add_squares(self.lessons.len(), &mut squares[..n_weights]);
-        squares[..n_weights].iter_mut().for_each(|square| *square += options.penalty.min(f64::MAX));
-        for lesson in self.lessons {
-            let own = &mut squares[n_weights + lesson.language * self.n_teachers..][..self.n_teachers];
+        for number in (0..self.lessons.len()).step_by(self.thinned) {
+            self.design.add_squares(number, &mut squares[..n_weights]);
+            let own = &mut squares[n_weights + self.lessons[number].language * self.n_teachers..][..self.n_teachers];
             own.iter_mut().for_each(|square| *square += 1.0);
         }
+        squares.iter_mut().for_each(|square| *square *= each);
+        squares[..n_weights].iter_mut().for_each(|square| *square += options.penalty.min(f64::MAX));
         squares[n_weights..intercepts].iter_mut().for_each(|square| *square += options.language_penalty);
+        let n_lessons = self.lessons.len().max(1) as f64;
         squares[intercepts..].fill(n_lessons);
         squares.iter().map(|square| (n_lessons / square.max(f64::MIN_POSITIVE)).sqrt()).collect()
     }
 
-    /// The score of each teacher for a lesson of the design in a language.
-    pub(super) fn score(&self, at: &[f64], (lesson, language): (usize, usize), scores: &mut [f64]) {
+    /// The score of each teacher for some lessons of the design, `[lesson, teacher]`, each with its language.
+    pub(super) fn score(&self, at: &[f64], (lessons, languages): (&[usize], &[usize]), scores: &mut [f64]) {
         let (weights, rest) = at.split_at(self.design.n_weights());
         let (offsets, intercepts) = rest.split_at(self.n_languages * self.n_teachers);
-        let offsets = &offsets[language * self.n_teachers..][..self.n_teachers];
-        scores.iter_mut().zip(intercepts.iter().zip(offsets)).for_each(|(score, (i, o))| *score = i + o);
-        self.design.add_scores(lesson, weights, scores);
+        for (language, scores) in languages.iter().zip(scores.chunks_exact_mut(self.n_teachers.max(1))) {
+            let offsets = &offsets[language * self.n_teachers..][..self.n_teachers];
+            scores.iter_mut().zip(intercepts.iter().zip(offsets)).for_each(|(score, (i, o))| *score = i + o);
+        }
+        self.design.add_scores(lessons, weights, scores);
     }
 
     /// The mean loss with penalties, and its gradient.
     fn value(&self, loss: &dyn Loss, options: FitOptions, (at, slope): (&[f64], &mut [f64])) -> f64 {
+        let n = self.n_lessons();
+        let n_parts = (n / LESSONS_IN_A_PART).clamp(1, MAX_PARTS);
+        let range = |part: usize| n * part / n_parts..n * (part + 1) / n_parts;
         slope.fill(0.0);
-        let n = self.lessons.len();
         let mut sum = 0.0;
-        if n <= LESSONS_IN_A_PART {
-            sum += self.sum(0..n, loss, (at, slope));
+        if n_parts == 1 {
+            sum += self.sum(range(0), loss, (at, slope));
         } else {
-            let parts = (0..n.div_ceil(LESSONS_IN_A_PART)).into_par_iter().map(|part| {
-                let from = part * LESSONS_IN_A_PART;
+            let parts = (0..n_parts).into_par_iter().map(|part| {
                 let mut own = vec![0.0; at.len()];
-                (self.sum(from..n.min(from + LESSONS_IN_A_PART), loss, (at, &mut own)), own)
+                (self.sum(range(part), loss, (at, &mut own)), own)
             });
-            for (own_sum, own) in parts.collect::<Vec<_>>() {
-                sum += own_sum;
-                slope.iter_mut().zip(own).for_each(|(part, own)| *part += own);
-            }
+            let parts: Vec<(f64, Vec<f64>)> = parts.collect();
+            sum += parts.iter().map(|(own, _)| own).sum::<f64>();
+            slope.par_chunks_mut(SUMMED_AT_ONCE).enumerate().for_each(|(chunk, slope)| {
+                for (_, own) in &parts {
+                    let own = &own[chunk * SUMMED_AT_ONCE..];
+                    slope.iter_mut().zip(own).for_each(|(slope, own)| *slope += own);
+                }
+            });
         }
         let (until_weights, until_offsets) = (self.design.n_weights(), self.intercepts());
-        sum += penalize(options.penalty, &at[..until_weights], &mut slope[..until_weights]);
         let offsets = until_weights..until_offsets;
-        sum += penalize(options.language_penalty, &at[offsets.clone()], &mut slope[offsets]);
+        let share = 1.0 / self.thinned as f64;
+        sum += penalize(options.penalty * share, &at[..until_weights], &mut slope[..until_weights]);
+        sum += penalize(options.language_penalty * share, &at[offsets.clone()], &mut slope[offsets]);
         let per_lesson = 1.0 / n.max(1) as f64;
         slope.iter_mut().for_each(|part| *part *= per_lesson);
         sum * per_lesson
     }
 
-    /// The losses of some lessons, and the gradient of their sum, without penalties.
-    fn sum(&self, lessons: Range<usize>, loss: &dyn Loss, (at, slope): (&[f64], &mut [f64])) -> f64 {
+    /// The losses of some of the lessons that count, and the gradient of their sum, without penalties.
+    fn sum(&self, numbers: Range<usize>, loss: &dyn Loss, (at, slope): (&[f64], &mut [f64])) -> f64 {
         let n = self.n_teachers;
-        let (mut scores, mut blame) = (vec![0.0; n], vec![0.0; n]);
         let (weights, rest) = slope.split_at_mut(self.design.n_weights());
         let (offsets, intercepts) = rest.split_at_mut(self.n_languages * n);
         let mut sum = 0.0;
-        for number in lessons {
-            let lesson = self.lessons[number];
-            self.score(at, (number, lesson.language), &mut scores);
-            sum += loss.blame(&scores, &lesson.rewards, &mut blame);
-            let offsets = &mut offsets[lesson.language * n..][..n];
-            for ((intercept, offset), part) in intercepts.iter_mut().zip(offsets).zip(&blame) {
-                *intercept += part;
-                *offset += part;
+        let numbers: Vec<usize> = numbers.map(|number| number * self.thinned).collect();
+        let (mut all_scores, mut all_blame) = ([0.0].repeat(TOGETHER * n), [0.0].repeat(TOGETHER * n));
+        for block in numbers.chunks(TOGETHER) {
+            let (scores, blame) = (&mut all_scores[..block.len() * n], &mut all_blame[..block.len() * n]);
+            let languages = block.iter().map(|number| self.lessons[*number].language).collect::<Vec<_>>();
+            self.score(at, (block, &languages), scores);
+            let each = scores.chunks_exact(n.max(1)).zip(blame.chunks_exact_mut(n.max(1)));
+            for (number, (scores, blame)) in block.iter().zip(each) {
+                let lesson = self.lessons[*number];
+                sum += loss.blame(scores, &lesson.rewards, blame);
+                let offsets = &mut offsets[lesson.language * n..][..n];
+                for ((intercept, offset), part) in intercepts.iter_mut().zip(offsets).zip(&*blame) {
+                    *intercept += part;
+                    *offset += part;
+                }
             }
-            self.design.add_slope(number, &blame, weights);
+            self.design.add_slope(block, blame, weights);
         }
         sum
     }

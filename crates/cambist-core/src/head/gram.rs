@@ -2,14 +2,18 @@
 //!
 //! The best weights are a sum of the learned lessons' features (Kimeldorf and Wahba 1971), so any coordinates in which
 //! lessons have the same inner products give the same scores and the same penalty. Those of Cholesky's factor are as
-//! few as the lessons that are learned from.
+//! few as the lessons that are learned from, and lead back to weights of features.
 
 use rayon::prelude::*;
 
 use super::{
     design::{Design, shared_features},
     lesson::Lesson,
+    rows::Rows,
 };
+
+/// With more lessons than this, their inner products take longer than their features.
+pub(super) const MAX_FOR_GRAM: usize = 2_000;
 
 /// A pivot below this share of the lesson's own square is nothing but rounding.
 const SMALLEST_PIVOT: f64 = 1e-9;
@@ -17,6 +21,10 @@ const SMALLEST_PIVOT: f64 = 1e-9;
 /// Inner products of the features of lessons.
 pub(super) struct Gram {
     n: usize,
+    /// How many features there can be.
+    width: usize,
+    /// The features of each lesson that count.
+    features: Vec<Vec<(u32, f32)>>,
     /// `[lesson, lesson]`; the upper triangle is left at 0.
     products: Vec<f64>,
 }
@@ -26,19 +34,20 @@ impl Gram {
     pub(super) fn of(lessons: &[&Lesson], width: usize) -> Self {
         let n = lessons.len();
         let mut is_shared = vec![false; width];
-        shared_features(lessons, width).into_iter().for_each(|index| is_shared[index as usize] = true);
+        shared_features(lessons, width).into_iter().for_each(|(index, _)| is_shared[index as usize] = true);
         let kept = |lesson: &&Lesson| lesson.features.iter().filter(|(at, _)| is_shared[*at as usize]).collect();
-        let rows: Vec<Vec<(u32, f32)>> = lessons.iter().map(kept).collect();
+        let features: Vec<Vec<(u32, f32)>> = lessons.iter().map(kept).collect();
         let mut products = vec![0.0; n * n];
         let dense = || vec![0f32; width];
         products.par_chunks_mut(n.max(1)).enumerate().for_each_init(dense, |dense, (at, row)| {
-            rows[at].iter().for_each(|(index, value)| dense[*index as usize] = *value);
-            for (product, other) in row[..=at].iter_mut().zip(&rows) {
-                *product = f64::from(other.iter().map(|(index, value)| value * dense[*index as usize]).sum::<f32>());
+            features[at].iter().for_each(|(index, value)| dense[*index as usize] = *value);
+            for (product, other) in row[..=at].iter_mut().zip(&features) {
+                let terms = other.iter().map(|(index, value)| f64::from(*value) * f64::from(dense[*index as usize]));
+                *product = terms.sum();
             }
-            rows[at].iter().for_each(|(index, _)| dense[*index as usize] = 0.0);
+            features[at].iter().for_each(|(index, _)| dense[*index as usize] = 0.0);
         });
-        Self { n, products }
+        Self { n, width, features, products }
     }
 
     fn product(&self, a: usize, b: usize) -> f64 {
@@ -71,7 +80,28 @@ impl Gram {
                 own[at] = if left > SMALLEST_PIVOT * square { left.sqrt() } else { 0.0 };
             }
         }
-        Coordinates { width, n_teachers, rows }
+        Coordinates { width, n_teachers, learned: learned.to_vec(), means: means[..n_learned].to_vec(), rows }
+    }
+
+    /// Leads back from weights of coordinates to weights by feature, and to what intercepts gain because coordinates
+    /// start from the mean of the lessons.
+    pub(super) fn spread(&self, coordinates: &Coordinates, weights: &[f64]) -> (Rows, Vec<f64>) {
+        let mut rows = vec![0.0; self.width * coordinates.n_teachers];
+        let mut gained = vec![0.0; coordinates.n_teachers];
+        for (teacher, own) in weights.chunks_exact(coordinates.width.max(1)).enumerate() {
+            let shares = coordinates.shares(own);
+            for ((share, place), mean) in shares.iter().zip(&coordinates.learned).zip(&coordinates.means) {
+                gained[teacher] -= share * mean;
+                for (index, value) in &self.features[*place] {
+                    rows[*index as usize * coordinates.n_teachers + teacher] += share * f64::from(*value);
+                }
+            }
+        }
+        let mut spread = Rows::zeros(self.width, coordinates.n_teachers);
+        for (index, own) in rows.chunks_exact(coordinates.n_teachers.max(1)).enumerate() {
+            spread.set(index, own.iter().map(|weight| *weight as f32));
+        }
+        (spread, gained)
     }
 }
 
@@ -80,12 +110,36 @@ impl Gram {
 pub(super) struct Coordinates {
     width: usize,
     n_teachers: usize,
+    /// Places of the learned lessons, and their inner products with the mean of these.
+    learned: Vec<usize>,
+    means: Vec<f64>,
     rows: Vec<f64>,
 }
 
 impl Coordinates {
     fn row(&self, lesson: usize) -> &[f64] {
         &self.rows[lesson * self.width..][..self.width.min(lesson + 1)]
+    }
+
+    /// Rows of some lessons, as long as the longest.
+    fn rows<const N: usize>(&self, lessons: [usize; N]) -> [&[f64]; N] {
+        let longest = lessons.iter().map(|lesson| self.width.min(lesson + 1)).max().unwrap_or(0);
+        lessons.map(|lesson| &self.rows[lesson * self.width..][..longest])
+    }
+
+    /// How much of the features of each learned lesson a teacher's weights are made of: the factor's transpose solved
+    /// from the last lesson back, and taken from the mean.
+    fn shares(&self, weights: &[f64]) -> Vec<f64> {
+        let mut shares = weights.to_vec();
+        for at in (0..self.width).rev() {
+            let row = self.row(at);
+            let (before, own) = shares.split_at_mut(at);
+            own[0] = if row[at] > 0.0 { own[0] / row[at] } else { 0.0 };
+            before.iter_mut().zip(row).for_each(|(share, value)| *share -= own[0] * value);
+        }
+        let mean = shares.iter().sum::<f64>() / self.width.max(1) as f64;
+        shares.iter_mut().for_each(|share| *share -= mean);
+        shares
     }
 }
 
@@ -94,89 +148,116 @@ impl Design for Coordinates {
         self.width * self.n_teachers
     }
 
-    fn add_scores(&self, lesson: usize, weights: &[f64], scores: &mut [f64]) {
-        let row = self.row(lesson);
-        let width = self.width.max(1);
-        pulp::Arch::new().dispatch(Products { row, others: weights, width, sums: scores });
-    }
-
-    fn add_slope(&self, lesson: usize, blame: &[f64], slope: &mut [f64]) {
-        let row = self.row(lesson);
-        let width = self.width.max(1);
-        pulp::Arch::new().dispatch(Additions { row, factors: blame, width, others: slope });
-    }
-
-    fn add_squares(&self, n_learned: usize, squares: &mut [f64]) {
-        let width = self.width.max(1);
-        let (first, later) = squares.split_at_mut(self.width.min(squares.len()));
-        for lesson in 0..n_learned {
-            first.iter_mut().zip(self.row(lesson)).for_each(|(square, value)| *square += value * value);
+    fn add_scores(&self, lessons: &[usize], weights: &[f64], scores: &mut [f64]) {
+        let (n, width, arch) = (self.n_teachers, self.width.max(1), pulp::Arch::new());
+        let (blocks, rest) = lessons.as_chunks::<BLOCK>();
+        let (of_blocks, of_rest) = scores.split_at_mut(blocks.len() * BLOCK * n);
+        for (block, sums) in blocks.iter().zip(of_blocks.chunks_exact_mut(BLOCK * n)) {
+            arch.dispatch(Products { rows: self.rows(*block), others: weights, width, sums });
         }
-        later.chunks_exact_mut(width).for_each(|of_teacher| of_teacher.copy_from_slice(first));
+        for (lesson, sums) in rest.iter().zip(of_rest.chunks_exact_mut(n)) {
+            arch.dispatch(Products { rows: self.rows([*lesson]), others: weights, width, sums });
+        }
+    }
+
+    fn add_slope(&self, lessons: &[usize], blame: &[f64], slope: &mut [f64]) {
+        let (n, width, arch) = (self.n_teachers, self.width.max(1), pulp::Arch::new());
+        let (blocks, rest) = lessons.as_chunks::<BLOCK>();
+        let (of_blocks, of_rest) = blame.split_at(blocks.len() * BLOCK * n);
+        for (block, factors) in blocks.iter().zip(of_blocks.chunks_exact(BLOCK * n)) {
+            arch.dispatch(Additions { rows: self.rows(*block), factors, width, others: &mut *slope });
+        }
+        for (lesson, factors) in rest.iter().zip(of_rest.chunks_exact(n)) {
+            arch.dispatch(Additions { rows: self.rows([*lesson]), factors, width, others: &mut *slope });
+        }
+    }
+
+    fn add_squares(&self, lesson: usize, squares: &mut [f64]) {
+        for of_teacher in squares.chunks_exact_mut(self.width.max(1)) {
+            of_teacher.iter_mut().zip(self.row(lesson)).for_each(|(square, value)| *square += value * value);
+        }
     }
 }
 
-/// Lanes of a sum: as many as keep vector instructions busy.
-const LANES: usize = 32;
+/// Rows that are gone through together, so that what they meet is read once for all of them.
+const BLOCK: usize = 4;
+
+/// Lanes of a sum: as many as keep vector instructions busy, for a block of rows.
+const LANES: usize = 16;
 
 /// The inner product of two rows of one length.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut sum = [0.0];
-    pulp::Arch::new().dispatch(Products { row: a, others: b, width: a.len().max(1), sums: &mut sum });
+    pulp::Arch::new().dispatch(Products { rows: [a], others: b, width: a.len().max(1), sums: &mut sum });
     sum[0]
 }
 
-/// Adds the inner products of `row` with the beginnings of others, which stand end to end.
-struct Products<'a> {
-    row: &'a [f64],
+/// Adds the inner products of rows with the beginnings of others, which stand end to end: `[row, other]`.
+struct Products<'a, const N: usize> {
+    rows: [&'a [f64]; N],
     others: &'a [f64],
     /// How long each of the others is.
     width: usize,
     sums: &'a mut [f64],
 }
 
-impl pulp::NullaryFnOnce for Products<'_> {
+impl<const N: usize> pulp::NullaryFnOnce for Products<'_, N> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
-        let (whole, rest) = self.row.as_chunks::<LANES>();
-        for (sum, other) in self.sums.iter_mut().zip(self.others.chunks_exact(self.width)) {
-            let (other, other_rest) = other[..self.row.len()].as_chunks::<LANES>();
-            let mut lanes = [0.0; LANES];
-            for (a, b) in whole.iter().zip(other) {
-                for lane in 0..LANES {
-                    lanes[lane] += a[lane] * b[lane];
+        let length = self.rows[0].len();
+        let n_others = self.others.len() / self.width;
+        let rows = self.rows.map(|row| row.as_chunks::<LANES>());
+        for (place, other) in self.others.chunks_exact(self.width).enumerate() {
+            let (whole, rest) = other[..length].as_chunks::<LANES>();
+            let mut lanes = [[0.0; LANES]; N];
+            for (at, other) in whole.iter().enumerate() {
+                for (lanes, (row, _)) in lanes.iter_mut().zip(&rows) {
+                    for lane in 0..LANES {
+                        lanes[lane] += row[at][lane] * other[lane];
+                    }
                 }
             }
-            let mut all = 0.0;
-            for lane in lanes {
-                all += lane;
+            for (number, (lanes, (_, of_row))) in lanes.iter().zip(&rows).enumerate() {
+                let mut all = 0.0;
+                for lane in lanes {
+                    all += lane;
+                }
+                for (a, b) in of_row.iter().zip(rest) {
+                    all += a * b;
+                }
+                self.sums[number * n_others + place] += all;
             }
-            for (a, b) in rest.iter().zip(other_rest) {
-                all += a * b;
-            }
-            *sum += all;
         }
     }
 }
 
-/// Adds `row`, times a factor for each, to the beginnings of others, which stand end to end.
-struct Additions<'a> {
-    row: &'a [f64],
+/// Adds rows, times a factor for each of them and each other, to the beginnings of others, which stand end to end;
+/// factors are `[row, other]`.
+struct Additions<'a, const N: usize> {
+    rows: [&'a [f64]; N],
     factors: &'a [f64],
     width: usize,
     others: &'a mut [f64],
 }
 
-impl pulp::NullaryFnOnce for Additions<'_> {
+impl<const N: usize> pulp::NullaryFnOnce for Additions<'_, N> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
-        for (factor, other) in self.factors.iter().zip(self.others.chunks_exact_mut(self.width)) {
-            for (to, value) in other[..self.row.len()].iter_mut().zip(self.row) {
-                *to += factor * value;
+        let length = self.rows[0].len();
+        let n_others = self.others.len() / self.width;
+        for (place, other) in self.others.chunks_exact_mut(self.width).enumerate() {
+            let factors: [f64; N] = std::array::from_fn(|number| self.factors[number * n_others + place]);
+            let rows = self.rows.map(|row| &row[..length]);
+            for (at, to) in other[..length].iter_mut().enumerate() {
+                let mut sum = *to;
+                for number in 0..N {
+                    sum += factors[number] * rows[number][at];
+                }
+                *to = sum;
             }
         }
     }
@@ -225,6 +306,39 @@ mod tests {
     }
 
     #[test]
+    fn weights_of_features_give_the_scores_of_weights_of_coordinates() {
+        let lessons = lessons();
+        let chosen: Vec<&Lesson> = lessons.iter().collect();
+        let gram = Gram::of(&chosen, 9);
+        let made = gram.coordinates(&[2, 6, 0, 1, 3, 4, 5], (7, 2));
+        let weights: Vec<f64> = (0..14).map(|at| f64::from(at % 5) - 1.5).collect();
+        let (rows, gained) = gram.spread(&made, &weights);
+        let mut scores = [0.0; 14];
+        made.add_scores(&[0, 1, 2, 3, 4, 5, 6], &weights, &mut scores);
+        for (own, place) in scores.chunks(2).zip([2, 6, 0, 1, 3, 4, 5]) {
+            let mut spread = gained.clone();
+            rows.add_products(&lessons[place].features, &mut spread);
+            for (a, b) in own.iter().zip(&spread) {
+                assert!((a - b).abs() < 1e-4, "{place}: {own:?}, {spread:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn slopes_are_plain_sums_in_blocks_and_alone() {
+        let lessons = lessons();
+        let chosen: Vec<&Lesson> = lessons.iter().collect();
+        let made = Gram::of(&chosen, 9).coordinates(&[0, 1, 2, 3, 4, 5, 6], (7, 3));
+        let blame: Vec<f64> = (0..21).map(|at| f64::from(at % 4) - 1.0).collect();
+        let mut slope = vec![0.5; 21];
+        made.add_slope(&[0, 1, 2, 3, 4, 5, 6], &blame, &mut slope);
+        for (at, slope) in slope.iter().enumerate() {
+            let terms = (0..7).filter_map(|lesson| Some(blame[lesson * 3 + at / 7] * made.row(lesson).get(at % 7)?));
+            assert!((slope - 0.5 - terms.sum::<f64>()).abs() < 1e-9, "{at}: {slope}");
+        }
+    }
+
+    #[test]
     fn a_held_out_lesson_is_scored_by_its_part_in_the_space() {
         let lessons = lessons();
         let chosen: Vec<&Lesson> = lessons.iter().collect();
@@ -232,8 +346,8 @@ mod tests {
         // The twin of the third lesson gets the score of the third lesson.
         let weights = [0.3, -1.0, 2.0];
         let (mut third, mut twin) = ([0.0], [0.0]);
-        made.add_scores(2, &weights, &mut third);
-        made.add_scores(3, &weights, &mut twin);
+        made.add_scores(&[2], &weights, &mut third);
+        made.add_scores(&[3], &weights, &mut twin);
         assert!((third[0] - twin[0]).abs() < 1e-9, "{third:?} {twin:?}");
     }
 }

@@ -28,15 +28,27 @@ impl KlSoftmax {
 
 impl Loss for KlSoftmax {
     fn blame(&self, scores: &[f64], rewards: &[Option<f64>], gradient: &mut [f64]) -> f64 {
-        let wanted = self.targets(rewards);
-        let given = softmax(scores, |at| rewards[at].is_some());
-        let mut loss = 0.0;
-        for (at, (q, p)) in wanted.iter().zip(&given).enumerate() {
-            gradient[at] = p - q;
-            if *q > 0.0 {
-                loss += q * (q / p.max(f64::MIN_POSITIVE)).ln();
+        gradient.fill(0.0);
+        let open = || scores.iter().zip(rewards).enumerate().filter_map(|(at, (s, reward))| Some((at, *s, (*reward)?)));
+        let top_score = open().map(|(_, score, _)| score).fold(f64::NEG_INFINITY, f64::max);
+        let top_reward = open().map(|(_, _, reward)| reward).fold(f64::NEG_INFINITY, f64::max);
+        let mut wanted = vec![0.0; scores.len()];
+        let (mut all_wanted, mut all_given, mut loss) = (0.0, 0.0, 0.0);
+        for (at, score, reward) in open() {
+            let log_wanted = if reward == top_reward { 0.0 } else { (reward - top_reward) / self.tau };
+            let log_given = score - top_score;
+            (wanted[at], gradient[at]) = (log_wanted.exp(), log_given.exp());
+            all_wanted += wanted[at];
+            all_given += gradient[at];
+            if wanted[at] > 0.0 {
+                loss += wanted[at] * (log_wanted - log_given);
             }
         }
-        loss
+        if all_wanted == 0.0 {
+            return 0.0;
+        }
+        let wanted = wanted.iter().map(|wanted| wanted / all_wanted);
+        gradient.iter_mut().zip(wanted).for_each(|(given, wanted)| *given = *given / all_given - wanted);
+        loss / all_wanted + (all_given / all_wanted).ln()
     }
 }

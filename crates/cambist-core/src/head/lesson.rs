@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
+
 use crate::{
     candidate::Matrix,
     features::{FeatureSource, FeatureVector},
     language::Language,
     pool::Pool,
     router::{CalibrationError, measured_rewards},
-    teacher::Teacher,
 };
+
+/// Prompts that a thread reads before another one is asked for.
+const READ_AT_ONCE: usize = 64;
 
 /// Fewer prompts on which teachers can be told apart teach nothing.
 const MIN_LESSONS: usize = 50;
@@ -24,7 +28,7 @@ pub struct Lesson {
     /// The place of its source among all sources; folds keep it whole.
     pub source: usize,
     /// By teacher, the normalised reward of its answer; that of an invalid answer is the 5 % quantile of the language.
-    /// None for a teacher that may not be asked about the prompt.
+    /// None for a teacher that may not be asked about the prompt, or was not.
     pub rewards: Vec<Option<f64>>,
 }
 
@@ -96,43 +100,61 @@ impl Lessons {
     /// When there are fewer than two teachers, a teacher never gave a valid answer, all rewards of each prompt are
     /// equal, or they differ on fewer than 50 prompts.
     pub fn of(matrix: &Matrix, pool: &Pool, source: &dyn FeatureSource) -> Result<Self, LessonsError> {
-        let measured = measured_rewards(matrix, pool)?;
-        let is_member = |teacher: &Teacher| !pool.reach.contains_key(&teacher.id) && !pool.eligibility.bars(teacher);
-        let members: Vec<usize> = (0..pool.teachers().len()).filter(|at| is_member(&pool.teachers()[*at])).collect();
+        let (made, _) = Self::gather((matrix, pool), source)?;
+        if !made.lessons.iter().any(Lesson::tells_apart) {
+            return Err(LessonsError::AllEqual { n_prompts: made.lessons.len() });
+        }
+        match made.lessons.iter().filter(|lesson| lesson.tells_apart()).count() {
+            found if found < MIN_LESSONS => Err(LessonsError::TooFewPrompts { found, needed: MIN_LESSONS }),
+            _ => Ok(made),
+        }
+    }
+
+    /// Lessons of the answers that there are, whoever was asked, with the place in the matrix of each. A teacher that was
+    /// not asked about a prompt has no reward there, and prompts that nobody was asked about are left out.
+    pub(crate) fn gather(
+        (matrix, pool): (&Matrix, &Pool),
+        source: &dyn FeatureSource,
+    ) -> Result<(Self, Vec<usize>), LessonsError> {
+        let mut measured = measured_rewards(matrix, pool)?;
+        measured.rows.retain(|row| !matrix.rows()[row.at].candidates.is_empty());
+        let members = pool.members();
         let teachers: Vec<String> = members.iter().map(|at| pool.teachers()[*at].id.clone()).collect();
         if teachers.len() < 2 {
             return Err(LessonsError::TooFewTeachers { found: teachers.len() });
         }
         let mut seen_sources: BTreeMap<&str, usize> = BTreeMap::new();
-        let languages: Vec<Language> = measured.languages.clone();
+        let asked = |at: usize| &matrix.rows()[at].prompt;
+        let read = measured.rows.par_iter().with_min_len(READ_AT_ONCE);
+        let read = read.map_init(|| source.reader(), |reader, row| reader.read(asked(row.at)).clone());
+        let features: Vec<FeatureVector> = read.collect();
         let mut lessons = Vec::with_capacity(measured.rows.len());
-        for row in &measured.rows {
-            let prompt = &matrix.rows()[row.at].prompt;
+        for (row, features) in measured.rows.iter().zip(features) {
+            let whole = &matrix.rows()[row.at];
             let n_seen = seen_sources.len();
+            let reward = |(at, id): (&usize, &String)| row.rewards[*at].filter(|_| whole.candidate(id, 0).is_some());
             lessons.push(Lesson {
-                features: source.features(prompt),
+                features,
                 language: row.language,
-                source: *seen_sources.entry(&prompt.source_id).or_insert(n_seen),
-                rewards: members.iter().map(|at| row.rewards[*at]).collect(),
+                source: *seen_sources.entry(&whole.prompt.source_id).or_insert(n_seen),
+                rewards: members.iter().zip(&teachers).map(reward).collect(),
             });
         }
         let mut sources = vec![String::new(); seen_sources.len()];
         seen_sources.into_iter().for_each(|(name, place)| sources[place] = name.to_owned());
         let n_valid: Vec<usize> = members.iter().map(|at| measured.n_valid[*at]).collect();
-        let made = Self { teachers, languages, width: source.width(), sources, lessons };
-        made.check(&n_valid).map(|()| made)
+        let made = Self { teachers, languages: measured.languages, width: source.width(), sources, lessons };
+        made.check(&n_valid)?;
+        Ok((made, measured.rows.into_iter().map(|row| row.at).collect()))
     }
 
+    /// Refuses teachers without a valid answer.
     fn check(&self, n_valid: &[usize]) -> Result<(), LessonsError> {
         if let Some((at, teacher)) = self.teachers.iter().enumerate().find(|(at, _)| n_valid[*at] == 0) {
             let n_prompts = self.lessons.iter().filter(|lesson| lesson.rewards[at].is_some()).count();
             return Err(LessonsError::NeverValid { teacher: teacher.clone(), n_prompts });
         }
-        match self.lessons.iter().filter(|lesson| lesson.tells_apart()).count() {
-            0 => Err(LessonsError::AllEqual { n_prompts: self.lessons.len() }),
-            found if found < MIN_LESSONS => Err(LessonsError::TooFewPrompts { found, needed: MIN_LESSONS }),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// Whether as many prompts tell teachers apart as a head needs to learn: 50.

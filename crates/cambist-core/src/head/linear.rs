@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::rows::Rows;
 use crate::{features::FeatureVector, language::Language};
 
 /// One number per teacher: `intercept + offset of the language + weights . features`.
@@ -16,8 +17,8 @@ pub struct LinearHead {
     intercepts: Vec<f64>,
     /// By language, then teacher.
     offsets: BTreeMap<Language, Vec<f64>>,
-    /// By feature, then teacher; empty when features play no part.
-    weights: Vec<f32>,
+    /// By feature; empty when features play no part.
+    weights: Rows,
 }
 
 /// A head as it is written down: features without weights are left out.
@@ -36,8 +37,8 @@ struct Stored {
 pub struct Misshapen(String);
 
 impl LinearHead {
-    /// A head of these numbers; `weights` by feature, then teacher, or empty.
-    pub(super) fn new(intercepts: Vec<f64>, offsets: BTreeMap<Language, Vec<f64>>, weights: Vec<f32>) -> Self {
+    /// A head of these numbers; `weights` by feature, or empty.
+    pub(super) fn new(intercepts: Vec<f64>, offsets: BTreeMap<Language, Vec<f64>>, weights: Rows) -> Self {
         Self { intercepts, offsets, weights }
     }
 
@@ -66,28 +67,34 @@ impl LinearHead {
         let mut scores = self.intercepts.clone();
         let offsets = self.offsets(language).into_iter().flatten();
         scores.iter_mut().zip(offsets).for_each(|(score, offset)| *score += offset);
-        if self.weights.is_empty() {
-            return scores;
+        if !self.weights.is_empty() {
+            self.weights.add_products(features, &mut scores);
         }
-        let n = scores.len();
-        let mut sums = vec![0f32; n];
-        for (index, value) in features.iter() {
-            let from = index as usize * n;
-            let Some(weights) = self.weights.get(from..from + n) else { continue };
-            sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += value * weight);
-        }
-        scores.iter_mut().zip(sums).for_each(|(score, sum)| *score += f64::from(sum));
         scores
+    }
+}
+
+impl LinearHead {
+    /// The head that says of `x` what this one says of `(x - center) * scale`, feature by feature.
+    pub(super) fn rescaled(mut self, centers: &[f64], scales: &[f64]) -> Self {
+        for (feature, (center, scale)) in centers.iter().zip(scales).enumerate() {
+            let Some(row) = self.weights.row(feature) else { break };
+            let row: Vec<f64> = row.map(|weight| f64::from(weight) * scale).collect();
+            for (weight, intercept) in row.iter().zip(&mut self.intercepts) {
+                *intercept -= weight * center;
+            }
+            self.weights.set(feature, row.into_iter().map(|weight| weight as f32));
+        }
+        self
     }
 }
 
 impl From<LinearHead> for Stored {
     fn from(head: LinearHead) -> Self {
-        let n = head.n_teachers().max(1);
-        let rows = (0u32..).zip(head.weights.chunks(n));
-        let used = rows.filter(|(_, weights)| weights.iter().any(|weight| *weight != 0.0));
-        let (features, weights) = used.map(|(index, weights)| (index, weights.to_vec())).unzip();
-        Self { width: head.weights.len() / n, intercepts: head.intercepts, languages: head.offsets, features, weights }
+        let rows = (0u32..).map_while(|index| Some((index, head.weights.row(index as usize)?.collect::<Vec<f32>>())));
+        let (features, weights) = rows.filter(|(_, row)| row.iter().any(|weight| *weight != 0.0)).unzip();
+        let width = head.weights.n_features();
+        Self { width, intercepts: head.intercepts, languages: head.offsets, features, weights }
     }
 }
 
@@ -107,12 +114,13 @@ impl TryFrom<Stored> for LinearHead {
         if features.len() != weights.len() || width > 1 << 24 {
             return Err(Misshapen(format!("{} features of {width} have {} weights", features.len(), weights.len())));
         }
-        let mut all = vec![0f32; width * n];
+        let mut all = Rows::zeros(width, n);
         for (index, row) in features.iter().zip(&weights) {
-            let from = *index as usize * n;
-            let place = all.get_mut(from..from + n).filter(|_| row.len() == n && row.iter().all(|w| w.is_finite()));
-            let place = place.ok_or_else(|| Misshapen(format!("feature {index} of {width} has {row:?}")))?;
-            place.copy_from_slice(row);
+            let is_sound = (*index as usize) < width && row.len() == n && row.iter().all(|weight| weight.is_finite());
+            if !is_sound {
+                return Err(Misshapen(format!("feature {index} of {width} has {row:?}")));
+            }
+            all.set(*index as usize, row.iter().copied());
         }
         Ok(Self { intercepts, offsets: languages, weights: all })
     }

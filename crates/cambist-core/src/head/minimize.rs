@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use rayon::prelude::*;
+
 /// Steps that are remembered.
 const MEMORY: usize = 8;
 /// What a step must gain of what the slope promises (Armijo 1966).
@@ -36,11 +38,15 @@ pub(super) fn minimize_in(
     start: Vec<f64>,
     stop: Stop,
 ) -> Vec<f64> {
-    let scaled = |at: &[f64]| -> Vec<f64> { at.iter().zip(units).map(|(x, unit)| x * unit).collect() };
+    let scaled = |at: &[f64]| {
+        let mut scaled = at.to_vec();
+        each(&mut scaled, units, |x, unit| *x *= unit);
+        scaled
+    };
     let start = start.iter().zip(units).map(|(x, unit)| x / unit).collect();
     let in_units = |at: &[f64], slope: &mut [f64]| {
         let value = value(&scaled(at), slope);
-        slope.iter_mut().zip(units).for_each(|(part, unit)| *part *= unit);
+        each(slope, units, |part, unit| *part *= unit);
         value
     };
     let is_done = |slope: &[f64]| slope.iter().zip(units).all(|(part, unit)| (part / unit).abs() <= stop.gradient);
@@ -95,7 +101,8 @@ fn search(
     let mut length = first;
     let mut slope = vec![0.0; at.len()];
     for _ in 0..MAX_HALVINGS {
-        let next: Vec<f64> = at.iter().zip(direction).map(|(x, d)| x + length * d).collect();
+        let mut next = at.to_vec();
+        add(&mut next, direction, length);
         let next_value = value(&next, &mut slope);
         if next_value < now && is_enough(now - next_value, length) {
             return Some((next, next_value, slope));
@@ -136,16 +143,46 @@ fn remember(memory: &mut VecDeque<Step>, moved: Vec<f64>, bent: Vec<f64>) {
     }
 }
 
+/// Long rows are worked on in parts of this many numbers, side by side; what is summed is summed by part.
+const IN_A_PART: usize = 1 << 15;
+/// Sums that are kept beside one another.
+const LANES: usize = 8;
+
 fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| x * y).sum()
+    let of_part = |(a, b): (&[f64], &[f64])| {
+        let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+        let mut sums = [0.0; LANES];
+        for (x, y) in a.iter().zip(b) {
+            for lane in 0..LANES {
+                sums[lane] += x[lane] * y[lane];
+            }
+        }
+        sums.iter().sum::<f64>() + a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum::<f64>()
+    };
+    if a.len() <= IN_A_PART {
+        return of_part((a, b));
+    }
+    let parts: Vec<f64> = a.par_chunks(IN_A_PART).zip(b.par_chunks(IN_A_PART)).map(of_part).collect();
+    parts.iter().sum()
 }
 
 fn add(to: &mut [f64], what: &[f64], factor: f64) {
-    to.iter_mut().zip(what).for_each(|(x, y)| *x += factor * y);
+    each(to, what, |x, y| *x += factor * y);
 }
 
 fn difference(a: &[f64], b: &[f64]) -> Vec<f64> {
-    a.iter().zip(b).map(|(x, y)| x - y).collect()
+    let mut difference = a.to_vec();
+    each(&mut difference, b, |x, y| *x -= y);
+    difference
+}
+
+/// Changes each number by the one that stands in its place in another row.
+fn each(to: &mut [f64], by: &[f64], change: impl Fn(&mut f64, f64) + Sync) {
+    let of_part = |(to, by): (&mut [f64], &[f64])| to.iter_mut().zip(by).for_each(|(x, y)| change(x, *y));
+    if to.len() <= IN_A_PART {
+        return of_part((to, by));
+    }
+    to.par_chunks_mut(IN_A_PART).zip(by.par_chunks(IN_A_PART)).for_each(of_part);
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::{
     FitOptions, HeadKind, KlSoftmax, Lesson, Loss, N_FOLDS, Trial,
     design::{Columns, Design},
     fit::Problem,
-    gram::Gram,
+    gram::{Gram, MAX_FOR_GRAM},
     trial::regret_of,
     tune::{Folds, loss_of},
 };
@@ -16,8 +16,6 @@ use crate::statistics::mean;
 const TAUS: [f64; 4] = [0.1, 0.3, 1.0, 3.0];
 /// The penalty under which temperatures are compared.
 const MIDDLE_PENALTY: f64 = 8.0;
-/// With more lessons than this, their inner products take longer than their features.
-const MAX_FOR_GRAM: usize = 3_000;
 
 /// Learns on four fifths of the lessons what it is judged by on the last, as often as it is asked to.
 pub(super) struct Trainers<'a> {
@@ -89,8 +87,8 @@ impl<'a> Trainers<'a> {
         let at = problem.solve(loss, options, from);
         let score = |(number, place): (usize, &usize)| {
             let mut scores = vec![0.0; lessons.teachers.len()];
-            let lesson = (part.learned.len() + number, self.folds.chosen[*place].language);
-            problem.score(&at, lesson, &mut scores);
+            let (lesson, language) = (part.learned.len() + number, self.folds.chosen[*place].language);
+            problem.score(&at, (&[lesson], &[language]), &mut scores);
             scores
         };
         let scores = part.held_out.iter().enumerate().map(score).collect();

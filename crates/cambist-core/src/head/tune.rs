@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -82,14 +83,16 @@ pub fn tune(lessons: &Lessons, options: &TuneOptions) -> Tuned {
     };
     let mut trials = vec![table_trial];
     let trainers = Trainers::of(&folds);
+    let kinds: Vec<HeadKind> = options.heads.iter().copied().filter(|kind| *kind != HeadKind::Table).collect();
+    let path = |kind: &HeadKind| {
+        let tau = (*kind == HeadKind::KlSoftmax).then(|| trainers.choose_tau());
+        trainers.path((*kind, tau), &options.penalties)
+    };
     let mut best: Option<(Trial, Vec<f64>)> = None;
-    for kind in options.heads.iter().copied().filter(|kind| *kind != HeadKind::Table) {
-        let tau = (kind == HeadKind::KlSoftmax).then(|| trainers.choose_tau());
-        for (trial, regrets) in trainers.path((kind, tau), &options.penalties) {
-            trials.push(trial);
-            if best.as_ref().is_none_or(|(known, _)| is_better(&trial, known)) {
-                best = Some((trial, regrets));
-            }
+    for (trial, regrets) in kinds.par_iter().map(path).collect::<Vec<_>>().into_iter().flatten() {
+        trials.push(trial);
+        if best.as_ref().is_none_or(|(known, _)| is_better(&trial, known)) {
+            best = Some((trial, regrets));
         }
     }
     let (candidate, regrets) = best.unwrap_or((table_trial, table.clone()));

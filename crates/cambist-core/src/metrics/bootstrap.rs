@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Estimate, Interval};
@@ -66,19 +67,19 @@ impl Default for Bootstrap {
 impl Bootstrap {
     /// Draws clusters with replacement, as many as there are, and sums their columns.
     ///
-    /// Draw number and seed alone key the lots, so tables with the same clusters are resampled alike: differences
-    /// between them are paired.
+    /// Draws are made side by side. Draw number and seed alone key the lots, so tables with the same clusters are
+    /// resampled alike: differences between them are paired.
     pub fn resample(&self, sums: &ClusterSums) -> Resampled {
         let (n_columns, n_clusters) = (sums.n_columns, sums.clusters.len());
         let table: Vec<f64> = sums.clusters.values().flatten().copied().collect();
         let mut totals = vec![0.0; self.draws * n_columns];
-        for (draw, total) in totals.chunks_exact_mut(n_columns.max(1)).enumerate() {
+        totals.par_chunks_exact_mut(n_columns.max(1)).enumerate().for_each(|(draw, total)| {
             let mut chance = Chance::new(self.seed, &["bootstrap", &draw.to_string()]);
             for _ in 0..n_clusters {
                 let row = chance.below(n_clusters) * n_columns;
                 total.iter_mut().zip(&table[row..row + n_columns]).for_each(|(sum, value)| *sum += value);
             }
-        }
+        });
         let mut observed = vec![0.0; n_columns];
         for row in table.chunks_exact(n_columns.max(1)) {
             observed.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);

@@ -124,15 +124,21 @@ pub struct MarginHistogram {
 
 /// Returns the margins of all prompts with at least two valid candidates, in `n_bins` of equal width up to the largest.
 pub fn margin_histogram(matrix: &Matrix, n_bins: usize) -> MarginHistogram {
-    let margins: Vec<f64> = matrix.rows().iter().filter_map(margin).collect();
-    let largest = margins.iter().copied().fold(0.0, f64::max);
-    let ends: Vec<f64> = (1..=n_bins).map(|bin| largest * bin as f64 / n_bins as f64).collect();
-    let mut counts = vec![0; n_bins];
-    for margin in margins.iter().filter(|margin| **margin > 0.0) {
-        let bin = ends.partition_point(|end| end < margin).min(n_bins.saturating_sub(1));
-        counts.iter_mut().skip(bin).take(1).for_each(|count| *count += 1);
+    MarginHistogram::of(&matrix.rows().iter().filter_map(margin).collect::<Vec<_>>(), n_bins)
+}
+
+impl MarginHistogram {
+    /// Sorts margins, none of them negative, into `n_bins` of equal width up to the largest.
+    pub fn of(margins: &[f64], n_bins: usize) -> Self {
+        let largest = margins.iter().copied().fold(0.0, f64::max);
+        let ends: Vec<f64> = (1..=n_bins).map(|bin| largest * bin as f64 / n_bins as f64).collect();
+        let mut counts = vec![0; n_bins];
+        for margin in margins.iter().filter(|margin| **margin > 0.0) {
+            let bin = ends.partition_point(|end| end < margin).min(n_bins.saturating_sub(1));
+            counts.iter_mut().skip(bin).take(1).for_each(|count| *count += 1);
+        }
+        Self { n_ties: margins.iter().filter(|margin| **margin == 0.0).count(), ends, counts }
     }
-    MarginHistogram { n_ties: margins.iter().filter(|margin| **margin == 0.0).count(), ends, counts }
 }
 
 fn margin(row: &Row) -> Option<f64> {

@@ -6,11 +6,12 @@ use super::{Ask, Choice, Router, Spend, best, spend_of};
 use crate::{
     candidate::{Candidate, Matrix},
     chance::Chance,
+    drift::{DriftWatch, Level, WatchedPrompt},
     language::Language,
     outline::Outline,
     pool::{ExpectedCosts, Pool, Query},
     reward_table::RewardTable,
-    search::{Case, Correlation, Goal, MemoryError, Seen, Tuned, tune},
+    search::{Case, Correlation, Goal, MemoryError, Prices, Seen, Tuned, tune},
 };
 
 /// How budgeted routing goes about it.
@@ -50,6 +51,7 @@ pub struct Budgeted {
     options: BudgetedOptions,
     seed: u64,
     calibration: Spend,
+    watch: DriftWatch,
 }
 
 impl Budgeted {
@@ -69,8 +71,10 @@ impl Budgeted {
         let table = RewardTable::of(&outline, &pool);
         let every: Vec<usize> = (0..table.prompts().len()).collect();
         let tuned = tune(&table, &every, (goal, options.correlation))?;
+        let pool = &pool;
         let answers = matrix.rows().iter().flat_map(|row| &row.candidates);
-        Ok(Self {
+        let promised = tuned.promise.map_or(0.0, |promise| promise.regret);
+        let mut fitted = Self {
             tuned,
             teachers: table.teachers().to_vec(),
             languages: table.languages().to_vec(),
@@ -79,7 +83,49 @@ impl Budgeted {
             options,
             seed,
             calibration: spend_of(answers, true, pool.score_usd),
-        })
+            watch: DriftWatch::default(),
+        };
+        let seen = matrix.rows().iter().map(|row| {
+            let query = pool.query(&row.prompt);
+            let answers: Vec<&Candidate> = row.candidates.iter().filter(|own| is_first(&query, own)).collect();
+            fitted.shown(&query, (&answers, &vec![1.0; answers.len()]))
+        });
+        fitted.watch = DriftWatch::new(seen.collect::<Vec<_>>(), promised);
+        Ok(fitted)
+    }
+
+    /// What answers to a prompt were like, each with what it weighs.
+    fn shown(&self, query: &Query<'_>, (answers, weights): (&[&Candidate], &[f64])) -> WatchedPrompt {
+        let (center, width) = self.scale(query);
+        let level = |candidate: &Candidate| Level {
+            reward: candidate.valid_reward().map(|reward| (reward - center) / width),
+            tokens: candidate.completion.tokens_out,
+            failed: candidate.valid_reward().is_none(),
+        };
+        let answers = answers.iter().zip(weights);
+        WatchedPrompt {
+            source_id: query.prompt.source_id.clone(),
+            language: query.prompt.language.clone(),
+            answers: answers.map(|(own, weight)| (own.completion.teacher.clone(), *weight, level(own))).collect(),
+            audited_regret: None,
+        }
+    }
+
+    /// The best reward minus that of what the search keeps, of a prompt that everybody was asked about.
+    fn regret(&self, query: &Query<'_>, observed: &[&Candidate]) -> Option<f64> {
+        let (_, width) = self.scale(query);
+        let rewards = |all: &[&Candidate]| all.iter().filter_map(|own| own.valid_reward()).collect::<Vec<f64>>();
+        let all = rewards(observed);
+        let best = all.iter().copied().reduce(f64::max)?;
+        let least = all.into_iter().reduce(f64::min)?;
+        let kept = rewards(&self.searched(query, observed)).into_iter().reduce(f64::max).unwrap_or(least);
+        Some((best - kept) / width)
+    }
+
+    /// Center and width of the rewards of a prompt's language.
+    fn scale(&self, query: &Query<'_>) -> (f64, f64) {
+        let language = self.languages.iter().position(|language| *language == query.prompt.language);
+        self.scales[language.unwrap_or(self.languages.len())]
     }
 
     /// What calibration promises, and at what price of reward.
@@ -98,6 +144,31 @@ impl Budgeted {
         let closed = costs.iter_mut().zip(&self.teachers).filter(|(_, id)| !query.is_eligible(id));
         closed.for_each(|(cost, _)| *cost = f64::INFINITY);
         costs
+    }
+
+    /// Whom the search asks next, given what it has seen.
+    fn next(&self, query: &Query<'_>, observed: &[&Candidate]) -> Vec<Ask> {
+        let language = self.languages.iter().position(|language| *language == query.prompt.language);
+        let task = query.prompt.task.as_ref().and_then(|task| self.tasks.iter().position(|own| own == task));
+        let costs = self.costs(query, language);
+        let left = self.options.max_asks.unwrap_or(usize::MAX).saturating_sub(observed.len());
+        let case = Case { language, task, costs: &costs, lambda: self.tuned.lambda_in(language) };
+        let next = self.tuned.policy().next(&case, &self.seen(language, observed));
+        next.into_iter().take(self.options.width.max(1).min(left)).map(|at| Ask::once(&self.teachers[at])).collect()
+    }
+
+    /// The answers among `observed` that the search alone would have asked for, in its order.
+    pub fn searched<'a>(&self, query: &Query<'_>, observed: &[&'a Candidate]) -> Vec<&'a Candidate> {
+        let mut seen: Vec<&Candidate> = Vec::new();
+        loop {
+            let asks = self.next(query, &seen);
+            let found = |ask: &Ask| observed.iter().find(|own| own.completion.teacher == ask.teacher).copied();
+            let more: Vec<&Candidate> = asks.iter().filter_map(found).collect();
+            if more.is_empty() {
+                return seen;
+            }
+            seen.extend(more);
+        }
     }
 
     fn seen(&self, language: Option<usize>, observed: &[&Candidate]) -> Vec<Seen> {
@@ -124,13 +195,7 @@ impl Router for Budgeted {
             let everybody = query.eligible.iter().map(|eligible| Ask::once(&eligible.teacher.id));
             return if observed.is_empty() { everybody.collect() } else { Vec::new() };
         }
-        let language = self.languages.iter().position(|language| *language == query.prompt.language);
-        let task = query.prompt.task.as_ref().and_then(|task| self.tasks.iter().position(|own| own == task));
-        let costs = self.costs(query, language);
-        let left = self.options.max_asks.unwrap_or(usize::MAX).saturating_sub(observed.len());
-        let case = Case { language, task, costs: &costs, lambda: self.tuned.lambda };
-        let next = self.tuned.policy().next(&case, &self.seen(language, observed));
-        next.into_iter().take(self.options.width.max(1).min(left)).map(|at| Ask::once(&self.teachers[at])).collect()
+        self.next(query, observed)
     }
 
     fn choose(&self, query: &Query<'_>, observed: &[&Candidate]) -> Option<Choice> {
@@ -139,9 +204,40 @@ impl Router for Budgeted {
         Some(Choice { propensity, ..best::best_of(query, observed)? })
     }
 
+    /// 1 for answers that the search asks for, audited or not; the share of audits for those that audits alone ask for.
+    fn propensities(&self, query: &Query<'_>, observed: &[&Candidate]) -> Option<Vec<f64>> {
+        let share = self.options.audit_share;
+        if share <= 0.0 {
+            return None;
+        }
+        let searched = self.searched(query, observed);
+        let is_searched = |candidate: &&Candidate| searched.iter().any(|own| own.cell() == candidate.cell());
+        Some(observed.iter().map(|candidate| if is_searched(candidate) { 1.0 } else { share }).collect())
+    }
+
+    fn prices(&self) -> Option<Prices> {
+        Some(self.tuned.prices(&self.languages))
+    }
+
+    fn drift_watch(&self) -> Option<&DriftWatch> {
+        Some(&self.watch)
+    }
+
+    fn watched(&self, query: &Query<'_>, observed: &[&Candidate]) -> Option<WatchedPrompt> {
+        let weights: Vec<f64> = self.propensities(query, observed)?.into_iter().map(|share| 1.0 / share).collect();
+        let is_audited = self.is_audited(&query.prompt.id);
+        let audited_regret = if is_audited { self.regret(query, observed) } else { None };
+        Some(WatchedPrompt { audited_regret, ..self.shown(query, (observed, &weights)) })
+    }
+
     fn calibration(&self) -> Spend {
         self.calibration
     }
+}
+
+/// Whether it is the first answer of a teacher that may be asked.
+fn is_first(query: &Query<'_>, candidate: &Candidate) -> bool {
+    candidate.completion.sample == 0 && query.is_eligible(&candidate.completion.teacher)
 }
 
 /// Center and width of each language's rewards, and their means for a language without calibration.

@@ -44,4 +44,10 @@ impl Router for Random {
         let propensity = (0..observed.len()).map(|drawn| 1.0 / (n - drawn) as f64).product();
         Some(Choice { propensity, ..choice })
     }
+
+    /// One over the number of eligible teachers; none with fallbacks, which follow what answers say.
+    fn propensities(&self, query: &Query<'_>, observed: &[&Candidate]) -> Option<Vec<f64>> {
+        let share = 1.0 / query.eligible.len().max(1) as f64;
+        (self.fallback == Fallback::None).then(|| vec![share; observed.len()])
+    }
 }

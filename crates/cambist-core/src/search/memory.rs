@@ -202,6 +202,16 @@ impl Memory {
         if total > 0.0 { gain / total } else { 0.0 }
     }
 
+    /// The records of a teacher with their weights: rewards, none for invalid answers.
+    pub(super) fn records<'a>(
+        &'a self,
+        teacher: usize,
+        weights: &'a [f64],
+    ) -> impl Iterator<Item = (Option<f64>, f64)> + 'a {
+        let asked = self.column(teacher).iter().zip(weights).filter(|(cell, _)| **cell != Opened::Closed);
+        asked.map(|(cell, weight)| (cell.reward(), *weight))
+    }
+
     /// Returns the mean of a teacher's valid rewards; `-inf` without any.
     pub(super) fn mean(&self, teacher: usize, weights: &[f64]) -> f64 {
         let valid =

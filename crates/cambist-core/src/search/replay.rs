@@ -8,7 +8,9 @@ use super::{
     policy::{Case, Policy, Seen},
 };
 use crate::{
-    frontier::Play,
+    chance::Chance,
+    frontier::{Play, Preference},
+    metrics::randomized_pit,
     reward_table::{Opened, RewardTable},
 };
 
@@ -27,6 +29,8 @@ pub(super) struct Replay<'a> {
 /// What a prompt has come to after one more answer.
 #[derive(Clone, Copy)]
 struct Step {
+    /// Who was asked.
+    teacher: usize,
     /// What asking was expected to bring for each unit of cost; infinite where nobody stops.
     rate: f64,
     after: Play,
@@ -51,11 +55,45 @@ impl Replay<'_> {
                 continue;
             };
             let walk = walks[first].get_or_insert_with(|| self.walk(prompt, (&prior, &costs), first));
-            let stop = walk.iter().skip(1).position(|step| step.rate <= *lambda && *lambda > 0.0);
-            let last = stop.unwrap_or(walk.len() - 1);
-            plays.push(walk[last].after);
+            plays.push(walk[last(walk, *lambda)].after);
         }
         plays
+    }
+
+    /// Whom it asks about a prompt in which order, whose answer it takes, and where each reward fell in what was expected
+    /// of it.
+    pub(super) fn prefer(&self, prompt: usize, lambda: f64) -> Preference {
+        let (own, costs) = (&self.table.prompts()[prompt], self.costs_of(prompt));
+        let without = self.is_calibrating.then_some(own.source);
+        let prior = self.memory().prior(&self.policy.likeness, (Some(own.language), own.task), without);
+        let (order, asked) = if self.policy.likeness.is_shared() {
+            let first = self.firsts(&prior, &costs, &[lambda]).into_iter().flatten().next();
+            let walk = first.map(|first| self.walk(prompt, (&prior, &costs), first)).unwrap_or_default();
+            let asked = if walk.is_empty() { 0 } else { last(&walk, lambda) + 1 };
+            (walk.into_iter().map(|step| step.teacher).collect::<Vec<_>>(), asked)
+        } else {
+            let case = Case { language: Some(own.language), task: own.task, costs: &costs, lambda };
+            (self.policy.next(&case, &[]), self.search(prompt, lambda).calls as usize)
+        };
+        let taken = self.table.chosen(prompt, order.iter().copied().take(asked)).map(|at| (at, 1.0));
+        let foretold = self.foretold(prompt, &prior, &order);
+        Preference { taken: taken.into_iter().collect(), order, foretold }
+    }
+
+    /// Where each reward fell in what was expected just before it was seen.
+    fn foretold(&self, prompt: usize, prior: &[f64], order: &[usize]) -> Vec<(usize, f64)> {
+        let (row, id) = (self.table.row(prompt), &self.table.prompts()[prompt].id);
+        let mut logs = vec![0.0; prior.len()];
+        let mut foretold = Vec::with_capacity(order.len());
+        for &teacher in order {
+            let weights = self.memory().posterior(prior, &logs, &self.policy.likeness);
+            let lot = Chance::new(0, &["pit", id, &self.table.teachers()[teacher]]).unit();
+            let reward = row[teacher].reward();
+            let place = randomized_pit(self.memory().records(teacher, &weights), reward, lot);
+            foretold.extend(place.map(|place| (teacher, place)));
+            self.memory().observe(&mut logs, &self.policy.likeness, (teacher, reward));
+        }
+        foretold
     }
 
     /// What keeping a teacher's answer is worth, or keeping none.
@@ -113,7 +151,7 @@ impl Replay<'_> {
             sum.rounds += 1.0;
             sum.usd += paid[teacher];
             sum.value = self.worth(prompt, self.table.chosen(prompt, asked.iter().copied()));
-            steps.push(Step { rate, after: sum });
+            steps.push(Step { teacher, rate, after: sum });
             let weights = self.memory().posterior(prior, &logs, &self.policy.likeness);
             next = self.best_of(&closed, (&weights, best), costs);
         }
@@ -146,4 +184,10 @@ impl Replay<'_> {
         play.value = self.worth(prompt, self.table.chosen(prompt, seen.iter().map(|seen| seen.teacher)));
         play
     }
+}
+
+/// The step of a walk after which it stops at a price of reward.
+fn last(walk: &[Step], lambda: f64) -> usize {
+    let stop = walk.iter().skip(1).position(|step| step.rate <= lambda && lambda > 0.0);
+    stop.unwrap_or(walk.len().saturating_sub(1))
 }

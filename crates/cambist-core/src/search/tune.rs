@@ -1,11 +1,19 @@
 //! Likeness and price of reward, by replaying calibration prompts with a memory that forgets their sources.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Likeness, Memory, MemoryError, Policy, replay::Replay};
-use crate::{frontier::Play, reward_table::RewardTable};
+use super::{
+    Likeness, Memory, MemoryError, Policy, Promise,
+    curve::{Curve, Replayed},
+    replay::Replay,
+};
+use crate::{
+    frontier::{Play, Preference},
+    language::Language,
+    reward_table::RewardTable,
+};
 
 /// What a prompt in another language may weigh, and one of another task.
 const ELSEWHERE: [f64; 4] = [0.0, 0.1, 0.3, 1.0];
@@ -52,32 +60,45 @@ pub struct Tuned {
     pub memory: Memory,
     /// How they weigh.
     pub likeness: Likeness,
-    /// The reward that a unit of cost must bring.
+    /// The reward that a unit of cost must bring in a language without calibration, and where no language has its own.
     pub lambda: f64,
+    /// By language of the table: its own price of reward, and what calibration promises there.
+    pub languages: Vec<LanguagePrice>,
     /// All prices of reward on the grid, from dear reward (few calls) to cheap reward.
     pub grid: Vec<f64>,
     /// What a call costs, `[language, teacher]`: USD, or 1 where nothing costs anything.
     pub costs: Vec<f64>,
-    /// What calibration promises.
+    /// What calibration promises over all prompts.
     pub promise: Option<Promise>,
 }
 
-/// What calibration promises of a price of reward, on prompts whose sources the memory had forgotten.
+/// The price of reward in one language.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Promise {
-    /// The gain kept.
-    pub gain: f64,
-    /// The share of the cost of asking everybody.
-    pub cost_share: f64,
-    /// The mean cost of a prompt: USD, or calls where nothing costs anything.
-    pub cost: f64,
+pub struct LanguagePrice {
+    /// The reward that a unit of cost must bring.
+    pub lambda: f64,
+    /// What calibration promises at that; none where no calibration prompt was replayed.
+    pub promise: Option<Promise>,
+}
+
+/// What reward costs, in words that can be kept: languages by their names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prices {
+    /// The reward that a unit of cost must bring in a language without calibration.
+    pub lambda: f64,
+    /// What calibration promises over all prompts.
+    pub promise: Option<Promise>,
+    /// The price of each language.
+    pub languages: BTreeMap<Language, LanguagePrice>,
 }
 
 /// Fits budgeted routing on some prompts of a table.
 ///
 /// What other languages and tasks weigh is chosen by the area under the curve of gain kept against the logarithm of the
-/// share of cost, the price of reward by the goal, both on calibration prompts whose sources the memory forgets. Where
-/// asking everybody gains nothing there, the dearest price is taken: one call.
+/// share of cost, the price of reward by the goal, both on calibration prompts whose sources the memory forgets. A target
+/// is met in each language: its price is read off a curve of its own, drawn to that of all languages as if 50 prompts of
+/// those were its own. Budgets and given prices are the same in every language, as the last unit of money should bring as
+/// much everywhere. Where asking everybody gains nothing, the dearest price is taken: one call.
 ///
 /// # Errors
 /// When there are too few prompts.
@@ -94,27 +115,46 @@ pub fn tune(
         Correlation::Shared => tuning.likeness(),
         Correlation::None => Likeness::NONE,
     };
-    let curve = tuning.curve(likeness);
-    let chosen = match goal {
-        Goal::Target(target) => curve.cheapest(target),
-        Goal::UsdPerPrompt(usd) => Some(curve.within(usd)),
-        Goal::RewardPerUsd(_) => None,
-    };
-    let dearest = tuning.grid.first().copied().unwrap_or(f64::INFINITY);
-    let lambda = match goal {
-        Goal::RewardPerUsd(reward) => reward,
-        _ => chosen.map_or(dearest, |at| tuning.grid[at]),
-    };
-    let promise = chosen.and_then(|at| curve.promise(at));
+    let replayed = tuning.replayed(likeness);
+    let pooled = Curve::of(&replayed, |_| true);
+    let lambda = tuning.price(&pooled, goal);
+    let n_languages = table.languages().len();
+    let lambdas: Vec<f64> = (0..n_languages)
+        .map(|language| match goal {
+            Goal::Target(target) => {
+                let own = Curve::of(&replayed, |at| table.prompts()[at].language == language);
+                own.drawn_to(&pooled).cheapest(target).map_or(lambda, |at| tuning.grid[at])
+            }
+            Goal::UsdPerPrompt(_) | Goal::RewardPerUsd(_) => lambda,
+        })
+        .collect();
+    let settled = tuning.settled(likeness, &lambdas);
+    let promised =
+        |language| Promise::of(settled.iter().filter(|one| table.prompts()[one.prompt].language == language));
+    let price = |(language, lambda): (usize, &f64)| LanguagePrice { lambda: *lambda, promise: promised(language) };
+    let languages = lambdas.iter().enumerate().map(price).collect();
+    let promise = Promise::of(settled.iter());
     let Tuning { grid, costs, .. } = tuning;
     let costs = costs.to_vec();
-    Ok(Tuned { likeness, lambda, promise, grid, costs, memory })
+    Ok(Tuned { likeness, lambda, languages, promise, grid, costs, memory })
 }
 
 impl Tuned {
     /// Returns the policy.
     pub fn policy(&self) -> Policy<'_> {
         Policy { memory: &self.memory, likeness: self.likeness }
+    }
+
+    /// Names the prices; `languages` are those of the table that it was tuned on.
+    pub fn prices(&self, languages: &[Language]) -> Prices {
+        let named = languages.iter().cloned().zip(self.languages.iter().copied());
+        Prices { lambda: self.lambda, promise: self.promise, languages: named.collect() }
+    }
+
+    /// The price of reward in a language, by place; none for one without calibration.
+    pub fn lambda_in(&self, language: Option<usize>) -> f64 {
+        let own = language.and_then(|language| self.languages.get(language));
+        own.map_or(self.lambda, |own| own.lambda)
     }
 
     /// What a call to each teacher costs; `language` by place, none for one without calibration.
@@ -128,7 +168,16 @@ impl Tuned {
 
     /// Plays one prompt of a table at each price of reward.
     pub fn play(&self, table: &RewardTable, prompt: usize, lambdas: &[f64]) -> Vec<Play> {
-        Replay { policy: self.policy(), table, costs: &self.costs, is_calibrating: false }.play(prompt, lambdas)
+        self.replay(table).play(prompt, lambdas)
+    }
+
+    /// Tells whom it asks about a prompt of a table, in which order, and whose answer it takes.
+    pub fn prefer(&self, table: &RewardTable, prompt: usize) -> Preference {
+        self.replay(table).prefer(prompt, self.lambda_in(Some(table.prompts()[prompt].language)))
+    }
+
+    fn replay<'a>(&'a self, table: &'a RewardTable) -> Replay<'a> {
+        Replay { policy: self.policy(), table, costs: &self.costs, is_calibrating: false }
     }
 }
 
@@ -178,7 +227,7 @@ impl Tuning<'_> {
         let (languages, tasks) = (several(|p| Some(p.language)), several(|p| p.task));
         let n_sources = self.prompts.iter().map(|at| self.table.prompts()[*at].source).collect::<BTreeSet<_>>().len();
         let margin = MARGIN / (n_sources.max(1) as f64).sqrt();
-        let area = |likeness| self.curve(likeness).area();
+        let area = |likeness| Curve::of(&self.replayed(likeness), |_| true).area();
         let mut best = (Likeness::START, if languages || tasks { area(Likeness::START) } else { 0.0 });
         let others =
             OTHER_TASK.iter().filter(|_| tasks).map(|other_task| Likeness { other_task: *other_task, ..best.0 });
@@ -194,28 +243,45 @@ impl Tuning<'_> {
         best.0
     }
 
-    fn curve(&self, likeness: Likeness) -> Curve {
+    /// The price that the goal asks for, read off a curve.
+    fn price(&self, curve: &Curve, goal: Goal) -> f64 {
+        let dearest = self.grid.first().copied().unwrap_or(f64::INFINITY);
+        match goal {
+            Goal::Target(target) => curve.cheapest(target).map_or(dearest, |at| self.grid[at]),
+            Goal::UsdPerPrompt(usd) => self.grid.get(curve.within(usd)).copied().unwrap_or(dearest),
+            Goal::RewardPerUsd(reward) => reward,
+        }
+    }
+
+    /// Calibration prompts played at every price of the grid.
+    fn replayed(&self, likeness: Likeness) -> Vec<Replayed> {
+        self.played(likeness, |_| &self.grid)
+    }
+
+    /// Calibration prompts played at the price of their language.
+    fn settled(&self, likeness: Likeness, lambdas: &[f64]) -> Vec<Replayed> {
+        self.played(likeness, |at| std::slice::from_ref(&lambdas[self.table.prompts()[at].language]))
+    }
+
+    fn played<'s>(&'s self, likeness: Likeness, lambdas: impl Fn(usize) -> &'s [f64]) -> Vec<Replayed> {
         let policy = Policy { memory: self.memory, likeness };
         let replay = Replay { policy, table: self.table, costs: self.costs, is_calibrating: true };
         let is_free = self.costs.iter().all(|cost| *cost == 1.0);
         let single = self.best_single();
-        let mut curve = Curve { costs: vec![0.0; self.grid.len()], ..Curve::default() };
-        let mut values = vec![0.0; self.grid.len()];
-        let (mut alone, mut full) = (0.0, 0.0);
-        let replayed = thinned(self.prompts, MAX_REPLAYED);
-        for &at in &replayed {
-            let (floor, costs) = (self.table.floor(at), replay.costs_of(at));
+        let play = |at: usize| {
+            let costs = replay.costs_of(at);
             let open = || costs.iter().copied().filter(|cost| cost.is_finite());
-            alone += self.table.row(at)[single].reward().unwrap_or(floor);
-            full += self.table.best(at);
-            curve.full_cost += open().sum::<f64>();
-            curve.single_cost += open().fold(f64::INFINITY, f64::min).min(costs[single]);
-            for (place, play) in replay.play(at, &self.grid).into_iter().enumerate() {
-                values[place] += play.value;
-                curve.costs[place] += if is_free { play.calls } else { play.usd };
+            let plays = replay.play(at, lambdas(at)).into_iter();
+            Replayed {
+                prompt: at,
+                alone: self.table.row(at)[single].reward().unwrap_or(self.table.floor(at)),
+                full: self.table.best(at),
+                full_cost: open().sum(),
+                single_cost: open().fold(f64::INFINITY, f64::min).min(costs[single]),
+                plays: plays.map(|play| (play.value, if is_free { play.calls } else { play.usd })).collect(),
             }
-        }
-        curve.averaged(replayed.len(), values.into_iter().map(|v| (full > alone).then(|| (v - alone) / (full - alone))))
+        };
+        thinned(self.prompts, MAX_REPLAYED).into_iter().map(play).collect()
     }
 
     fn best_single(&self) -> usize {
@@ -223,53 +289,5 @@ impl Tuning<'_> {
         let worth = |teacher: usize| mean(self.prompts.iter().map(|at| value(*at, teacher)));
         let worths: Vec<f64> = (0..self.table.teachers().len()).map(worth).collect();
         (0..worths.len()).reduce(|best, next| if worths[next] > worths[best] { next } else { best }).unwrap_or(0)
-    }
-}
-
-/// Gain and mean cost at each price of a grid.
-#[derive(Default)]
-struct Curve {
-    /// Gain kept; none where asking everybody gains nothing.
-    gains: Vec<Option<f64>>,
-    costs: Vec<f64>,
-    single_cost: f64,
-    full_cost: f64,
-}
-
-impl Curve {
-    fn averaged(mut self, n: usize, gains: impl Iterator<Item = Option<f64>>) -> Self {
-        let n = n.max(1) as f64;
-        self.gains = gains.collect();
-        self.costs.iter_mut().for_each(|cost| *cost /= n);
-        Self { single_cost: self.single_cost / n, full_cost: self.full_cost / n, ..self }
-    }
-
-    /// The mean gain kept over shares of the cost from one call to all, evenly in their logarithms, by the best price that
-    /// costs no more; 0 where asking everybody gains nothing.
-    fn area(&self) -> f64 {
-        const STEPS: usize = 200;
-        let start = (self.single_cost / self.full_cost).clamp(1e-6, 0.99).ln();
-        let best = |share: f64| {
-            let within = self.costs.iter().zip(&self.gains).filter(|(cost, _)| **cost <= share * self.full_cost);
-            within.filter_map(|(_, gain)| *gain).fold(0.0, f64::max)
-        };
-        mean((0..STEPS).map(|step| best((start * (1.0 - step as f64 / (STEPS - 1) as f64)).exp() * (1.0 + 1e-9))))
-    }
-
-    /// The place of the dearest price that keeps a gain; the cheapest price when none does, none where there is no gain.
-    fn cheapest(&self, target: f64) -> Option<usize> {
-        let keeps = |gain: &Option<f64>| gain.is_some_and(|gain| gain >= target);
-        let any = self.gains.iter().any(Option::is_some);
-        any.then(|| self.gains.iter().position(keeps).unwrap_or(self.gains.len() - 1))
-    }
-
-    /// The place of the cheapest price whose mean cost is within a budget; the dearest when none is.
-    fn within(&self, cost: f64) -> usize {
-        self.costs.iter().rposition(|own| *own <= cost).unwrap_or(0)
-    }
-
-    fn promise(&self, at: usize) -> Option<Promise> {
-        let cost = self.costs[at];
-        Some(Promise { gain: self.gains[at]?, cost_share: cost / self.full_cost, cost })
     }
 }

@@ -80,6 +80,17 @@ fn of_a_long_text_both_ends_are_read() {
 }
 
 #[test]
+fn what_was_read_before_shows_in_nothing() {
+    let texts = ["ab", "東京の天気は？ 東京の天気は？", "", "x", &"long and longer, ".repeat(90), "ab"];
+    for source in [8, 16].map(|bits| Hashed::new(bits).unwrap()) {
+        let mut reader = source.reader();
+        for text in texts.iter().chain(texts.iter().rev()) {
+            assert_eq!(*reader.read(&asked(text)), source.features(&asked(text)), "{text}");
+        }
+    }
+}
+
+#[test]
 fn names_lead_back_to_sources() {
     assert_eq!(Hashed::named(&Hashed::default().name()), Some(Hashed::default()));
     assert_eq!((Hashed::named("hashed-v0:16"), Hashed::named("hashed-v1:99")), (None, None));

@@ -240,6 +240,41 @@ fn expectations_are_those_of_others_out_of_fold() {
     assert_eq!(sizes, [80; N_FOLDS]);
 }
 
+/// Made lessons with a feature for each of their last digits beside, so that few features tell and many are there.
+fn many_lessons(n: usize) -> Lessons {
+    let mut lessons = made_lessons(n, true);
+    lessons.width = 64;
+    for (at, lesson) in lessons.lessons.iter_mut().enumerate() {
+        lesson.features.indices.extend([4 + (at % 20) as u32, 24 + (at % 40) as u32]);
+        lesson.features.values.extend([0.5, -0.25]);
+        lesson.rewards[1] = lesson.rewards[1].map(|reward| reward + (at % 7) as f64 / 10.0);
+    }
+    lessons
+}
+
+fn in_pool<T: Send>(n_threads: usize, work: impl FnOnce() -> T + Send) -> T {
+    rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap().install(work)
+}
+
+#[test]
+fn many_lessons_lead_to_the_minimum_of_few_whatever_the_threads() {
+    let few = many_lessons(800);
+    let mut many = few.clone();
+    // Each lesson 4 times: the minimum is that of each once, under a quarter of the penalties.
+    (1..4).for_each(|_| many.lessons.extend(few.lessons.iter().cloned()));
+    let exact = FitOptions { penalty: 0.2, tolerance: 1e-6, max_steps: 2_000, ..FitOptions::default() };
+    let of_few = fit(&few, &SquaredError, exact);
+    let heavier = FitOptions { penalty: 4.0 * exact.penalty, language_penalty: 4.0, ..exact };
+    let of_many = fit(&many, &SquaredError, heavier);
+    for at in 0..100 {
+        let (a, b) = (scores_of(&of_few, &few, at), scores_of(&of_many, &few, at));
+        assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-3), "{at}: {a:?}, {b:?}");
+    }
+    let short = FitOptions { max_steps: 2, ..heavier };
+    let [side_by_side, alone] = [3, 1].map(|n_threads| in_pool(n_threads, || fit(&many, &SquaredError, short)));
+    assert_eq!(side_by_side, alone);
+}
+
 #[test]
 fn an_unknown_language_gets_what_all_have_in_common() {
     let lessons = made_lessons(400, true);

@@ -84,7 +84,7 @@ fn exploring_draws_by_stored_propensities() {
     for (decision, row) in decisions.iter().zip(matrix.rows()) {
         let ranked = router.ranking(&row.prompt);
         assert!((ranked.iter().map(|one| one.propensity).sum::<f64>() - 1.0).abs() < 1e-9);
-        ranked.iter().for_each(|one| *expected.entry(one.teacher.clone()).or_default() += one.propensity);
+        ranked.iter().for_each(|one| *expected.entry(one.teacher.to_owned()).or_default() += one.propensity);
         let chosen = decision.teacher.clone().unwrap();
         let own = ranked.iter().find(|one| one.teacher == chosen).unwrap();
         assert_eq!(own.propensity, decision.propensity);
@@ -192,6 +192,19 @@ fn a_language_that_nobody_calibrated_is_routed_and_known_as_such() {
     assert!(router.is_calibrated_for(&language("tr")) && !router.is_calibrated_for(&language("sw")));
     let question = Prompt { messages: vec![Message::user("Why is the river near the bridge?")], ..prompt("q", "sw") };
     assert_eq!(router.ranking(&question)[0].teacher, "a");
+}
+
+#[test]
+fn many_prompts_are_routed_as_each_alone_whatever_the_threads() {
+    let (matrix, pool) = made(200);
+    let mut router = Learned::new(fitted(&matrix, &pool)).unwrap();
+    router.explore = 0.25;
+    let prompts: Vec<Prompt> = matrix.rows().iter().cycle().take(900).map(|row| row.prompt.clone()).collect();
+    let alone: Vec<_> = prompts.iter().map(|prompt| router.ranking(prompt)).collect();
+    for n_threads in [1, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+        assert_eq!(pool.install(|| router.rankings(&prompts)), alone);
+    }
 }
 
 #[test]

@@ -3,9 +3,15 @@
 #[cfg(test)]
 mod arbiters;
 #[cfg(test)]
+mod choosing;
+#[cfg(test)]
+mod drift;
+#[cfg(test)]
 mod ensembles;
 #[cfg(test)]
 mod features;
+#[cfg(test)]
+mod feedback;
 #[cfg(test)]
 mod frontier;
 mod fusion;

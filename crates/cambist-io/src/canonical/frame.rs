@@ -44,15 +44,28 @@ impl TextFrame {
     pub fn fill(&self, texts: &[&str], into: &mut Vec<u8>) {
         for (before, is_whole, number) in &self.before {
             into.extend_from_slice(before.as_bytes());
-            let start = into.len();
-            let text = texts.get(*number).copied().unwrap_or_default();
-            // Writing a text to memory does not fail.
-            if serde_json::to_writer(&mut *into, text).is_ok() && !is_whole {
-                into.pop();
-                into.remove(start);
-            }
+            put_text(into, texts.get(*number).copied().unwrap_or_default(), *is_whole);
         }
         into.extend_from_slice(self.end.as_bytes());
+    }
+}
+
+/// Writes a text as JSON, with its quotation marks or without.
+fn put_text(into: &mut Vec<u8>, text: &str, is_quoted: bool) {
+    // Most texts need no escapes, and to look for one without stopping at it is a fraction of writing byte by byte.
+    let is_special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    if !text.bytes().fold(false, |found, byte| found | is_special(byte)) {
+        let quote = if is_quoted { b"\"".as_slice() } else { b"" };
+        for part in [quote, text.as_bytes(), quote] {
+            into.extend_from_slice(part);
+        }
+        return;
+    }
+    let start = into.len();
+    // Writing a text to memory does not fail.
+    if serde_json::to_writer(&mut *into, text).is_ok() && !is_quoted {
+        into.pop();
+        into.remove(start);
     }
 }
 

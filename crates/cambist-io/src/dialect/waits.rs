@@ -79,6 +79,10 @@ pub struct RateHints {
 
 /// Returns the limits that a reply tells, in the headers of OpenAI or Anthropic.
 pub fn rate_hints(reply: &HttpReply) -> RateHints {
+    // Most servers tell nothing, and this is asked of every reply.
+    if !reply.headers.iter().any(|(name, _)| name.contains("-ratelimit-")) {
+        return RateHints::default();
+    }
     let header = |kind: &str, of: &str| {
         let openai = reply.header(&format!("x-ratelimit-{kind}-{of}"));
         openai.or_else(|| reply.header(&format!("anthropic-ratelimit-{of}-{kind}")))

@@ -16,6 +16,7 @@ mod recorded;
 
 mod source;
 
+mod ahead;
 mod stream;
 mod table;
 
@@ -36,7 +37,9 @@ pub use model_folder::{
     write_model_folder,
 };
 pub use prompts::{PROMPT_SHAPES, PromptColumns, PromptStream, RawPrompt, read_prompts};
-pub use recorded::{RecordedAnswer, RecordedColumns, read_answers, read_answers_of, read_scores};
+pub use recorded::{
+    RecordedAnswer, RecordedColumns, RecordedPropensity, read_answers, read_answers_of, read_propensities, read_scores,
+};
 pub use source::{digest_source, files_of};
 pub(crate) use source::{is_readable_name, path_fits};
 pub use spool::Spool;

@@ -30,6 +30,8 @@ pub struct RecordedColumns {
     pub score: Option<String>,
     /// Who scored; usually `arbiter` or `judge`.
     pub arbiter: Option<String>,
+    /// The probability with which the answer was asked for; usually `propensity`.
+    pub propensity: Option<String>,
 }
 
 /// An answer that somebody recorded.
@@ -103,6 +105,32 @@ pub fn read_scores(path: &Path, columns: &RecordedColumns, arbiter: &str) -> Res
     })
 }
 
+/// The probability with which an answer was asked for, as somebody recorded it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordedPropensity {
+    /// The prompt.
+    pub prompt_id: String,
+    /// Who was asked.
+    pub teacher: String,
+    /// The probability.
+    pub propensity: f64,
+}
+
+/// Reads the propensities that stand beside recorded answers or scores, of first samples; nothing where no row has one.
+///
+/// # Errors
+/// Faults of rows are told together.
+pub fn read_propensities(path: &Path, columns: &RecordedColumns) -> Result<Vec<RecordedPropensity>> {
+    let value = Wanted::new(&columns.propensity, &["propensity"]);
+    let judge = Wanted::new(&columns.arbiter, &["arbiter", "judge"]);
+    read_first_turns(path, columns, |row| {
+        let (prompt_id, teacher, sample) = columns.read_cell(row)?;
+        let Some(propensity) = value.number(row)?.filter(|_| sample == 0) else { return Ok(None) };
+        let name = format!("{prompt_id} by {teacher}, scored by {}", judge.text(row)?.unwrap_or_default());
+        Ok(Some((name, RecordedPropensity { prompt_id, teacher, propensity })))
+    })
+}
+
 /// Reads the rows of first turns that are wanted; every one has a name of its own.
 fn read_first_turns<T>(
     path: &Path,
@@ -131,8 +159,8 @@ fn read_first_turns<T>(
 
 impl RecordedColumns {
     fn named(&self) -> impl Iterator<Item = &String> {
-        let all = [&self.prompt_id, &self.teacher, &self.sample, &self.turn, &self.text, &self.score, &self.arbiter];
-        all.into_iter().flatten()
+        let cell = [&self.prompt_id, &self.teacher, &self.sample, &self.turn];
+        cell.into_iter().chain([&self.text, &self.score, &self.arbiter, &self.propensity]).flatten()
     }
 
     fn read_cell(&self, row: &Row) -> std::result::Result<(String, String, u32), RowFault> {

@@ -6,15 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use parquet::arrow::{
-    ProjectionMask,
-    arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
-};
+use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::{
     FormatError, Place, Problem, Result, RowFault, TableRow,
+    ahead::Batches,
     rows::{RowError, RowStream, guarded, not_parquet, open_rows},
     table::{Cell, Cells, data_type, read_row},
 };
@@ -101,7 +99,7 @@ pub fn scan_batches(path: &Path, columns: &'static [(&'static str, Cell)]) -> Re
 pub struct BatchScan {
     path: PathBuf,
     columns: &'static [(&'static str, Cell)],
-    batches: ParquetRecordBatchReader,
+    batches: Batches,
     n_rows: u64,
     is_done: bool,
 }
@@ -113,8 +111,7 @@ impl Iterator for BatchScan {
         if self.is_done {
             return None;
         }
-        let batch = guarded(|| self.batches.next().transpose().map_err(|error| error.to_string()));
-        let cells = batch.transpose()?.and_then(|batch| Cells::of(&batch, self.columns).ok_or_else(changed));
+        let cells = self.batches.next()?.and_then(|batch| Cells::of(&batch, self.columns).ok_or_else(changed));
         let n_before = self.n_rows;
         Some(match cells {
             Ok(cells) => {
@@ -172,11 +169,8 @@ fn changed() -> String {
 }
 
 /// Opens the declared columns of a Parquet file; an error when one has another type than this crate writes.
-fn open_columns(
-    file: File,
-    columns: &'static [(&'static str, Cell)],
-) -> std::result::Result<ParquetRecordBatchReader, String> {
-    guarded(|| {
+fn open_columns(file: File, columns: &'static [(&'static str, Cell)]) -> std::result::Result<Batches, String> {
+    let (batches, is_long) = guarded(|| {
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| error.to_string())?;
         let schema = builder.schema();
         let fits = |(name, cell): &(&str, _)| {
@@ -188,13 +182,16 @@ fn open_columns(
         let declared = |name: &str| columns.iter().any(|(declared, _)| *declared == name);
         let wanted = (0..schema.fields().len()).filter(|&at| declared(schema.field(at).name()));
         let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
-        builder.with_projection(mask).with_batch_size(BATCH).build().map_err(|error| error.to_string())
-    })
+        let is_long = builder.metadata().file_metadata().num_rows() > BATCH as i64;
+        let batches = builder.with_projection(mask).with_batch_size(BATCH).build();
+        Ok((batches.map_err(|error| error.to_string())?, is_long))
+    })?;
+    Batches::of(batches, is_long)
 }
 
 /// Rows of a Parquet file whose columns have the types that this crate writes.
 struct ColumnRows<R> {
-    batches: ParquetRecordBatchReader,
+    batches: Batches,
     waiting: VecDeque<std::result::Result<R, RowError>>,
     n_rows: u64,
     is_done: bool,
@@ -226,7 +223,7 @@ impl<R: TableRow> ColumnRows<R> {
             self.is_done = true;
             return Ok(());
         };
-        let batch = batch.map_err(|error| error.to_string())?;
+        let batch = batch?;
         let cells = Cells::of(&batch, R::COLUMNS).ok_or_else(changed)?;
         let before = self.n_rows;
         let read = |at: usize| cells.row(at).map_err(|error| RowError::Row(unfit(before + at as u64, &error)));

@@ -6,6 +6,7 @@
 
 mod decode;
 mod encode;
+mod press;
 
 use std::{
     fs::File,
@@ -24,8 +25,8 @@ use parquet::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use self::encode::Columns;
 pub(in crate::formats) use self::{decode::Cells, encode::data_type};
+use self::{encode::Columns, press::Press};
 use super::{FormatError, Problem, Result, RowFault, fault::collect_values, rows::Row, stream::scan_table};
 use crate::disk::DiskError;
 
@@ -62,9 +63,6 @@ const BATCH: usize = 4096;
 
 /// Rows of one row group: enough to compress well, few enough to read in parallel.
 const ROW_GROUP: usize = 65_536;
-
-/// Bytes of a row group in memory at most, so that long texts need no more memory than short ones.
-const GROUP_BYTES: usize = 24 << 20;
 
 /// Returns rows as the bytes of a Parquet file (Zstandard level 3). The same rows give the same bytes.
 ///
@@ -141,20 +139,20 @@ fn on_disk(path: &Path, error: FormatError) -> FormatError {
 }
 
 /// A Parquet file in the making.
-struct Sheet<R: TableRow, W: Write + Send> {
+struct Sheet<R: TableRow, W: Write + Send + 'static> {
     schema: Arc<Schema>,
-    writer: ArrowWriter<W>,
+    press: Press<W>,
     waiting: Columns,
     rows: PhantomData<fn(&R)>,
 }
 
-impl<R: TableRow, W: Write + Send> Sheet<R, W> {
+impl<R: TableRow, W: Write + Send + 'static> Sheet<R, W> {
     fn new(goal: W) -> Result<Self> {
         let columns = R::COLUMNS.iter().map(|(name, cell)| Field::new(*name, data_type(*cell), true));
         let schema = Arc::new(Schema::new(columns.collect::<Vec<_>>()));
         let properties = properties().map_err(Self::encode)?;
         let writer = ArrowWriter::try_new(goal, schema.clone(), Some(properties)).map_err(Self::encode)?;
-        Ok(Self { schema, writer, waiting: Columns::new(R::COLUMNS), rows: PhantomData })
+        Ok(Self { schema, press: Press::new(writer), waiting: Columns::new(R::COLUMNS), rows: PhantomData })
     }
 
     fn encode(error: impl ToString) -> FormatError {
@@ -163,20 +161,16 @@ impl<R: TableRow, W: Write + Send> Sheet<R, W> {
 
     fn push(&mut self, row: &impl Serialize) -> Result<()> {
         self.waiting.push(row).map_err(Self::encode)?;
-        if self.waiting.n_rows() < BATCH { Ok(()) } else { self.flush() }
-    }
-
-    fn flush(&mut self) -> Result<()> {
+        if self.waiting.n_rows() < BATCH {
+            return Ok(());
+        }
         let batch = self.waiting.finish(&self.schema).map_err(Self::encode)?;
-        self.writer.write(&batch).map_err(Self::encode)?;
-        if self.writer.in_progress_size() > GROUP_BYTES { self.writer.flush().map_err(Self::encode) } else { Ok(()) }
+        self.press.write(batch).map_err(Self::encode)
     }
 
     fn finish(mut self) -> Result<W> {
-        if !self.waiting.is_empty() {
-            self.flush()?;
-        }
-        self.writer.into_inner().map_err(Self::encode)
+        let last = (!self.waiting.is_empty()).then(|| self.waiting.finish(&self.schema));
+        self.press.finish(last.transpose().map_err(Self::encode)?).map_err(Self::encode)
     }
 }
 

@@ -10,11 +10,14 @@
 //!   trials.json                what servers showed in small trials, for a day
 //!   digests.json               digests of large files that recipes name, with the signs of a change
 //!   reference/<model>.rows     log-probabilities under reference models
+//!   features/<model>.rows      hidden states of prompts
 //!   ledger.sqlite              paid calls
 //! ```
 
 mod artifact;
+mod blocks;
 mod error;
+mod feature_cache;
 mod file_digests;
 mod identity;
 mod lock;
@@ -32,6 +35,7 @@ use std::{
 
 pub use artifact::Artifact;
 pub use error::{Result, StoreError};
+pub use feature_cache::{FeatureCache, FeatureRecord};
 pub use file_digests::FileDigests;
 pub use identity::{ArtifactId, Identity, Input};
 pub use manifest::{FileEntry, MANIFEST_SCHEMA, Manifest, ManifestDraft, Runtime};

@@ -1,15 +1,12 @@
 //! What rows are worth to a reference model, kept for later runs.
 //!
-//! One file for each reference model, added to in blocks: the length of the block's body (u32), the first eight bytes of
-//! its SHA-256, the body. A body is rows: key (u128), number of sequences (u8), and for each sequence its log-probability
-//! (f64) and how many tokens that is (u32); all little-endian. A block that was cut off by a kill is forgotten.
+//! One file of blocks for each reference model. A block's body is rows: key (u128), number of sequences (u8), and for each
+//! sequence its log-probability (f64) and how many tokens that is (u32); all little-endian.
 
-use std::path::PathBuf;
-
-use cambist_core::digest::Digest;
-
-use super::{Result, StoreError, StoreView};
-use crate::disk::{self, DiskError};
+use super::{
+    Result, StoreView,
+    blocks::{BlockFile, take},
+};
 
 /// What one row is worth to a reference model.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,14 +20,11 @@ pub struct ReferenceRecord {
 /// The kept log-probabilities of one reference model.
 #[derive(Clone, Debug)]
 pub struct ReferenceCache {
-    path: PathBuf,
+    file: BlockFile,
 }
 
 /// How a file of this layout begins.
 const MAGIC: &[u8; 8] = b"cambref1";
-
-/// Length and checksum in front of a block's body.
-const BLOCK_HEAD: usize = 12;
 
 impl StoreView {
     /// Returns the kept log-probabilities of the reference model called `name`, which nobody may have kept yet.
@@ -38,11 +32,8 @@ impl StoreView {
     /// # Errors
     /// When the name is no plain one.
     pub fn reference_cache(&self, name: &str) -> Result<ReferenceCache> {
-        let is_plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-        if !is_plain {
-            return Err(StoreError::BadName { name: name.to_owned(), what: "a reference model" });
-        }
-        Ok(ReferenceCache { path: self.root().join("reference").join(format!("{name}.rows")) })
+        let file = BlockFile::of((self, "reference"), (name, "a reference model"), MAGIC)?;
+        Ok(ReferenceCache { file })
     }
 }
 
@@ -53,28 +44,7 @@ impl ReferenceCache {
     /// # Errors
     /// When the disk refuses, or the file was changed by another hand.
     pub fn read(&self) -> Result<Vec<ReferenceRecord>> {
-        let bytes = match disk::read(&self.path) {
-            Err(DiskError::Missing { .. }) => return Ok(vec![]),
-            bytes => bytes?,
-        };
-        if bytes.len() < MAGIC.len() && MAGIC.starts_with(&bytes) {
-            disk::truncate(&self.path, 0)?;
-            return Ok(vec![]);
-        }
-        if !bytes.starts_with(MAGIC) {
-            return Err(self.damaged(0));
-        }
-        let (mut records, mut at) = (vec![], MAGIC.len());
-        while let Some((body, end)) = next_block(&bytes, at) {
-            let is_whole = checksum(body) == bytes[at + 4..at + BLOCK_HEAD];
-            let rows = if is_whole { rows(body) } else { None };
-            records.extend(rows.ok_or_else(|| self.damaged(at))?);
-            at = end;
-        }
-        if at < bytes.len() {
-            disk::truncate(&self.path, at as u64)?;
-        }
-        Ok(records)
+        self.file.read(rows)
     }
 
     /// Adds rows in one block; they survive a kill from then on.
@@ -82,29 +52,8 @@ impl ReferenceCache {
     /// # Errors
     /// When the disk refuses.
     pub fn append(&self, records: &[ReferenceRecord]) -> Result<()> {
-        let body: Vec<u8> = records.iter().flat_map(record_bytes).collect();
-        let mut block = (body.len() as u32).to_le_bytes().to_vec();
-        block.extend(checksum(&body));
-        block.extend(body);
-        Ok(disk::append(&self.path, MAGIC, &block)?)
+        self.file.append(&records.iter().flat_map(record_bytes).collect::<Vec<u8>>())
     }
-
-    fn damaged(&self, at: usize) -> StoreError {
-        StoreError::DamagedCache { path: self.path.clone(), at }
-    }
-}
-
-/// The body of the block that begins at `at`, and where it ends; none of the end of the file or of a part of a block.
-fn next_block(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
-    let n_bytes = u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize;
-    let (begin, end) = (at + BLOCK_HEAD, (at + BLOCK_HEAD).checked_add(n_bytes)?);
-    Some((bytes.get(begin..end)?, end))
-}
-
-fn checksum(body: &[u8]) -> [u8; 8] {
-    let digest = Digest::of_bytes(body);
-    let digits = digest.as_str().chars().take(16).filter_map(|digit| digit.to_digit(16));
-    digits.fold(0u64, |first, digit| first << 4 | u64::from(digit)).to_be_bytes()
 }
 
 fn record_bytes(record: &ReferenceRecord) -> Vec<u8> {
@@ -128,12 +77,6 @@ fn rows(mut body: &[u8]) -> Option<Vec<ReferenceRecord>> {
         records.push(ReferenceRecord { key, sequences });
     }
     Some(records)
-}
-
-fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-    let (first, rest) = bytes.split_first_chunk::<N>()?;
-    *bytes = rest;
-    Some(*first)
 }
 
 #[cfg(test)]
@@ -167,16 +110,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = cache(folder.path());
         cache.append(&[record(1)]).unwrap();
-        let first = fs::read(&cache.path).unwrap();
+        let first = fs::read(&cache.file.path).unwrap();
         cache.append(&[record(2)]).unwrap();
-        let whole = fs::read(&cache.path).unwrap();
+        let whole = fs::read(&cache.file.path).unwrap();
         for cut in first.len()..whole.len() {
-            fs::write(&cache.path, &whole[..cut]).unwrap();
+            fs::write(&cache.file.path, &whole[..cut]).unwrap();
             assert_eq!(cache.read().unwrap(), [record(1)], "cut at {cut}");
             cache.append(&[record(3)]).unwrap();
             assert_eq!(cache.read().unwrap(), [record(1), record(3)], "cut at {cut}");
         }
-        fs::write(&cache.path, &MAGIC[..3]).unwrap();
+        fs::write(&cache.file.path, &MAGIC[..3]).unwrap();
         assert_eq!(cache.read().unwrap(), []);
         cache.append(&[record(4)]).unwrap();
         assert_eq!(cache.read().unwrap(), [record(4)]);
@@ -188,12 +131,12 @@ mod tests {
         let cache = cache(folder.path());
         cache.append(&[record(1)]).unwrap();
         cache.append(&[record(2)]).unwrap();
-        let whole = fs::read(&cache.path).unwrap();
+        let whole = fs::read(&cache.file.path).unwrap();
         // Lengths aside: a longer block is one that was cut off.
         for at in (0..whole.len()).filter(|at| !(8..12).contains(at) && !(61..65).contains(at)) {
             let mut changed = whole.clone();
             changed[at] ^= 0x40;
-            fs::write(&cache.path, changed).unwrap();
+            fs::write(&cache.file.path, changed).unwrap();
             let told = cache.read().unwrap_err().to_string();
             assert!(told.contains("is damaged at byte "), "byte {at}: {told}");
         }

@@ -1,10 +1,14 @@
 //! An adapter becomes part of its base.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 use serde::Serialize;
 
 use super::{Adapter, AdapterError, LoraConfig, projections};
-use crate::{decoder::Decoder, model::LocalModel, weights::Parameter};
+use crate::{
+    decoder::Decoder,
+    model::LocalModel,
+    weights::{Numbers, Parameter},
+};
 
 /// What merging an adapter changed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -35,7 +39,10 @@ impl Decoder {
     pub(crate) fn merged(&self) -> Result<Vec<Parameter>> {
         let Some(adapter) = &self.adapter else { return Ok(self.parameters.clone()) };
         let merge = |(i, parameter): (usize, &Parameter)| match adapter.delta(i, parameter)? {
-            Some(delta) => Ok(Parameter { tensor: (&parameter.tensor + delta)?, ..parameter.clone() }),
+            Some(delta) => {
+                let numbers = Numbers::Plain((parameter.tensor()? + delta)?);
+                Ok(Parameter { numbers, ..parameter.clone() })
+            }
             None => Ok(parameter.clone()),
         };
         self.parameters.iter().enumerate().map(merge).collect()
@@ -46,8 +53,8 @@ impl Adapter {
     /// Returns `scale B A` in the shape of parameter `i`, 0 where nothing is adapted; none when nothing of it is.
     fn delta(&self, i: usize, parameter: &Parameter) -> Result<Option<Tensor>> {
         let Some(site) = self.sites.get(i).and_then(Option::as_ref) else { return Ok(None) };
-        let (a, b) = (&self.parameters[site.a].tensor, &self.parameters[site.a + 1].tensor);
-        let (n_rows, n_columns) = parameter.tensor.dims2()?;
+        let (a, b) = (self.parameters[site.a].plain()?, self.parameters[site.a + 1].plain()?);
+        let [n_rows, n_columns] = parameter.dims()[..] else { bail!("`{}` is no matrix", parameter.name()) };
         let rank = site.change.rank;
         let nothing = |rows: usize| Tensor::zeros((rows, n_columns), a.dtype(), a.device());
         let (mut pieces, mut output, mut row) = (vec![], 0, 0);
@@ -76,7 +83,10 @@ impl LocalModel {
             return Err(AdapterError::Unchanged);
         }
         // Weights that did not change may be shared with the model that training started from: training is in place.
-        let own = |parameter: Parameter| Ok(Parameter { tensor: parameter.tensor.copy()?, ..parameter });
+        let own = |parameter: Parameter| match &parameter.numbers {
+            Numbers::Plain(tensor) => Ok(Parameter { numbers: Numbers::Plain(tensor.copy()?), ..parameter }),
+            Numbers::Panels(_) => Ok(parameter),
+        };
         let parameters = merged.into_iter().map(own).collect::<Result<Vec<_>>>()?;
         (self.decoder.parameters, self.decoder.adapter) = (parameters, None);
         Ok(report)
@@ -88,7 +98,7 @@ fn compare((before, after): (&[Parameter], &[Parameter]), config: &LoraConfig) -
     for (before, after) in before.iter().zip(after) {
         for (block, name, _) in projections(before).filter(|(_, _, target)| config.wants(target)) {
             let rows = |tensor: &Tensor| tensor.narrow(0, block.first_output, block.n_outputs);
-            let (before, after) = (rows(&before.tensor)?, rows(&after.tensor)?);
+            let (before, after) = (rows(&before.tensor()?)?, rows(&after.tensor()?)?);
             let largest = |tensor: &Tensor| tensor.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>().map(f64::from);
             let (change, size) = (largest(&(&after - &before)?)?, largest(&before)?);
             report.n_adapted += 1;

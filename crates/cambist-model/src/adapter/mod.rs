@@ -20,7 +20,7 @@ use crate::{
     model_files::FileError,
     ops::low_rank::{Block, LowRank, Rows, add_low_rank},
     tape::{Tape, Value},
-    weights::{Parameter, WeightsError},
+    weights::{Numbers, Parameter, WeightsError},
 };
 
 /// How an adapter is made; what is left out takes its default.
@@ -203,7 +203,7 @@ impl Adapter {
                     tensors.push(tensor(&name, shape)?);
                     parts.push((name, shape[0]));
                 }
-                parameters.push(Parameter { parts, tensor: Tensor::cat(&tensors, 0)?.contiguous()? });
+                parameters.push(Parameter { parts, numbers: Numbers::Plain(Tensor::cat(&tensors, 0)?.contiguous()?) });
             }
         }
         Ok(Self { config, parameters, sites, is_drawn })
@@ -217,9 +217,9 @@ impl Adapter {
     /// Adds what the adapter changes of the product `y` of `x` with parameter `i`, in the storage of `y`.
     pub(crate) fn add(&self, tape: &Tape, (x, y): (&Value, Value), (i, products): (usize, Products)) -> Result<Value> {
         let Some(site) = self.sites.get(i).and_then(Option::as_ref) else { return Ok(y) };
-        let own = |i: usize| tape.parameter(i, &self.parameters[i].tensor);
+        let own = |i: usize| self.parameters[i].plain().map(|tensor| tape.parameter(i, tensor));
         let rows = if products == Products::ByRow { Rows::Alone } else { Rows::Together };
-        add_low_rank(tape, (x, y), (&own(site.a), &own(site.a + 1)), (&site.change, rows))
+        add_low_rank(tape, (x, y), (&own(site.a)?, &own(site.a + 1)?), (&site.change, rows))
     }
 }
 
@@ -246,7 +246,7 @@ fn plans<'a>(decoder: &'a [Parameter], config: &'a LoraConfig) -> impl Iterator<
                 names.push(name.to_owned());
             }
         }
-        let n_inputs = joint.tensor.dims().get(1).copied()?;
+        let n_inputs = joint.dims().get(1).copied()?;
         (!blocks.is_empty()).then_some(Plan { parameter, blocks, names, n_inputs })
     })
 }
@@ -303,7 +303,7 @@ impl LocalModel {
 
     /// Returns how many numbers training changes: the adapter's, or else all.
     pub fn n_trained(&self) -> usize {
-        self.decoder.trained().iter().map(|parameter| parameter.tensor.elem_count()).sum()
+        self.decoder.trained().iter().map(Parameter::n_numbers).sum()
     }
 
     /// Returns the model that the training of a fresh adapter starts from, the model without it: the reference of

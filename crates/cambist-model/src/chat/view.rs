@@ -47,7 +47,7 @@ impl TokenizedText {
 
 impl ChatFormat {
     /// Returns a row as training sees it: a document as pre-training does, a conversation as SFT, a pair as preference
-    /// objectives do (chosen, then rejected; of either the last answer is trained).
+    /// objectives do (chosen, then rejected; of either the last answer is trained), and a labelled answer as KTO does.
     ///
     /// # Errors
     /// When the row cannot become tokens.
@@ -64,14 +64,9 @@ impl ChatFormat {
                 Ok(vec![chat.view(chat.render(messages, false)?, conversation)?])
             }
             RowContent::Pair { prompt, chosen, rejected } => {
-                let side = |answer: &String| {
-                    let messages = [prompt.clone(), vec![Message::assistant(answer)]].concat();
-                    let mut conversation = chat.encode_conversation(&messages)?;
-                    conversation.keep_last_answer();
-                    chat.view(chat.render(&messages, false)?, conversation)
-                };
-                Ok(vec![side(chosen)?, side(rejected)?])
+                Ok(vec![chat.view_answer(prompt, chosen)?, chat.view_answer(prompt, rejected)?])
             }
+            RowContent::Unpaired { prompt, completion, .. } => Ok(vec![chat.view_answer(prompt, completion)?]),
         }
     }
 
@@ -94,6 +89,14 @@ impl Conversation {
 }
 
 impl Chat {
+    /// Returns an answer behind its prompt; it alone is trained.
+    fn view_answer(&self, prompt: &[Message], answer: &str) -> Result<TokenizedText, EncodeError> {
+        let messages: Vec<Message> = prompt.iter().cloned().chain([Message::assistant(answer)]).collect();
+        let mut conversation = self.encode_conversation(&messages)?;
+        conversation.keep_last_answer();
+        self.view(self.render(&messages, false)?, conversation)
+    }
+
     /// Puts tokens beside the text that they were made of; what is not of the text stands before or behind it.
     fn view(&self, text: String, conversation: Conversation) -> Result<TokenizedText, EncodeError> {
         let spans = self.tokenizer.spans(&text)?;

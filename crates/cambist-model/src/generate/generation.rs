@@ -13,7 +13,7 @@ use crate::{
     chat::EncodeError,
     decoder::Products,
     fault::TensorFault,
-    log_prob::{LogProbs, ROWS_OF_LOGITS, TokenLogProb},
+    log_prob::{LOGITS_PER_THREAD, LogProbs, ROWS_OF_LOGITS, TokenLogProb, each_row},
     model::LocalModel,
     tape::{Tape, Value},
 };
@@ -31,10 +31,7 @@ pub struct Generation<'a> {
 }
 
 /// Tokens of prompts that are filled in before the answers under way get their next token.
-const PREFILL_TOKENS: usize = 2048;
-
-/// Logits that are worth a thread.
-const LOGITS_PER_THREAD: usize = 1 << 15;
+const PREFILL_TOKENS: usize = 1024;
 
 impl<'a> Generation<'a> {
     /// Begins with nothing under way; at most `batch_size` (at least 1) answers grow together.
@@ -197,21 +194,40 @@ impl Fill {
         first as u32..end as u32
     }
 
-    /// Reads the log-probabilities of its tokens and the logits behind the last.
-    fn read(&self, model: &LocalModel, hidden: &Value) -> Result<(Vec<TokenLogProb>, Vec<f32>), TensorFault> {
-        let (n_rows, mut scores) = (hidden.tensor.dim(0)?, vec![]);
-        let mut last = vec![];
-        for first in (0..n_rows).step_by(ROWS_OF_LOGITS) {
-            let rows = hidden.narrow(first, ROWS_OF_LOGITS.min(n_rows - first))?;
-            let mut logits: Vec<Vec<f32>> = model.decoder.logits(&rows, Products::ByRow)?.to_vec2()?;
-            if let Some(n_top) = self.n_top {
-                let targets = self.prompt.iter().skip(first + 1);
-                scores.extend(logits.iter().zip(targets).map(|(row, token)| LogProbs::new(row).token(*token, n_top)));
-            }
-            last = logits.pop().unwrap_or_default();
-        }
-        Ok((scores, last))
+    /// What is asked of those rows' logits, in their order.
+    fn asked(&self) -> impl Iterator<Item = Asked> {
+        let scored = self.n_top.map_or(&[] as &[u32], |_| &self.prompt[1..]).iter();
+        let scored = scored.map(|token| Asked::LogProb(*token, self.n_top.unwrap_or_default()));
+        scored.chain([Asked::Logits])
     }
+}
+
+/// What is asked of the logits behind a token of a prompt.
+enum Asked {
+    /// The log-probability of the next token, with as many of the likeliest ones.
+    LogProb(u32, usize),
+    /// All of them: an answer begins here.
+    Logits,
+}
+
+enum Read {
+    LogProb(TokenLogProb),
+    Logits(Vec<f32>),
+}
+
+/// Reads the rows of a hidden state, some at a time.
+fn read(model: &LocalModel, hidden: &Value, asked: &[Asked]) -> Result<Vec<Read>, TensorFault> {
+    let mut found = vec![];
+    for (i, asked) in asked.chunks(ROWS_OF_LOGITS).enumerate() {
+        let rows = hidden.narrow(i * ROWS_OF_LOGITS, asked.len())?;
+        let logits = model.decoder.logits(&rows, Products::ByRow)?;
+        let read = |row: &[f32], asked: &Asked| match asked {
+            Asked::LogProb(token, n_top) => Read::LogProb(LogProbs::new(row).token(*token, *n_top)),
+            Asked::Logits => Read::Logits(row.to_vec()),
+        };
+        found.extend(each_row(&logits, asked, read)?);
+    }
+    Ok(found)
 }
 
 /// Runs whole sequences, each as if it were alone.
@@ -220,11 +236,10 @@ fn prefill(model: &LocalModel, fills: &[Fill]) -> Result<Vec<(Prefix, Vec<TokenL
         return Ok(vec![]);
     }
     let decoder = &model.decoder;
-    let (mut starts, mut kept, mut ends) = (vec![0], vec![], vec![0]);
+    let (mut starts, mut kept) = (vec![0], vec![]);
     for fill in fills {
         let first = starts[starts.len() - 1];
         kept.extend(fill.kept(first));
-        ends.push(kept.len());
         starts.push(first + fill.prompt.len());
     }
     let starts: Arc<[usize]> = starts.into();
@@ -235,12 +250,21 @@ fn prefill(model: &LocalModel, fills: &[Fill]) -> Result<Vec<(Prefix, Vec<TokenL
     let tokens: Arc<[u32]> = fills.iter().flat_map(|fill| fill.prompt.iter().copied()).collect();
     let how = (Products::ByRow, Some(&kept.into()));
     let hidden = decoder.hidden(&Tape::idle(), &tokens, &mut attention, how)?;
-    let mut filled = vec![];
-    for ((fill, keys), ends) in fills.iter().zip(keys).zip(ends.windows(2)) {
-        let (scores, logits) = fill.read(model, &hidden.narrow(ends[0], ends[1] - ends[0])?)?;
-        filled.push((Prefix { keys: Arc::new(keys), logits }, scores));
-    }
-    Ok(filled)
+    let mut found = read(model, &hidden, &fills.iter().flat_map(Fill::asked).collect::<Vec<_>>())?.into_iter();
+    let filled = keys.into_iter().map(|keys| {
+        let (mut scores, mut logits) = (vec![], vec![]);
+        for found in found.by_ref() {
+            match found {
+                Read::LogProb(score) => scores.push(score),
+                Read::Logits(all) => {
+                    logits = all;
+                    break;
+                }
+            }
+        }
+        (Prefix { keys: Arc::new(keys), logits }, scores)
+    });
+    Ok(filled.collect())
 }
 
 /// The answer to a request for no token.

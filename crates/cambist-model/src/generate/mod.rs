@@ -4,6 +4,7 @@ mod answer;
 pub(crate) mod cache;
 mod draw;
 mod generation;
+pub(crate) mod keys;
 pub mod sampling;
 mod text;
 

@@ -4,6 +4,7 @@
 //! token that counts and returns the loss with its derivative by each of them. The trainer does the rest. So a new
 //! objective is one file here, and its test needs no model.
 
+pub mod kto;
 mod logistic;
 mod pair;
 pub mod preference;
@@ -93,6 +94,11 @@ pub trait Objective: Send + Sync {
     fn needs_margin(&self) -> bool {
         false
     }
+
+    /// Whether the loss looks at [`ScoredRow::baseline`], what all rows of a step have in common; it does not by default.
+    fn needs_baseline(&self) -> bool {
+        false
+    }
 }
 
 /// One summand of a loss.
@@ -111,7 +117,7 @@ impl Default for Term {
 }
 
 /// A row with the log-probabilities of its tokens.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct ScoredRow<'a> {
     /// What [`Objective::encode`] returned.
     pub sequences: &'a [Sequence],
@@ -123,6 +129,12 @@ pub struct ScoredRow<'a> {
     /// By how much the chosen answer of a pair is better, in the units of whoever scored both; 0 where
     /// [`Objective::needs_margin`] says no.
     pub margin: f64,
+    /// Whether an unpaired answer is wanted; true for rows of other kinds.
+    pub desirable: bool,
+    /// How far the model went from the reference on answers under prompts that they do not belong to: the mean log-ratio of
+    /// the step's answers, each under the prompt of another row of the step and by that row's weight, nats, at least 0. It
+    /// is taken over the whole step before its first micro-batch. 0 where [`Objective::needs_baseline`] says no.
+    pub baseline: f64,
 }
 
 /// A row's loss and what else is measured of it.
@@ -130,8 +142,8 @@ pub struct ScoredRow<'a> {
 pub struct RowLoss {
     /// In the order of [`Objective::terms`].
     pub terms: Vec<TermLoss>,
-    /// In the order of [`Objective::metrics`].
-    pub metrics: Vec<f64>,
+    /// In the order of [`Objective::metrics`]; none for what this row says nothing of.
+    pub metrics: Vec<Option<f64>>,
 }
 
 /// What a row adds to one term.

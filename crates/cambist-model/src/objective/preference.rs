@@ -55,6 +55,9 @@ pub enum PreferenceError {
     /// The target margin.
     #[error("`gamma` is {0}, expected a number from 0")]
     Gamma(f64),
+    /// The weight of one kind of unpaired answers.
+    #[error("`{0}` is {1}, expected a number from 0")]
+    KindWeight(&'static str, f64),
     /// The weight of the second term.
     #[error("`nll.weight` is {0}, expected a number from 0")]
     NllWeight(f64),
@@ -121,7 +124,7 @@ impl Preference {
     }
 
     /// Returns what the pair says of the model, in the order of [`METRICS`].
-    fn measures(&self, pair: &AnswerPair) -> Vec<f64> {
+    fn measures(&self, pair: &AnswerPair) -> Vec<Option<f64>> {
         let AnswerPair { chosen, rejected } = pair;
         let reward = |answer: &Answer| match self.loss.needs_reference() {
             true => self.beta * answer.log_ratio(),
@@ -134,7 +137,7 @@ impl Preference {
         all.extend([chosen.n_tokens, rejected.n_tokens, (chosen.n_tokens / rejected.n_tokens).ln()]);
         all.extend([chosen.log_ratio(), rejected.log_ratio(), chosen.log_ratio() / chosen.n_tokens]);
         all.truncate(self.metrics().len());
-        all
+        all.into_iter().map(Some).collect()
     }
 }
 

@@ -102,7 +102,7 @@ impl Objective for BradleyTerry {
         let (wins, ties) = (f64::from(chosen > rejected), f64::from(chosen == rejected));
         RowLoss {
             terms: std::iter::once(preference).chain(center).collect(),
-            metrics: vec![chosen, rejected, chosen - rejected, wins, wins + ties / 2.0, ties],
+            metrics: [chosen, rejected, chosen - rejected, wins, wins + ties / 2.0, ties].map(Some).to_vec(),
         }
     }
 
@@ -121,13 +121,13 @@ mod tests {
 
     fn loss_of(objective: &BradleyTerry, rewards: [f32; 2], margin: f64) -> (f64, [f64; 2], Vec<f64>) {
         let log_probs = rewards.map(|reward| vec![reward]);
-        let loss = objective.loss(ScoredRow { sequences: &[], log_probs: &log_probs, reference: &[], margin });
+        let loss = objective.loss(ScoredRow { log_probs: &log_probs, margin, ..ScoredRow::default() });
         let terms = objective.terms();
         let total = |pick: fn(&TermLoss) -> f64| -> f64 {
             terms.iter().zip(&loss.terms).map(|(term, own)| term.weight * pick(own)).sum()
         };
         let by = [total(|t| f64::from(t.gradients[0][0])), total(|t| f64::from(t.gradients[1][0]))];
-        (total(|t| t.sum), by, loss.metrics)
+        (total(|t| t.sum), by, loss.metrics.into_iter().flatten().collect())
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::{
     simd,
 };
 use crate::{
+    buffers::buffer,
     rope::{RopeTable, RopeTables},
     tape::{Tape, Value},
 };
@@ -110,7 +111,7 @@ impl CustomOp1 for CausalAttention {
         if width != self.heads.qkv_width() || self.starts.last() != Some(&n_rows) {
             bail!("attention over {:?} got a projection of [{n_rows}, {width}]", self.heads)
         }
-        let mut out = vec![0f32; n_rows * self.heads.out_width()];
+        let mut out = buffer(n_rows * self.heads.out_width());
         self.each_group(
             &mut out,
             #[inline(always)]
@@ -142,7 +143,7 @@ impl CustomOp3 for Backward {
     ) -> Result<(CpuStorage, Shape)> {
         let qkv = floats(qkv, layout)?;
         let (out, d_out) = (floats(out, out_layout)?, floats(d_out, d_out_layout)?);
-        let mut d_qkv = vec![0f32; qkv.len()];
+        let mut d_qkv = buffer(qkv.len());
         self.0.each_group(
             &mut d_qkv,
             #[inline(always)]

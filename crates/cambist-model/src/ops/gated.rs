@@ -4,7 +4,10 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tenso
 use rayon::prelude::*;
 
 use super::{ROWS_PER_TASK, floats, simd};
-use crate::tape::{Tape, Value};
+use crate::{
+    buffers::buffer,
+    tape::{Tape, Value},
+};
 
 /// What the gate goes through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +81,7 @@ impl<A: Activate> CustomOp1 for Gated<A> {
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout) -> Result<(CpuStorage, Shape)> {
         let (n_rows, both) = lx.shape().dims2()?;
         let (x, width) = (floats(x, lx)?, both / 2);
-        let mut out = vec![0f32; n_rows * width];
+        let mut out = buffer(n_rows * width);
         out.par_chunks_mut(width * ROWS_PER_TASK).zip(x.par_chunks(both * ROWS_PER_TASK)).for_each(|(out, x)| {
             simd::vectorised(
                 #[inline(always)]
@@ -110,7 +113,7 @@ impl<A: Activate> CustomOp2 for Backward<A> {
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, dy: &CpuStorage, ldy: &Layout) -> Result<(CpuStorage, Shape)> {
         let (_, both) = lx.shape().dims2()?;
         let (x, dy, width) = (floats(x, lx)?, floats(dy, ldy)?, both / 2);
-        let mut dx = vec![0f32; x.len()];
+        let mut dx = buffer(x.len());
         let tasks = x.par_chunks(both * ROWS_PER_TASK).zip(dy.par_chunks(width * ROWS_PER_TASK));
         dx.par_chunks_mut(both * ROWS_PER_TASK).zip(tasks).for_each(|(dx, (x, dy))| {
             simd::vectorised(

@@ -5,7 +5,10 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 use rayon::prelude::*;
 
 use super::{ROWS_PER_TASK, attention::Heads, floats, norm::Norm, simd};
-use crate::tape::{Tape, Value};
+use crate::{
+    buffers::buffer,
+    tape::{Tape, Value},
+};
 
 /// Heads of a joint projection and how those of queries and keys are normalised.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +86,7 @@ impl CustomOp2 for HeadNorm {
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
         let (x, w) = (floats(x, lx)?, floats(w, lw)?);
         self.check(x.len(), w.len())?;
-        let mut out = vec![0f32; x.len()];
+        let mut out = buffer(x.len());
         let task = self.heads.qkv_width() * ROWS_PER_TASK;
         out.par_chunks_mut(task).zip(x.par_chunks(task)).for_each(|(out, x)| {
             simd::vectorised(
@@ -120,8 +123,9 @@ impl CustomOp3 for Backward {
         ldy: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (x, w, dy) = (floats(x, lx)?, floats(w, lw)?, floats(dy, ldy)?);
-        let mut out = vec![0f32; x.len() + w.len()];
+        let mut out = buffer(x.len() + w.len());
         let (dx, dw) = out.split_at_mut(x.len());
+        dw.fill(0.0);
         let task = self.0.heads.qkv_width() * ROWS_PER_TASK;
         let partial: Vec<Vec<f32>> = dx
             .par_chunks_mut(task)

@@ -6,7 +6,10 @@ use super::{
     floats,
     kernel::{Matrix, Threads, Write, product},
 };
-use crate::tape::{Tape, Value};
+use crate::{
+    buffers::buffer,
+    tape::{Tape, Value},
+};
 
 /// Returns `x W^T`, `[rows, out]`, for `x` `[rows, in]` and a weight `[out, in]`; differentiable in both, and free of
 /// the work for either that is constant.
@@ -58,7 +61,7 @@ impl CustomOp2 for Product {
             Self::RightTransposed => (left, right.transposed()),
         };
         let shape = Shape::from((left.rows, right.columns));
-        let mut out = vec![0f32; shape.elem_count()];
+        let mut out = buffer(shape.elem_count());
         product((&mut out, Write::Replace), left, right, (1.0, Threads::Pool))?;
         Ok((CpuStorage::F32(out), shape))
     }

@@ -7,13 +7,16 @@ use candle_core::{CpuStorage, CustomOp2, InplaceOp3, Layout, Result, Shape, Tens
 use rayon::prelude::*;
 
 use super::{
-    by_row::linear_by_row,
+    by_row::plain_linear_by_row,
     floats,
     kernel::{Matrix, Threads, Write, product, product_between},
     linear::linear,
     simd,
 };
-use crate::tape::{AddTo, Tape, Value};
+use crate::{
+    buffers::buffer,
+    tape::{AddTo, Tape, Value},
+};
 
 /// Which outputs of a joint weight are changed: block `i` reads columns `i * rank..(i + 1) * rank` of `x A^T` and the
 /// next `n_outputs` rows of `B`.
@@ -49,7 +52,7 @@ pub(crate) fn add_low_rank(
 ) -> Result<Value> {
     let narrow = match rows {
         Rows::Together => linear(tape, x, a)?,
-        Rows::Alone => linear_by_row(tape, x, a)?,
+        Rows::Alone => plain_linear_by_row(tape, x, a)?,
     };
     tape.apply_to_fresh((&narrow, b), fresh, Widen { change: change.clone(), rows })
 }
@@ -113,7 +116,7 @@ impl CustomOp2 for ToNarrow {
     fn cpu_fwd(&self, d_y: &CpuStorage, ld: &Layout, b: &CpuStorage, lb: &Layout) -> Result<(CpuStorage, Shape)> {
         let ((n_rows, width), columns) = (ld.shape().dims2()?, self.0.narrow_width());
         let (d_y, b) = (floats(d_y, ld)?, floats(b, lb)?);
-        let mut out = vec![0f32; n_rows * columns];
+        let mut out = buffer(n_rows * columns);
         self.0.check((n_rows, width), out.len(), b.len())?;
         for part in self.0.parts() {
             let left = part.columns(d_y, n_rows, width);
@@ -254,7 +257,7 @@ mod tests {
         let tape = Tape::idle();
         let value = |tensor: &Tensor| tape.constant(tensor.clone());
         let ours = |x: &Tensor| {
-            let y = linear_by_row(&tape, &value(x), &value(&w)).unwrap();
+            let y = plain_linear_by_row(&tape, &value(x), &value(&w)).unwrap();
             let out = add_low_rank(&tape, (&value(x), y), (&value(&a), &value(&b)), (&change(), Rows::Alone));
             out.unwrap().tensor.to_vec2::<f32>().unwrap()
         };

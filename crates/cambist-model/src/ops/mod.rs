@@ -16,6 +16,7 @@ pub(crate) mod linear;
 pub(crate) mod logits;
 pub(crate) mod low_rank;
 pub(crate) mod norm;
+pub(crate) mod panels;
 pub(crate) mod rows;
 pub(crate) mod token_log_probs;
 

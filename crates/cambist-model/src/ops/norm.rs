@@ -5,7 +5,10 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 use rayon::prelude::*;
 
 use super::{ROWS_PER_TASK, floats, simd};
-use crate::tape::{Tape, Value};
+use crate::{
+    buffers::buffer,
+    tape::{Tape, Value},
+};
 
 /// Which normalisation a family uses.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,7 +34,7 @@ impl CustomOp2 for Norm {
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
         let (x, w) = (floats(x, lx)?, floats(w, lw)?);
-        let mut out = vec![0f32; x.len()];
+        let mut out = buffer(x.len());
         let task = w.len() * ROWS_PER_TASK;
         out.par_chunks_mut(task).zip(x.par_chunks(task)).for_each(|(out, x)| {
             simd::vectorised(
@@ -113,8 +116,9 @@ impl CustomOp3 for Backward {
     ) -> Result<(CpuStorage, Shape)> {
         let (x, w, dy) = (floats(x, lx)?, floats(w, lw)?, floats(dy, ldy)?);
         let (width, task) = (w.len(), w.len() * ROWS_PER_TASK);
-        let mut out = vec![0f32; x.len() + width];
+        let mut out = buffer(x.len() + width);
         let (dx, dw) = out.split_at_mut(x.len());
+        dw.fill(0.0);
         let partial: Vec<Vec<f32>> = dx
             .par_chunks_mut(task)
             .zip(x.par_chunks(task).zip(dy.par_chunks(task)))

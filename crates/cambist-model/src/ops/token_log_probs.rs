@@ -11,7 +11,10 @@ use super::{
     logits::Logits,
     simd,
 };
-use crate::tape::{Tape, Value};
+use crate::{
+    buffers::{buffer, give},
+    tape::{Tape, Value},
+};
 
 /// Returns `ln softmax(logits(hidden weight^T))[target]` in nats for each row, `[rows]`; differentiable in `hidden`
 /// `[rows, width]` and `weight` `[vocabulary, width]`, and free of the work for a weight that is constant.
@@ -63,15 +66,16 @@ impl CustomOp2 for TokenLogProbs {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *kept {
             Some(kept) => {
-                *kept = vec![0f32; out.len() * head.vocabulary];
+                *kept = buffer(out.len() * head.vocabulary);
                 let chunks = out.chunks_mut(CHUNK).zip(kept.chunks_mut(CHUNK * head.vocabulary));
                 chunks.enumerate().try_for_each(|(i, (out, logits))| head.exponentials(logits, i, Some(out)))?;
             }
             None => {
-                let mut logits = vec![0f32; head.chunk_len()];
+                let mut logits = buffer(head.chunk_len());
                 for (i, out) in out.chunks_mut(CHUNK).enumerate() {
                     head.exponentials(&mut logits[..out.len() * head.vocabulary], i, Some(out))?;
                 }
+                give(logits);
             }
         }
         Ok((CpuStorage::F32(out), Shape::from(self.targets.len())))
@@ -117,10 +121,11 @@ impl CustomOp3 for Backward {
         let d_out = floats(d_out, ld)?;
         let (n_rows, vocabulary, width) = (self.targets.len(), head.vocabulary, head.width);
         let n_weights = if self.weight_is_constant { 0 } else { vocabulary };
-        let mut out = vec![0f32; (n_rows + n_weights) * width];
+        let mut out = buffer((n_rows + n_weights) * width);
         let (d_hidden, d_weight) = out.split_at_mut(n_rows * width);
+        d_weight.fill(0.0);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut fresh = vec![0f32; if kept.is_some() { 0 } else { head.chunk_len() }];
+        let mut fresh = buffer(if kept.is_some() { 0 } else { head.chunk_len() });
         for (i, d_hidden) in d_hidden.chunks_mut(CHUNK * width).enumerate() {
             let n = d_hidden.len() / width;
             let logits = match &mut *kept {
@@ -153,6 +158,7 @@ impl CustomOp3 for Backward {
                 product((&mut *d_weight, Write::Add), d_logits.transposed(), head.rows(i), scale)?;
             }
         }
+        give(kept.take().unwrap_or(fresh));
         Ok((CpuStorage::F32(out), Shape::from((n_rows + n_weights, width))))
     }
 }

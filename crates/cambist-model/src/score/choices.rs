@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use rayon::prelude::*;
+
 use super::{
     TOKENS_PER_PASS,
     tree::{Branch, Tree},
@@ -10,7 +12,7 @@ use crate::{
     chat::EncodeError,
     decoder::Products,
     fault::TensorFault,
-    log_prob::{LogProbs, ROWS_OF_LOGITS},
+    log_prob::{LogProbs, ROWS_OF_LOGITS, each_row},
     model::LocalModel,
     tape::Tape,
 };
@@ -53,10 +55,10 @@ pub fn choices(
     model: &LocalModel,
     questions: &[ChoiceQuestion],
 ) -> Result<Vec<Vec<Result<ChoiceLogProb, EncodeError>>>, TensorFault> {
-    let mut encoded: Vec<Vec<Result<Encoded, EncodeError>>> = vec![];
-    for question in questions {
-        encoded.push(question.continuations.iter().map(|text| encode(model, &question.context, text)).collect());
-    }
+    let encode = |question: &ChoiceQuestion| -> Vec<Result<Encoded, EncodeError>> {
+        question.continuations.iter().map(|text| encode(model, &question.context, text)).collect()
+    };
+    let encoded: Vec<_> = questions.par_iter().map(encode).collect();
     let mut pass = Forest::default();
     let mut scores = vec![];
     for of_question in &encoded {
@@ -234,13 +236,16 @@ impl Forest {
         let asked: Vec<_> = asked.into_values().collect();
         for (i, asked) in asked.chunks(ROWS_OF_LOGITS).enumerate() {
             let rows = hidden.narrow(i * ROWS_OF_LOGITS, asked.len())?;
-            let logits: Vec<Vec<f32>> = model.decoder.logits(&rows, Products::Blocked)?.to_vec2()?;
-            for (logits, asked) in logits.iter().zip(asked) {
-                let log_probs = LogProbs::new(logits);
+            let logits = model.decoder.logits(&rows, Products::Blocked)?;
+            let read = |row: &[f32], asked: &Vec<(usize, u32)>| {
+                let log_probs = LogProbs::new(row);
                 let likeliest = log_probs.most_likely();
-                for (sequence, token) in asked {
-                    scores[*sequence].0 += log_probs.of(*token);
-                    scores[*sequence].1 &= likeliest == *token;
+                asked.iter().map(|(_, token)| (log_probs.of(*token), likeliest == *token)).collect::<Vec<_>>()
+            };
+            for (found, asked) in each_row(&logits, asked, read)?.into_iter().zip(asked) {
+                for ((log_prob, is_likeliest), (sequence, _)) in found.into_iter().zip(asked) {
+                    scores[*sequence].0 += log_prob;
+                    scores[*sequence].1 &= is_likeliest;
                 }
             }
         }

@@ -6,7 +6,7 @@ use super::TOKENS_PER_PASS;
 use crate::{
     decoder::Products,
     fault::TensorFault,
-    log_prob::{LogProbs, ROWS_OF_LOGITS, TokenLogProb},
+    log_prob::{LogProbs, ROWS_OF_LOGITS, TokenLogProb, each_row},
     model::LocalModel,
     tape::Tape,
 };
@@ -52,8 +52,8 @@ fn pass(model: &LocalModel, sequences: &[&[u32]], n_top: usize) -> Result<Vec<Ve
         let hidden = model.decoder.hidden(&tape, &tokens, &mut attention, (Products::Blocked, None))?;
         for (i, targets) in targets.chunks(ROWS_OF_LOGITS).enumerate() {
             let rows = hidden.narrow(i * ROWS_OF_LOGITS, targets.len())?;
-            let logits: Vec<Vec<f32>> = model.decoder.logits(&rows, Products::Blocked)?.to_vec2()?;
-            scores.extend(logits.iter().zip(targets).map(|(row, target)| LogProbs::new(row).token(*target, n_top)));
+            let logits = model.decoder.logits(&rows, Products::Blocked)?;
+            scores.extend(each_row(&logits, targets, |row, target| LogProbs::new(row).token(*target, n_top))?);
         }
     }
     let mut scores = scores.into_iter();

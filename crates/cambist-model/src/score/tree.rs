@@ -7,7 +7,10 @@ use rayon::prelude::*;
 
 use crate::{
     decoder::{Attend, Attentions, Causal, Decoder},
-    generate::cache::{LayerKeys, Seen, fill, with_floats},
+    generate::{
+        cache::{fill, with_floats},
+        keys::{LayerKeys, Seen},
+    },
     ops::{
         attention::{Heads, LayerAttention, Starts},
         simd,

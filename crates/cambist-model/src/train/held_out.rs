@@ -3,12 +3,12 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{observer::HeldOutLog, rows::EncodedRow, tally::Tally};
-use crate::{fault::TensorFault, model::LocalModel, objective::Objective, score, train_row::Sequence};
+use super::{RowSet, TrainError, observer::HeldOutLog, tally::Tally};
+use crate::{model::LocalModel, objective::Objective, score, train_row::Sequence, weights::Numbers};
 
 /// Held-out rows, and what the best step so far was.
 pub(super) struct HeldOut {
-    rows: Vec<EncodedRow>,
+    set: RowSet,
     pub(super) best: Option<Best>,
     /// The parameters of the best step.
     pub(super) parameters: Vec<Tensor>,
@@ -24,8 +24,8 @@ pub(super) struct Best {
 }
 
 impl HeldOut {
-    pub(super) fn new(rows: Vec<EncodedRow>) -> Self {
-        Self { rows, best: None, parameters: vec![] }
+    pub(super) fn new(set: RowSet) -> Self {
+        Self { set, best: None, parameters: vec![] }
     }
 
     /// Measures the loss after a step, and keeps the parameters where it is the lowest so far.
@@ -34,14 +34,14 @@ impl HeldOut {
         model: &LocalModel,
         objective: &dyn Objective,
         step: usize,
-    ) -> Result<HeldOutLog, TensorFault> {
+    ) -> Result<HeldOutLog, TrainError> {
         let tally = self.tally(model, objective)?;
         let (all, per_language) = (tally.means(), tally.per_language());
         let loss = all.loss;
         let is_best = loss.is_finite() && self.best.as_ref().is_none_or(|best| loss < best.loss);
         if is_best {
             self.best = Some(Best { step, loss, n_since: 0 });
-            let copies = model.decoder.trained().iter().map(|parameter| parameter.tensor.copy());
+            let copies = model.decoder.trained().iter().map(|parameter| parameter.plain()?.copy());
             self.parameters = copies.collect::<candle_core::Result<_>>()?;
         } else if let Some(best) = &mut self.best {
             best.n_since += 1;
@@ -49,20 +49,23 @@ impl HeldOut {
         Ok(HeldOutLog { step, all, per_language, is_best })
     }
 
-    fn tally(&self, model: &LocalModel, objective: &dyn Objective) -> Result<Tally, TensorFault> {
-        let sequences: Vec<&Sequence> = self.rows.iter().flat_map(|row| &row.sequences).collect();
+    fn tally(&self, model: &LocalModel, objective: &dyn Objective) -> Result<Tally, TrainError> {
+        let RowSet { rows, mismatches } = &self.set;
+        let all: Vec<usize> = (0..rows.len()).collect();
+        let baseline = mismatches.as_ref().map_or(Ok(0.0), |own| own.baseline(model, rows, &all))?;
+        let sequences: Vec<&Sequence> = rows.iter().flat_map(|row| &row.sequences).collect();
         let log_probs = score::passes(model, &sequences)?;
         let (mut tally, mut first) = (Tally::new(objective), 0);
-        for row in &self.rows {
+        for row in rows {
             let log_probs = &log_probs[first..first + row.sequences.len()];
             first += row.sequences.len();
-            tally.add(row, &objective.loss(row.scored(log_probs)));
+            tally.add(row, &objective.loss(row.scored(log_probs, baseline)));
         }
         Ok(tally)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.set.rows.is_empty()
     }
 
     /// Whether the loss has not fallen for `patience` measurements.
@@ -74,7 +77,7 @@ impl HeldOut {
     pub(super) fn restore(self, model: &mut LocalModel) -> Option<usize> {
         let best = self.best?;
         for (parameter, tensor) in model.decoder.trained_mut().iter_mut().zip(self.parameters) {
-            parameter.tensor = tensor;
+            parameter.numbers = Numbers::Plain(tensor);
         }
         Some(best.step)
     }

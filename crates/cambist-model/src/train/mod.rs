@@ -3,6 +3,7 @@
 pub mod config;
 mod held_out;
 pub mod memory;
+mod mismatch;
 pub mod observer;
 mod optimizer;
 mod order;
@@ -25,6 +26,7 @@ use candle_core::Tensor;
 use self::{
     config::{Keep, TrainConfig},
     held_out::HeldOut,
+    mismatch::{Mismatches, Planned},
     observer::{EachStep, Observer},
     optimizer::{AdamW, gradient_norm},
     order::Order,
@@ -33,6 +35,7 @@ use self::{
 };
 use crate::{
     batch::Batch,
+    buffers::{Recycling, give_storage},
     chat::EncodeError,
     fault::TensorFault,
     head::Head,
@@ -137,6 +140,9 @@ pub enum TrainError {
     /// A size of nothing.
     #[error("`{0}` is 0; give at least 1")]
     Zero(&'static str),
+    /// Steps of a single row, where rows of a step are compared.
+    #[error("`batch_size` is 1, and the `{0}` objective compares the rows of a step with one another; give at least 2")]
+    LoneRow(&'static str),
     /// The model ends in another head than the objective reads.
     #[error("the `{objective}` objective trains {}, the model has {}", expected.name(), found.name())]
     Head {
@@ -281,10 +287,12 @@ pub fn run(
     observer: &mut dyn Observer,
 ) -> Result<TrainSummary, TrainError> {
     check(model, training, config)?;
+    model.decoder.make_plain().map_err(TensorFault)?;
     let Prepared { rows, held_out, n_dropped, stopped } = prepare(model, training, config, observer)?;
     if stopped {
         return Ok(TrainSummary { stopped, n_dropped, ..TrainSummary::default() });
     }
+    let RowSet { rows, mismatches } = rows;
     let fingerprint = state::fingerprint(model, &rows, (training.objective, config));
     if observer.begin(&memory::need(model, &rows, config)).is_break() {
         return Ok(TrainSummary { stopped: true, ..TrainSummary::default() });
@@ -297,11 +305,14 @@ pub fn run(
     if let Some(kept) = training.resume {
         run.resume(model, kept, &fingerprint)?;
     }
+    let _recycling = Recycling::begin();
     let n_steps = config.n_steps(rows.len());
     let mut order = Order::new(rows.len(), config.seed);
     order.skip(run.summary.n_steps * config.batch_size);
     while run.summary.n_steps < n_steps && !run.summary.ended_early && !run.summary.stopped {
-        let batch: Vec<&EncodedRow> = order.take(config.batch_size).map(|i| &rows[i]).collect();
+        let places: Vec<usize> = order.take(config.batch_size).collect();
+        let baseline = mismatches.as_ref().map_or(Ok(0.0), |own| own.baseline(model, &rows, &places))?;
+        let batch = StepRows { rows: places.iter().map(|i| &rows[*i]).collect(), baseline };
         let log = run.step(model, &batch, (training.objective, config, n_steps))?;
         run.summary.stopped = observer.step(&log).is_break();
         if config.is_measured(log.step, n_steps) && !run.held_out.is_empty() {
@@ -322,11 +333,24 @@ pub fn run(
 
 /// Rows that are ready for the first step.
 struct Prepared {
-    rows: Vec<EncodedRow>,
-    held_out: Vec<EncodedRow>,
+    rows: RowSet,
+    held_out: RowSet,
     n_dropped: usize,
     /// Whether the observer stopped the run on the way.
     stopped: bool,
+}
+
+/// Rows in tokens, and their answers under prompts of others where the objective compares with those.
+struct RowSet {
+    rows: Vec<EncodedRow>,
+    mismatches: Option<Mismatches>,
+}
+
+/// The rows of one step, and what they have in common.
+struct StepRows<'a> {
+    rows: Vec<&'a EncodedRow>,
+    /// [`crate::objective::ScoredRow::baseline`].
+    baseline: f64,
 }
 
 /// Turns rows into tokens, and asks the reference model about them where there is one.
@@ -347,11 +371,22 @@ fn prepare(
         return Err(TrainError::AllDropped { n_dropped, first: Box::new(first) });
     }
     let mut stopped = false;
+    let mut planned = objective.needs_baseline().then(|| {
+        let mut order = Order::new(rows.len(), config.seed);
+        let steps = (0..config.n_steps(rows.len())).map(|_| order.take(config.batch_size).collect());
+        // Held-out rows are measured all at once.
+        let at_once = std::iter::once((0..held_out.len()).collect());
+        [Planned::of(&rows, steps, max_length), Planned::of(&held_out, at_once, max_length)]
+    });
     if objective.needs_reference() {
-        let mut all: Vec<&mut EncodedRow> = rows.iter_mut().chain(&mut held_out).collect();
+        let mismatched = planned.iter_mut().flatten().flat_map(|planned| &mut planned.rows);
+        let mut all: Vec<&mut EncodedRow> = rows.iter_mut().chain(&mut held_out).chain(mismatched).collect();
         stopped = reference::fill(model, (training.reference, config.seed), &mut all, observer)?.is_break();
     }
-    Ok(Prepared { rows, held_out, n_dropped, stopped })
+    let settled = planned.map(|both| both.map(|planned| planned.settled((objective.name(), max_length))));
+    let (own, measured) = settled.map_or((None, None), |[own, measured]| (Some(own), Some(measured)));
+    let rows = RowSet { rows, mismatches: own };
+    Ok(Prepared { rows, held_out: RowSet { rows: held_out, mismatches: measured }, n_dropped, stopped })
 }
 
 /// A run under way.
@@ -365,7 +400,7 @@ impl Run {
     fn step(
         &mut self,
         model: &LocalModel,
-        batch: &[&EncodedRow],
+        batch: &StepRows<'_>,
         (objective, config, n_steps): (&dyn Objective, &TrainConfig, usize),
     ) -> Result<StepLog, TrainError> {
         let step = self.summary.n_steps;
@@ -374,11 +409,12 @@ impl Run {
         let (means, grad_norm) = (pass.tally.means(), gradient_norm(&pass.gradients)?);
         let loss = means.loss;
         if !(loss.is_finite() && grad_norm.is_finite()) {
-            let rows = batch.iter().map(|row| format!("`{}`", row.id)).collect();
+            let rows = batch.rows.iter().map(|row| format!("`{}`", row.id)).collect();
             return Err(TrainError::NotFinite { step, loss, grad_norm, lr, rows });
         }
         let scale = config.max_grad_norm.map_or(1.0, |limit| (limit / (grad_norm + 1e-6)).min(1.0));
         self.optimizer.step(model.decoder.trained(), &pass.gradients, (lr, scale, config))?;
+        pass.gradients.iter().try_for_each(give_storage)?;
         self.summary.n_steps += 1;
         self.summary.n_tokens += pass.n_tokens;
         self.summary.n_loss_tokens += pass.n_loss_tokens;
@@ -407,10 +443,21 @@ fn check(model: &LocalModel, training: &Training<'_>, config: &TrainConfig) -> R
         _ if config.patience.is_some() && !is_measured => Err(TrainError::NoHeldOut("patience")),
         _ if config.batch_size == 0 => Err(TrainError::Zero("batch_size")),
         _ if config.micro_batch_size == Some(0) => Err(TrainError::Zero("micro_batch_size")),
+        _ if config.batch_size == 1 && training.objective.needs_baseline() => {
+            Err(TrainError::LoneRow(training.objective.name()))
+        }
         Some(0) => Err(TrainError::Zero("max_length")),
         Some(asked) if asked > max_positions => Err(TrainError::MaxLength { asked, max_positions }),
         _ => Ok(()),
     }
+}
+
+/// What a step minimises.
+struct Terms<'a> {
+    objective: &'a dyn Objective,
+    /// What each term's sum is multiplied by.
+    shares: Vec<f64>,
+    baseline: f64,
 }
 
 /// Loss and gradients of one step.
@@ -424,13 +471,14 @@ struct Pass {
 impl Pass {
     fn run(
         model: &LocalModel,
-        rows: &[&EncodedRow],
+        batch: &StepRows<'_>,
         (objective, config): (&dyn Objective, &TrainConfig),
     ) -> Result<Self, TrainError> {
-        let shares = shares(rows, objective);
+        let rows = &batch.rows;
+        let terms = Terms { objective, shares: shares(rows, objective), baseline: batch.baseline };
         let mut pass = Self { gradients: vec![], tally: Tally::new(objective), n_tokens: 0, n_loss_tokens: 0 };
         for rows in rows.chunks(config.micro_batch_size.unwrap_or(rows.len())) {
-            pass.add(model, rows, (objective, &shares, config.gradient_checkpointing))?;
+            pass.add(model, rows, (&terms, config.gradient_checkpointing))?;
         }
         Ok(pass)
     }
@@ -439,7 +487,7 @@ impl Pass {
         &mut self,
         model: &LocalModel,
         rows: &[&EncodedRow],
-        (objective, shares, checkpointing): (&dyn Objective, &[f64], bool),
+        (terms, checkpointing): (&Terms<'_>, bool),
     ) -> Result<(), TrainError> {
         let batch = Batch::new(&model.decoder, rows.iter().flat_map(|row| &row.sequences));
         let forward = Forward::run(&model.decoder, &batch, checkpointing)?;
@@ -449,8 +497,8 @@ impl Pass {
         for row in rows {
             let log_probs = &values[first..first + row.sequences.len()];
             first += row.sequences.len();
-            let loss = objective.loss(row.scored(log_probs));
-            extend_by_value(&mut by_value, &loss, (row.weight, shares));
+            let loss = terms.objective.loss(row.scored(log_probs, terms.baseline));
+            extend_by_value(&mut by_value, &loss, (row.weight, &terms.shares));
             self.tally.add(row, &loss);
         }
         self.accumulate(model, forward.backward(by_value)?)?;
@@ -468,7 +516,8 @@ impl Pass {
             self.gradients = new;
             return Ok(());
         }
-        Ok(self.gradients.iter().zip(&new).try_for_each(|(sum, new)| add_assign(sum, new))?)
+        let add = |(sum, new): (&Tensor, &Tensor)| add_assign(sum, new).and_then(|()| give_storage(new));
+        Ok(self.gradients.iter().zip(&new).try_for_each(add)?)
     }
 }
 

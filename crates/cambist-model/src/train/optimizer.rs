@@ -29,7 +29,7 @@ const CHUNK: usize = 1 << 14;
 impl AdamW {
     pub(super) fn new(parameters: &[Parameter]) -> Self {
         let zeros = |n: usize| Mutex::new(Moments { first: vec![0.0; n], second: vec![0.0; n] });
-        Self { moments: parameters.iter().map(|p| zeros(p.tensor.elem_count())).collect(), n_steps: 0 }
+        Self { moments: parameters.iter().map(|p| zeros(p.n_numbers())).collect(), n_steps: 0 }
     }
 
     /// The first and second moments of each parameter, in their order.
@@ -69,7 +69,7 @@ impl AdamW {
                 eps: config.eps as f32,
                 moments,
             };
-            parameter.tensor.inplace_op2(gradient, &update)?;
+            parameter.plain()?.inplace_op2(gradient, &update)?;
         }
         Ok(())
     }
@@ -78,7 +78,7 @@ impl AdamW {
 /// Whether weight decay applies: to matrices, but not to embeddings or to gains that are kept head by head.
 fn decays(parameter: &Parameter) -> bool {
     let kept = |name: &str| name.contains("embed_tokens") || name.contains("norm");
-    parameter.tensor.dims().len() == 2 && !kept(parameter.name())
+    parameter.dims().len() == 2 && !kept(parameter.name())
 }
 
 struct Update<'a> {

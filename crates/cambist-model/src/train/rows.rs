@@ -7,7 +7,7 @@ use crate::{
     chat::EncodeError,
     model::LocalModel,
     objective::{Encoder, Objective, ScoredRow},
-    train_row::{Sequence, TrainRow},
+    train_row::{RowContent, Sequence, TrainRow},
 };
 
 /// A row in tokens.
@@ -22,6 +22,8 @@ pub(crate) struct EncodedRow {
     pub(crate) reference: Vec<f64>,
     /// Of a pair; 0 where the objective does not look at it.
     pub(crate) margin: f64,
+    /// Whether an unpaired answer is wanted; true for rows of other kinds.
+    pub(crate) desirable: bool,
 }
 
 /// A row that is left out of a run.
@@ -38,8 +40,10 @@ pub struct DroppedRow {
 }
 
 impl EncodedRow {
-    pub(crate) fn scored<'a>(&'a self, log_probs: &'a [Vec<f32>]) -> ScoredRow<'a> {
-        ScoredRow { sequences: &self.sequences, log_probs, reference: &self.reference, margin: self.margin }
+    /// Returns what an objective sees of the row; `baseline` is that of its step, 0 where there is none.
+    pub(crate) fn scored<'a>(&'a self, log_probs: &'a [Vec<f32>], baseline: f64) -> ScoredRow<'a> {
+        let Self { sequences, reference, margin, desirable, .. } = self;
+        ScoredRow { sequences, log_probs, reference, margin: *margin, desirable: *desirable, baseline }
     }
 }
 
@@ -65,7 +69,17 @@ pub(crate) fn encode_rows(
             Ok(sequences) => {
                 let denominators = objective.denominators(&sequences);
                 let (weight, reference) = (row.weight, vec![]);
-                encoded.push(EncodedRow { id, language, weight, sequences, denominators, reference, margin });
+                let desirable = !matches!(row.content, RowContent::Unpaired { desirable: false, .. });
+                encoded.push(EncodedRow {
+                    id,
+                    language,
+                    weight,
+                    sequences,
+                    denominators,
+                    reference,
+                    margin,
+                    desirable,
+                });
             }
             Err(source) => match (source.drops(), &source, on_empty_mask) {
                 (Some(reason), ..) => dropped.push(DroppedRow { id, language, reason, detail: source.to_string() }),

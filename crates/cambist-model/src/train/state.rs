@@ -11,7 +11,12 @@ use safetensors::{Dtype, SafeTensors, tensor::View};
 use serde::{Deserialize, Serialize};
 
 use super::{Run, TrainError, TrainSummary, config::TrainConfig, held_out::Best, optimizer::AdamW, rows::EncodedRow};
-use crate::{fault::TensorFault, model::LocalModel, objective::Objective};
+use crate::{
+    fault::TensorFault,
+    model::LocalModel,
+    objective::Objective,
+    weights::{self, Parameter},
+};
 
 /// A run cannot go on from what was kept.
 #[derive(Debug, thiserror::Error)]
@@ -58,8 +63,7 @@ pub(super) fn fingerprint(
     rows: &[EncodedRow],
     (objective, config): (&dyn Objective, &TrainConfig),
 ) -> String {
-    let shapes: Vec<String> =
-        model.decoder.trained().iter().map(|p| format!("{} {:?}", p.name(), p.tensor.dims())).collect();
+    let shapes: Vec<String> = model.decoder.trained().iter().map(|p| format!("{} {:?}", p.name(), p.dims())).collect();
     let mut parts = vec![objective.formula().into_bytes(), format!("{:?}", config.decisive()).into_bytes()];
     parts.push(shapes.join("\n").into_bytes());
     for row in rows {
@@ -67,6 +71,7 @@ pub(super) fn fingerprint(
         parts.push(row.weight.to_le_bytes().to_vec());
         // Rows without a margin are named as they were before there were any.
         parts.extend((row.margin != 0.0).then(|| row.margin.to_le_bytes().to_vec()));
+        parts.extend((!row.desirable).then(|| b"undesirable".to_vec()));
         for sequence in &row.sequences {
             parts.push(sequence.tokens.iter().flat_map(|token| token.to_le_bytes()).collect());
             parts.push(sequence.weights.iter().flat_map(|weight| weight.to_le_bytes()).collect());
@@ -79,9 +84,9 @@ impl Run {
     /// Returns what [`Run::resume`] goes on from.
     pub(super) fn state(&self, model: &LocalModel, fingerprint: &str) -> Result<Vec<u8>, TrainError> {
         let mut tensors = BTreeMap::new();
-        let parameters = model.decoder.trained().iter().map(|parameter| &parameter.tensor);
+        let parameters = model.decoder.trained().iter().map(Parameter::tensor);
         for (i, parameter) in parameters.enumerate() {
-            tensors.insert(format!("parameter.{i}"), Numbers::new(parameter.flatten_all()?.to_vec1()?));
+            tensors.insert(format!("parameter.{i}"), Numbers::new(parameter?.flatten_all()?.to_vec1()?));
         }
         for (i, (first, second)) in self.optimizer.moments().enumerate() {
             tensors.insert(format!("first_moment.{i}"), Numbers::new(first));
@@ -111,16 +116,15 @@ impl Run {
         let tensors = SafeTensors::deserialize(state).map_err(|e| broken(&e))?;
         let mut moments = vec![];
         for (i, parameter) in model.decoder.trained_mut().iter_mut().enumerate() {
-            let n = parameter.tensor.elem_count();
+            let n = parameter.n_numbers();
             let read = |name: &str| numbers(&tensors, &format!("{name}.{i}"), n);
-            let as_parameter =
-                |data| Tensor::from_vec(data, parameter.tensor.dims(), &Device::Cpu).map_err(TensorFault);
+            let as_parameter = |data| Tensor::from_vec(data, parameter.dims(), &Device::Cpu).map_err(TensorFault);
             let own = as_parameter(read("parameter")?)?;
             if kept.best.is_some() {
                 self.held_out.parameters.push(as_parameter(read("best")?)?);
             }
             moments.push((read("first_moment")?, read("second_moment")?));
-            parameter.tensor = own;
+            parameter.numbers = weights::Numbers::Plain(own);
         }
         let Counters { n_steps, n_tokens, n_loss_tokens, last_loss, ended_early } = kept.summary;
         self.summary = TrainSummary { n_steps, n_tokens, n_loss_tokens, last_loss, ended_early, ..self.summary };

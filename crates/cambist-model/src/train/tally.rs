@@ -36,8 +36,40 @@ struct Sums {
     weight: f64,
     /// Of each term: before the division, and what it is divided by.
     terms: Vec<(f64, f64)>,
-    /// Of each metric: its sum and that of its square.
-    metrics: Vec<(f64, f64)>,
+    metrics: Vec<Measured>,
+}
+
+/// Sums of one metric over the rows that say something of it.
+#[derive(Clone, Copy, Default)]
+struct Measured {
+    n_rows: usize,
+    weight: f64,
+    sum: f64,
+    squares: f64,
+}
+
+impl Measured {
+    fn one(value: Option<f64>, weight: f64) -> Self {
+        let of = |x: f64| Self { n_rows: 1, weight, sum: weight * x, squares: weight * x * x };
+        value.map_or_else(Self::default, of)
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.n_rows += other.n_rows;
+        self.weight += other.weight;
+        self.sum += other.sum;
+        self.squares += other.squares;
+    }
+
+    fn mean(&self) -> f64 {
+        self.sum / self.weight
+    }
+
+    /// The standard error of the mean; none of a single row.
+    fn standard_error(&self) -> Option<f64> {
+        let variance = || self.squares / self.weight - self.mean() * self.mean();
+        (self.n_rows > 1).then(|| (variance().max(0.0) / (self.n_rows - 1) as f64).sqrt())
+    }
 }
 
 impl Tally {
@@ -51,7 +83,7 @@ impl Tally {
             n_rows: 1,
             weight: row.weight,
             terms: terms.map(|(term, denominator)| (row.weight * term.sum, row.weight * denominator)).collect(),
-            metrics: loss.metrics.iter().map(|x| (row.weight * x, row.weight * x * x)).collect(),
+            metrics: loss.metrics.iter().map(|x| Measured::one(*x, row.weight)).collect(),
         };
         self.sums.entry(row.language.clone()).or_default().add(&one);
     }
@@ -70,19 +102,14 @@ impl Tally {
     fn means_of(&self, sums: &Sums) -> Means {
         let values: Vec<f64> = sums.terms.iter().map(|(sum, denominator)| sum / denominator).collect();
         let named = self.terms.iter().zip(&values).filter_map(|(term, value)| Some((term.metric?, *value)));
-        let means = sums.metrics.iter().map(|(sum, squares)| (sum / sums.weight, squares / sums.weight));
-        let measured: Vec<(&str, f64, f64)> =
-            self.names.iter().zip(means).map(|(name, (mean, square))| (*name, mean, square - mean * mean)).collect();
-        let errors = measured
-            .iter()
-            .filter(|_| sums.n_rows > 1)
-            .map(|(name, _, variance)| ((*name).to_owned(), (variance.max(0.0) / (sums.n_rows - 1) as f64).sqrt()));
+        let measured = || self.names.iter().zip(&sums.metrics).filter(|(_, own)| own.n_rows > 0);
+        let errors = measured().filter_map(|(name, own)| Some(((*name).to_owned(), own.standard_error()?)));
         Means {
             n_rows: sums.n_rows,
             loss: self.terms.iter().zip(&values).map(|(term, value)| term.weight * value).sum(),
             standard_errors: errors.collect(),
             metrics: named
-                .chain(measured.iter().map(|(name, mean, _)| (*name, *mean)))
+                .chain(measured().map(|(name, own)| (*name, own.mean())))
                 .map(|(name, value)| (name.to_owned(), value))
                 .collect(),
         }
@@ -97,9 +124,7 @@ impl Sums {
         for (sum, more) in self.terms.iter_mut().zip(&other.terms) {
             *sum = (sum.0 + more.0, sum.1 + more.1);
         }
-        self.metrics.resize(other.metrics.len(), (0.0, 0.0));
-        for (sum, more) in self.metrics.iter_mut().zip(&other.metrics) {
-            *sum = (sum.0 + more.0, sum.1 + more.1);
-        }
+        self.metrics.resize(other.metrics.len(), Measured::default());
+        self.metrics.iter_mut().zip(&other.metrics).for_each(|(sum, more)| sum.add(more));
     }
 }

@@ -5,7 +5,7 @@ PyTorch program here; where TRL has the loss, its own trainer runs the same thre
 numbers that the two do not agree on (losses to 1e-5, weights to 1e-4 of the largest).
 Pinned: torch 2.15.0, transformers 5.23.0, trl 1.16.0, datasets 5.2.0, Python 3.11 (CPU, f32).
 Run: python objectives.py    (any machine; no network)
-Tolerances stand in ../objectives.rs.
+Tolerances stand in ../objectives/main.rs.
 """
 import json, math, pathlib, tempfile
 import torch

@@ -2,24 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use cambist_io::{
-    disk,
-    formats::{self, LineWriter},
-    store::StoreView,
-};
-use cambist_model::{LocalModel, TrainRow};
+use cambist_io::{disk, formats, store::StoreView};
 use serde::Serialize;
 use serde_json::json;
 
 use super::{
     TICKET, Target, absolute, in_workshop,
+    rows::Kept,
     settings::{Settings, Size},
 };
 use crate::{
     error::PipelineError,
     plan::Plan,
     run::Runtime,
-    verbs::{Prepared, objective, prepare},
+    verbs::{Prepared, prepare},
 };
 
 /// What to hand over, and where to.
@@ -46,6 +42,8 @@ pub struct Exported {
     pub n_loss_tokens: usize,
     /// Rows that are measured.
     pub n_held_out: usize,
+    /// Rows that training would leave out, and that were left out: pairs that are too long, empty or identical.
+    pub n_dropped: usize,
     /// The model that training starts from, as `training.yaml` names it.
     pub base: String,
     /// What the recipe says and TRL does otherwise.
@@ -79,15 +77,16 @@ fn write(target: Target<'_>, prepared: &Prepared, options: &HandoverOptions) -> 
     let (label, to) = (&target.job.label, &options.to);
     let Prepared { rows, held_out, start, config } = prepared;
     let base = start.at.as_deref().map_or_else(|| "base".to_owned(), absolute);
-    let (n_rows, n_devices, max_positions) = (rows.len(), options.n_devices, start.model.max_positions());
+    let (kept, measured) = (Kept::of(target, &start.model, rows)?, Kept::of(target, &start.model, held_out)?);
+    let (n_rows, n_devices, max_positions) = (kept.n_rows(), options.n_devices, start.model.max_positions());
     let settings = Settings::of(target.params, config, &Size { n_rows, n_devices, max_positions, base: &base, label })?;
     if start.at.is_none() {
         let files = start.model.to_files().map_err(|error| PipelineError::model(label, error))?;
         formats::write_model_folder(&to.join("base"), &files.0)?;
     }
-    let n_loss_tokens = write_rows(target, (&start.model, rows), &to.join("data/train.jsonl"))?;
-    if !held_out.is_empty() {
-        write_rows(target, (&start.model, held_out), &to.join("data/test.jsonl"))?;
+    kept.write(target, prepared, &to.join("data/train.jsonl"))?;
+    if measured.n_rows() > 0 {
+        measured.write(target, prepared, &to.join("data/test.jsonl"))?;
     }
     let title = format!("`trl {}` for `{label}` ({})", settings.command, target.job.id);
     let text = |name: &str, text: String| disk::write_atomic(&to.join(name), text.as_bytes());
@@ -96,49 +95,16 @@ fn write(target: Target<'_>, prepared: &Prepared, options: &HandoverOptions) -> 
     text("train.sh", launch(settings.command))?;
     text("README.md", readme(&title, &settings.unmapped))?;
     text(TICKET, format!("{:#}\n", json!({ "step": label, "artifact": target.job.id })))?;
-    let (n_held_out, unmapped) = (held_out.len(), settings.unmapped);
-    Ok(Exported { step: label.clone(), folder: to.clone(), n_rows, n_loss_tokens, n_held_out, base, unmapped })
-}
-
-/// A row as TRL takes it without touching it: tokens, and for each the token again where it counts and -100 where not.
-#[derive(Serialize)]
-struct TokenRow<'a> {
-    id: &'a str,
-    language: &'a str,
-    input_ids: &'a [u32],
-    labels: Vec<i64>,
-}
-
-/// The label of a token that does not count, in PyTorch and everything above it.
-const IGNORED: i64 = -100;
-
-/// Returns how many tokens count.
-fn write_rows(
-    target: Target<'_>,
-    (model, rows): (&LocalModel, &[TrainRow]),
-    to: &Path,
-) -> Result<usize, PipelineError> {
-    disk::create_folder(to.parent().unwrap_or(to))?;
-    let (mut lines, mut n_loss_tokens) = (LineWriter::create(to)?, 0);
-    let objective = objective(target.job, target.params)?;
-    for row in rows {
-        let sequences = model.sequences(&row.content, objective.as_ref(), target.params.config.max_length);
-        for sequence in &sequences.map_err(|error| refused(target, row, &error))? {
-            let counts = sequence.tokens().iter().zip(sequence.weights());
-            let label = |(token, weight): (&u32, &f32)| if *weight == 0.0 { IGNORED } else { i64::from(*token) };
-            let labels = counts.map(label).collect();
-            let (id, language) = (row.id.as_str(), row.language.as_str());
-            lines.push(&TokenRow { id, language, input_ids: sequence.tokens(), labels })?;
-            n_loss_tokens += sequence.n_loss_tokens();
-        }
-    }
-    lines.finish()?;
-    Ok(n_loss_tokens)
-}
-
-fn refused(target: Target<'_>, row: &TrainRow, error: &cambist_model::EncodeError) -> PipelineError {
-    let what = format!("row `{}`, {}: {error}", row.id, row.content.kind());
-    PipelineError::input(&target.job.label, what, "mend the row, or leave it out")
+    Ok(Exported {
+        step: label.clone(),
+        folder: to.clone(),
+        n_rows,
+        n_loss_tokens: kept.n_loss_tokens(),
+        n_held_out: measured.n_rows(),
+        n_dropped: kept.n_dropped + measured.n_dropped,
+        base,
+        unmapped: settings.unmapped,
+    })
 }
 
 /// One process for each device; several share the model (FSDP, arXiv 2304.11277).
@@ -167,8 +133,8 @@ fn launch(command: &str) -> String {
 fn readme(title: &str, unmapped: &[String]) -> String {
     let unmapped: String = unmapped.iter().map(|what| format!("- {what}\n")).collect();
     format!(
-        "# {title}\n\n`data/` holds the rows as tokens, with `labels` of -100 where a token does not count: chat template \
-         and masks are applied already.\n\n```console\n$ sh train.sh                      # writes `{output}/`\n\
+        "# {title}\n\n`data/` holds the rows: as tokens, with `labels` of -100 where a token does not count, or as messages \
+         that TRL applies the base's template to.\n\n```console\n$ sh train.sh                      # writes `{output}/`\n\
          $ cambist import-checkpoint RECIPE {output}\n```\n\nWhat the recipe says and TRL does otherwise:\n\n{unmapped}",
         output = super::OUTPUT,
     )

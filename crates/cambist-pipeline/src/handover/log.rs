@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use cambist_io::{disk, formats::EventFile};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::error::PipelineError;
 
@@ -33,7 +33,14 @@ fn line(entry: &Value, n_held_out: usize) -> Option<Value> {
     }
     let (loss, lr, grad_norm) = (number("loss")?, number("learning_rate"), number("grad_norm"));
     // How many tokens counted in a step is not among the notes.
-    Some(json!({"step": step, "loss": loss, "lr": lr, "grad_norm": grad_norm}))
+    let mut line = json!({"step": step, "loss": loss, "lr": lr, "grad_norm": grad_norm});
+    let is_ours = |name: &str| name == "kl" || ["rewards/", "logps/"].iter().any(|group| name.starts_with(group));
+    let metrics = entry.as_object()?.iter().filter(|(name, value)| is_ours(name) && value.is_number());
+    let metrics: Map<String, Value> = metrics.map(|(name, value)| (name.clone(), value.clone())).collect();
+    if !metrics.is_empty() {
+        line["metrics"] = metrics.into();
+    }
+    Some(line)
 }
 
 impl Log {
@@ -55,7 +62,8 @@ impl Log {
                 ("grad_norm", &line["grad_norm"]),
                 ("held_out/loss", &line["held_out"]["loss"]),
             ];
-            let scalars = named.into_iter().filter_map(|(tag, value)| Some((tag, value.as_f64()?)));
+            let metrics = line["metrics"].as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value));
+            let scalars = named.into_iter().chain(metrics).filter_map(|(tag, value)| Some((tag, value.as_f64()?)));
             events.scalars(line["step"].as_u64().unwrap_or(0), scalars);
         }
         events
@@ -73,17 +81,20 @@ mod tests {
         let notes = json!({"log_history": [
             {"loss": 2.5, "grad_norm": 1.5, "learning_rate": 1e-3, "epoch": 0.1, "step": 1},
             {"eval_loss": 2.0, "eval_runtime": 3.0, "step": 1},
+            {"loss": 0.5, "grad_norm": 1.0, "learning_rate": 1e-3, "rewards/margins": 0.25, "entropy": 2.0, "step": 2},
             {"train_runtime": 7.0, "train_loss": 2.2, "step": 2},
         ]});
         for (name, text) in [("checkpoint-9", "{}".to_owned()), ("checkpoint-10", notes.to_string())] {
             disk::write_atomic(&folder.path().join(name).join(STATE), text.as_bytes()).unwrap();
         }
         let log = read(folder.path(), 8).unwrap();
-        assert_eq!((log.0.len(), log.n_steps()), (2, 1));
+        assert_eq!((log.0.len(), log.n_steps()), (3, 2));
+        assert_eq!(log.0[2]["metrics"], json!({"rewards/margins": 0.25}));
         assert!(log.to_lines().starts_with("{\"step\":1,\"loss\":2.5,"), "{}", log.to_lines());
         let mut expected = EventFile::default();
         expected.scalars(1, [("loss", 2.5), ("lr", 1e-3), ("grad_norm", 1.5)]);
         expected.scalars(1, [("held_out/loss", 2.0)]);
+        expected.scalars(2, [("loss", 0.5), ("lr", 1e-3), ("grad_norm", 1.0), ("rewards/margins", 0.25)]);
         assert_eq!(log.to_events().as_bytes(), expected.as_bytes());
     }
 }

@@ -3,10 +3,8 @@
 use cambist_model::{Keep, LoraConfig, Schedule, TrainConfig};
 use serde_json::{Value, json};
 
-use crate::{
-    error::PipelineError,
-    recipe::params::{ObjectiveName, TrainParams},
-};
+use super::loss::{LossWords, loss_words};
+use crate::{error::PipelineError, recipe::params::TrainParams};
 
 /// A run as TRL is told of it.
 pub(super) struct Settings {
@@ -19,7 +17,7 @@ pub(super) struct Settings {
 }
 
 /// A key of `training.yaml` with its value.
-type Line = (&'static str, Value);
+pub(super) type Line = (&'static str, Value);
 
 /// What a run is cut up by.
 pub(super) struct Size<'a> {
@@ -37,30 +35,32 @@ impl Settings {
     /// Says a run in TRL's words; `config` has the seed of the run.
     ///
     /// # Errors
-    /// When the rows of a step cannot be dealt out evenly to the devices.
+    /// When the rows of a step cannot be dealt out evenly to the devices, or TRL has no word for the loss.
     pub(super) fn of(params: &TrainParams, config: &TrainConfig, size: &Size<'_>) -> Result<Self, PipelineError> {
-        let command = match params.objective {
-            ObjectiveName::Pretrain | ObjectiveName::Sft => "sft",
-            ObjectiveName::Dpo | ObjectiveName::Simpo | ObjectiveName::Orpo | ObjectiveName::Reward => {
-                let what = "steps that learn from pairs are not handed over yet";
-                return Err(PipelineError::input(size.label, what, "hand over a `sft` step, or train it here"));
-            }
-        };
+        let LossWords { command, lines, unmapped: of_loss } = loss_words(params, size.label)?;
+        let steps = steps(config, size)?;
+        if command == "kto" && steps.contains(&("per_device_train_batch_size", json!(1))) {
+            let what = "a device would see single rows, and `trl kto` compares the rows of a device's part";
+            let remedy = "choose a larger `config.batch_size` or `config.micro_batch_size`, or fewer --devices";
+            return Err(PipelineError::input(size.label, what, remedy));
+        }
         let mut groups = vec![
             ("what is trained on what", data(size)),
-            ("steps", steps(config, size)?),
+            ("objective", lines),
+            ("steps", steps),
             ("optimiser", optimizer(config, size)),
             ("numbers; `bf16: false` trains in f32, as cambist does", numbers(config)),
         ];
         groups.extend(params.lora.as_ref().map(|lora| ("adapter", adapter(lora))));
         groups.extend(config.eval_every.map(|every| ("held-out rows", held_out(config, every))));
-        Ok(Self { command, groups, unmapped: unmapped(params, config) })
+        let unmapped = unmapped(params, config).into_iter().chain(of_loss).collect();
+        Ok(Self { command, groups, unmapped })
     }
 
     /// Returns `training.yaml`.
     pub(super) fn to_yaml(&self, title: &str) -> String {
         let mut text = format!("# {title}\n");
-        for (heading, lines) in &self.groups {
+        for (heading, lines) in self.groups.iter().filter(|(_, lines)| !lines.is_empty()) {
             text += &format!("\n# {heading}\n");
             for (key, value) in lines {
                 text += &format!("{key}: {}\n", yaml(value));
@@ -75,7 +75,6 @@ fn data(size: &Size<'_>) -> Vec<Line> {
         ("model_name_or_path", json!(size.base)),
         ("dataset_name", json!("data")),
         ("output_dir", json!(super::OUTPUT)),
-        ("packing", json!(false)),
     ]
 }
 
@@ -222,6 +221,9 @@ mod tests {
         let uneven = r#"{"objective": "sft", "config": {"batch_size": 16, "micro_batch_size": 3}}"#;
         let error = said(uneven, 1).err().unwrap().to_string();
         assert!(error.contains("16 rows cannot be dealt out to 1 devices in parts of 3"), "{error}");
+        let lone =
+            said(r#"{"objective": "kto", "config": {"batch_size": 4, "micro_batch_size": 1}}"#, 1).err().unwrap();
+        assert!(lone.to_string().contains("a device would see single rows"), "{lone}");
         let many = r#"{"objective": "sft", "config": {"batch_size": 4}}"#;
         assert!(said(many, 8).is_err());
         let (_, yaml) = said(many, 4).unwrap();

@@ -1,7 +1,7 @@
-//! Whether reward models that run here are there before they are asked, and are asked for nothing but rewards.
+//! Whether models that run here are there before they are asked, and are asked for what they give.
 
 use super::{
-    Action, Arbiter, Recipe, Step,
+    Action, Arbiter, PoolMember, Recipe, Step,
     fault::{Fault, Place},
     params::ObjectiveName,
     reference::Reference,
@@ -15,6 +15,8 @@ pub(super) fn local_faults(place: Place, arbiter: &Arbiter, recipe: &Recipe) -> 
         let what = format!("arbiter `{id}` has `tokens` and no model whose logits they have");
         faults.push(Fault::new(place, what, "name the language model under `folder`, or remove them"));
     }
+    let runs_here = arbiter.local.is_some() || arbiter.folder.is_some();
+    faults.extend(dtype_fault(place, (&format!("arbiter `{id}`"), arbiter.dtype.is_some() && !runs_here)));
     if let Some(reference) = &arbiter.local {
         let trained = recipe.step(&reference.step).and_then(|step| match &step.action {
             Action::Train(params) => Some(params.objective),
@@ -37,6 +39,17 @@ pub(super) fn local_faults(place: Place, arbiter: &Arbiter, recipe: &Recipe) -> 
         }
     }
     faults
+}
+
+/// Returns the fault of a teacher that says in which numbers its weights are kept and has none here.
+pub(super) fn teacher_dtype_fault(place: Place, member: &PoolMember) -> Option<Fault> {
+    let runs_here = member.local.is_some() || member.folder.is_some();
+    dtype_fault(place, (&format!("teacher `{}`", member.id), member.dtype.is_some() && !runs_here))
+}
+
+fn dtype_fault(place: Place, (who, is_stray): (&str, bool)) -> Option<Fault> {
+    let what = format!("{who} has `dtype` and no model of this process, whose weights it is about");
+    is_stray.then(|| Fault::new(place, what, "remove it, or name the model under `local` or `folder`"))
 }
 
 /// Whether a step trains reward models.

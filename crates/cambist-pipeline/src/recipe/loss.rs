@@ -1,8 +1,8 @@
 //! What training minimises, as a recipe writes it: the objective's name, and the numbers of a loss on pairs.
 
 use cambist_model::{
-    BradleyTerry, ChosenNll, IpoNormalization, NllReduction, Objective, Preference, PreferenceError, PreferenceLoss,
-    Pretrain, Sft,
+    BradleyTerry, ChosenNll, IpoNormalization, Kto, NllReduction, Objective, Preference, PreferenceError,
+    PreferenceLoss, Pretrain, Sft,
 };
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,12 @@ pub struct LossParams {
     /// The likelihood of the chosen answers as a second term; none by default, `{weight: 1}` for `orpo`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nll: Option<NllParams>,
+    /// What wanted answers count, from 0, for `kto`; 1 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desirable_weight: Option<f64>,
+    /// What unwanted answers count, from 0, for `kto`; 1 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undesirable_weight: Option<f64>,
     /// What a pair's own margin (the arbiter's reward of the chosen answer minus that of the rejected one) is multiplied
     /// by before it is taken from the difference of rewards, from 0, for `reward`; 0 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,20 +96,22 @@ impl ObjectiveName {
             Self::Pretrain => "pretrain",
             Self::Sft => "sft",
             Self::Dpo => "dpo",
+            Self::Kto => "kto",
             Self::Simpo => "simpo",
             Self::Orpo => "orpo",
             Self::Reward => "reward",
         }
     }
 
-    /// Whether it learns from pairs of answers.
+    /// Whether it learns from pairs of answers, together or taken apart.
     pub fn reads_pairs(self) -> bool {
-        matches!(self, Self::Dpo | Self::Simpo | Self::Orpo | Self::Reward)
+        matches!(self, Self::Dpo | Self::Kto | Self::Simpo | Self::Orpo | Self::Reward)
     }
 }
 
 impl LossParams {
-    fn loss(&self, objective: ObjectiveName) -> PreferenceLoss {
+    /// The loss of a pair, with every default filled in.
+    pub(crate) fn loss(&self, objective: ObjectiveName) -> PreferenceLoss {
         let label_smoothing = self.label_smoothing.unwrap_or(0.1);
         match (objective, self.kind.unwrap_or_default()) {
             (ObjectiveName::Simpo, _) => PreferenceLoss::Simpo { gamma: self.gamma.unwrap_or(1.0) },
@@ -119,11 +127,12 @@ impl LossParams {
 
     /// The first key that has no meaning beside the others.
     fn stray_key(&self, objective: ObjectiveName) -> Option<LossFault> {
-        let is_reward = objective == ObjectiveName::Reward;
-        let (is_dpo, loss) = (objective == ObjectiveName::Dpo, (!is_reward).then(|| self.loss(objective)));
+        let (is_reward, is_kto) = (objective == ObjectiveName::Reward, objective == ObjectiveName::Kto);
+        let compares_sides = !is_reward && !is_kto;
+        let (is_dpo, loss) = (objective == ObjectiveName::Dpo, compares_sides.then(|| self.loss(objective)));
         let is = |fits: fn(PreferenceLoss) -> bool| loss.is_some_and(fits);
         // Each key: whether it is given, whether it fits, whose it is.
-        let keys: [(&'static str, bool, bool, &str); 8] = [
+        let keys: [(&'static str, bool, bool, &str); 10] = [
             ("kind", self.kind.is_some(), is_dpo, "`objective: dpo`"),
             ("beta", self.beta.is_some(), !is_reward, "`objective: dpo`"),
             (
@@ -144,7 +153,9 @@ impl LossParams {
                 is(|loss| matches!(loss, PreferenceLoss::Simpo { .. })),
                 "`objective: simpo`",
             ),
-            ("nll", self.nll.is_some(), !is_reward, "`objective: dpo`"),
+            ("nll", self.nll.is_some(), compares_sides, "`objective: dpo`"),
+            ("desirable_weight", self.desirable_weight.is_some(), is_kto, "`objective: kto`"),
+            ("undesirable_weight", self.undesirable_weight.is_some(), is_kto, "`objective: kto`"),
             ("margin_scale", self.margin_scale.is_some(), is_reward, "`objective: reward`"),
             ("center_rewards_coefficient", self.center_rewards_coefficient.is_some(), is_reward, "`objective: reward`"),
         ];
@@ -176,6 +187,11 @@ impl LossParams {
             let reward = BradleyTerry::new(self.margin_scale.unwrap_or(0.0), self.center_rewards_coefficient);
             return Ok(Box::new(reward.map_err(out_of_range)?));
         }
+        if objective == ObjectiveName::Kto {
+            let weights = (self.desirable_weight.unwrap_or(1.0), self.undesirable_weight.unwrap_or(1.0));
+            let kto = Kto::new(self.beta.unwrap_or(Kto::BETA), weights);
+            return Ok(Box::new(kto.map_err(out_of_range)?));
+        }
         let loss = self.loss(objective);
         let own =
             (objective == ObjectiveName::Orpo).then_some(NllParams { weight: 1.0, reduce: NllReduction::Sequence });
@@ -192,6 +208,7 @@ fn out_of_range(error: PreferenceError) -> LossFault {
         PreferenceError::LabelSmoothing(_) => ("label_smoothing", "0.1"),
         PreferenceError::Gamma(_) => ("gamma", "1"),
         PreferenceError::NllWeight(_) => ("weight", "1"),
+        PreferenceError::KindWeight(key, _) => (key, "1"),
         PreferenceError::MarginScale(_) => ("margin_scale", "1"),
         PreferenceError::Center(_) => ("center_rewards_coefficient", "0.01"),
     };
@@ -234,6 +251,11 @@ mod tests {
         let cases = [
             (ObjectiveName::Dpo, LossParams::default(), "mean over pairs of -ln σ(0.1 Δ); Δ"),
             (ObjectiveName::Reward, LossParams::default(), "mean over pairs of -ln σ(r_w - r_l); r the reward"),
+            (
+                ObjectiveName::Kto,
+                LossParams::default(),
+                "mean over answers of 1 (1 - σ(0.1 (r - z))) for desirable and 1",
+            ),
             (ObjectiveName::Dpo, with(LossKind::SigmoidNorm), "mean over pairs of -ln σ(5 (r_w/T_w - r_l/T_l)); r"),
             (ObjectiveName::Dpo, with(LossKind::Ipo), "mean over pairs of (r_w/T_w - r_l/T_l - 1/(2 * 0.1))^2; r"),
             (ObjectiveName::Dpo, with(LossKind::Cdpo), "mean over pairs of -0.9 ln σ(0.1 Δ) - 0.1 ln σ(-0.1 Δ); Δ"),
@@ -264,6 +286,15 @@ mod tests {
         let expected =
             "center_rewards_coefficient: `center_rewards_coefficient` has no meaning beside `objective: orpo`";
         assert_eq!(formula(ObjectiveName::Orpo, center), expected);
+        let kind = LossParams { desirable_weight: Some(2.0), ..LossParams::default() };
+        let expected = "desirable_weight: `desirable_weight` has no meaning beside `objective: dpo`";
+        assert_eq!(formula(ObjectiveName::Dpo, kind.clone()), expected);
+        let nll = Some(NllParams { weight: 1.0, reduce: NllReduction::Token });
+        let expected = "nll: `nll` has no meaning beside `objective: kto`";
+        assert_eq!(formula(ObjectiveName::Kto, LossParams { nll, ..kind.clone() }), expected);
+        let negative = LossParams { undesirable_weight: Some(-1.0), ..kind };
+        let expected = "undesirable_weight: `undesirable_weight` is -1, expected a number from 0";
+        assert_eq!(formula(ObjectiveName::Kto, negative), expected);
         let scale = LossParams { margin_scale: Some(-1.0), ..LossParams::default() };
         let expected = "margin_scale: `margin_scale` is -1, expected a number from 0";
         assert_eq!(formula(ObjectiveName::Reward, scale), expected);

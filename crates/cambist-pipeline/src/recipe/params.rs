@@ -12,10 +12,11 @@ use cambist_core::{
     pool::Eligibility,
 };
 use cambist_io::formats::PromptColumns;
-use cambist_model::{Dtype, LoraConfig, Sampling, Shape, TrainConfig};
+use cambist_model::{Dtype, LoraConfig, Pooling, Sampling, Shape, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 use super::{loss::LossParams, reference::Reference, routing::BudgetedParams};
+use crate::hidden::Reading;
 
 /// Makes prompts: from the built-in `polyglot` task or from a file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -183,6 +184,16 @@ impl RouterParams {
         }
     }
 
+    /// Whether lots decide whom it asks; the probabilities are then kept.
+    pub fn draws_lots(&self) -> bool {
+        match self {
+            Self::Random => true,
+            Self::Learned { explore, .. } => *explore > 0.0,
+            Self::Budgeted(params) => params.audit_share > 0.0,
+            Self::All | Self::AllBon { .. } | Self::Fixed | Self::Single(_) | Self::SingleBon { .. } => false,
+        }
+    }
+
     /// Whether it looks at answers before it decides whom to ask next; such a router needs gates and scores on the way.
     pub fn reads_answers(&self) -> bool {
         matches!(self, Self::Budgeted(_))
@@ -278,7 +289,8 @@ pub struct ScoreParams {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FitParams {
-    /// Scored answers to calibration prompts: everybody's to each.
+    /// Scored answers to calibration prompts: everybody's to each, or those of a router that draws lots (`learned` with
+    /// `explore`, `budgeted` with `audit_share`, `random`), weighed by how likely it was that they were asked for.
     pub from: Reference,
     /// Scores by another arbiter than the one that `from` was scored with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -289,12 +301,48 @@ pub struct FitParams {
     /// Features are hashed into two to the power of this many buckets, 8 to 22; 16 by default.
     #[serde(default = "sixteen")]
     pub bits: u32,
+    /// Reads prompts with a local model instead of hashing their words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<FeaturesParams>,
+    /// The largest weight of an answer where not all were asked for, at least 1; 50 by default.
+    #[serde(default = "fifty")]
+    pub max_weight: f64,
     /// What an answer must pass to count.
     #[serde(default)]
     pub gates: Gates,
     /// Who may be asked.
     #[serde(default)]
     pub eligibility: Eligibility,
+}
+
+/// Which hidden states of which model tell prompts apart: exactly one of `local` and `folder`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeaturesParams {
+    /// A checkpoint made by an earlier step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<Reference>,
+    /// A Hugging Face model folder, PEFT's folder of an adapter or a GGUF file, relative to the recipe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
+    /// The layer, counted as `hidden_states` of `transformers`: 0 are the embeddings; the last one, normalised, when
+    /// absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<usize>,
+    /// How the states of a prompt's tokens become one; `mean` by default.
+    #[serde(default)]
+    pub pooling: Pooling,
+}
+
+impl FeaturesParams {
+    /// What is read of the model.
+    pub(crate) fn reading(&self) -> Reading {
+        Reading { layer: self.layer, pooling: self.pooling }
+    }
+}
+
+fn fifty() -> f64 {
+    50.0
 }
 
 fn sixteen() -> u32 {
@@ -390,6 +438,8 @@ pub enum ObjectiveName {
     Sft,
     /// Chosen answers become more likely than rejected ones, compared with a reference model.
     Dpo,
+    /// Wanted answers become more likely and unwanted ones less, each by itself, compared with a reference model.
+    Kto,
     /// The same without a reference model, on means over tokens.
     Simpo,
     /// The likelihood of chosen answers and their odds over rejected ones, without a reference model.
@@ -423,12 +473,17 @@ pub struct TrainParams {
     /// The numbers of the loss of an objective that learns from pairs; its usual ones where they are not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<LossParams>,
-    /// What `dpo` compares with: a checkpoint made by an earlier step; the model that training starts from when absent.
+    /// What `dpo` and `kto` compare with: a checkpoint made by an earlier step; the model that training starts from when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference_model: Option<Reference>,
     /// Rows: datasets of `select` (one run for each strategy), or prompts that have reference answers; for preference
     /// objectives and reward models the pairs of a `select` step, `STEP.pairs`.
-    pub data: Reference,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Reference>,
+    /// Rows in a file, folder or pattern such as `data/*.parquet`, relative to the recipe, in the shapes of TRL: `messages`,
+    /// `prompt` and `completion`, `text`; pairs with `chosen` and `rejected`; single answers with a `label`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_file: Option<PathBuf>,
     /// Rows that are measured every `config.eval_every` steps and never learned from, of the kinds that `data` takes;
     /// a `select` step without a strategy means the strategy of each run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -474,6 +529,9 @@ pub struct EvaluateParams {
     /// How answers are drawn; greedy by default.
     #[serde(default)]
     pub sampling: Sampling,
+    /// In which numbers the models' weights are kept in memory; without it in the narrowest ones that change none of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<Dtype>,
     /// Draws of the cluster bootstrap, 10,000 by default.
     #[serde(default = "ten_thousand")]
     pub bootstrap: usize,

@@ -70,11 +70,12 @@ impl Recipe {
     }
 
     fn variants(&self, params: &TrainParams) -> Vec<Option<String>> {
-        match self.step(&params.data.step) {
+        let data = params.data.as_ref();
+        match data.and_then(|data| self.step(&data.step)) {
             _ if params.objective.reads_pairs() => vec![None],
             Some(source) if matches!(source.action, Action::Select(_)) => {
                 let names = self.part_names(source);
-                names.into_iter().filter(|name| params.data.covers(name)).map(Some).collect()
+                names.into_iter().filter(|name| data.is_some_and(|data| data.covers(name))).map(Some).collect()
             }
             _ => vec![None],
         }

@@ -19,7 +19,7 @@ use cambist_io::{
     endpoint::Endpoint,
     formats::RecordedColumns,
 };
-use cambist_model::RewardTokens;
+use cambist_model::{Dtype, RewardTokens};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -56,6 +56,10 @@ pub struct PoolMember {
     /// A Hugging Face model folder or PEFT's folder of an adapter, relative to the recipe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathBuf>,
+    /// In which numbers the weights under `local` or `folder` are kept in memory; without it in the narrowest ones that
+    /// change none of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<Dtype>,
     /// A file of recorded answers, relative to the recipe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<Replay>,
@@ -209,6 +213,10 @@ pub struct Arbiter {
     /// The tokens whose logits are the reward, where the model under `local` or `folder` is a language model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<RewardTokens>,
+    /// In which numbers the weights under `local` or `folder` are kept in memory; without it in the narrowest ones that
+    /// change none of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<Dtype>,
     /// Other arbiters, whose values become one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ensemble: Option<PanelManner>,

@@ -24,7 +24,7 @@ pub(super) fn objective_faults(
         }
     };
     let (objective, reads_pairs) = (params.objective.name(), params.objective.reads_pairs());
-    let sources = [("data", Some(&params.data)), ("held_out", params.held_out.as_ref())];
+    let sources = [("data", params.data.as_ref()), ("held_out", params.held_out.as_ref())];
     for (key, reference) in sources.into_iter().filter_map(|(key, reference)| Some((key, reference?))) {
         match (reads_pairs, reference.part.as_deref() == Some(PAIRS) && makes_pairs(recipe, reference)) {
             (true, false) => {

@@ -14,11 +14,14 @@ use super::{
     endpoints::{arbiter_faults, teacher_faults},
     fault::{Fault, Place},
     fusion::fuse_faults,
-    local_arbiter::{answering_fault, local_faults, order_fault},
+    local_arbiter::{answering_fault, local_faults, order_fault, teacher_dtype_fault},
     mbr::{evidence_fault, mbr_faults},
     node::{Content, Node},
     panel::panel_faults,
-    params::{EvaluateParams, FitParams, PromptsParams, RouterParams, SelectParams, TrainParams, TranslateParams},
+    params::{
+        EvaluateParams, FeaturesParams, FitParams, PromptsParams, RouterParams, SelectParams, TrainParams,
+        TranslateParams,
+    },
     parts::PAIRS,
     preference::objective_faults,
     reference::Reference,
@@ -97,6 +100,8 @@ pub(crate) fn uses(action: &Action) -> Vec<Use<'_>> {
         Action::Fit(p) => {
             all.push(("from", &p.from, &[Completions]));
             all.extend(p.scores.iter().map(|r| ("scores", r, [Scores].as_slice())));
+            let model = p.features.as_ref().and_then(|features| features.local.as_ref());
+            all.extend(model.map(|r| ("features", r, [Checkpoint].as_slice())));
         }
         Action::Score(p) => all.push(("from", &p.from, &[Completions])),
         Action::Select(p) => {
@@ -125,7 +130,7 @@ pub(crate) fn uses(action: &Action) -> Vec<Use<'_>> {
         Action::Train(p) => {
             all.extend(p.base.iter().map(|r| ("base", r, [Checkpoint].as_slice())));
             all.extend(p.reference_model.iter().map(|r| ("reference_model", r, [Checkpoint].as_slice())));
-            all.push(("data", &p.data, &[Datasets, Prompts]));
+            all.extend(p.data.iter().map(|r| ("data", r, [Datasets, Prompts].as_slice())));
             all.extend(p.held_out.iter().map(|r| ("held_out", r, [Datasets, Prompts].as_slice())));
         }
         Action::Evaluate(p) => {
@@ -209,6 +214,7 @@ impl Checker<'_> {
                 let starts =
                     [("base", p.base.is_some()), ("base_folder", p.base_folder.is_some()), ("new", p.new.is_some())];
                 self.one_of(step.place, &starts);
+                self.one_of(step.place, &[("data", p.data.is_some()), ("data_file", p.data_file.is_some())]);
                 self.held_out(step, p);
                 let faults = objective_faults((step, p.as_ref()), self.recipe, |word| self.place_in(step, word));
                 self.faults.extend(faults);
@@ -321,6 +327,17 @@ impl Checker<'_> {
     fn fit(&mut self, step: &Step, params: &FitParams) {
         if let Err(error) = Hashed::new(params.bits) {
             self.fault(self.place_in(step, "bits"), error.to_string(), "remove `bits` for 16");
+        }
+        if let Some(FeaturesParams { local, folder, .. }) = &params.features
+            && local.is_some() == folder.is_some()
+        {
+            let what =
+                format!("`features` of `{}` names {} models", step.id, if local.is_some() { "two" } else { "no" });
+            self.fault(self.place_in(step, "features"), what, "give one of `local` (a `train` step) and `folder`");
+        }
+        if !(params.max_weight >= 1.0 && params.max_weight.is_finite()) {
+            let what = format!("`max_weight` of `{}` is {}, and a number from 1 on", step.id, params.max_weight);
+            self.fault(self.place_in(step, "max_weight"), what, "remove it for 50");
         }
         if params.gates.safety.is_some() {
             let what = format!("`{}` has a safety gate and no safety scores", step.id);
@@ -534,6 +551,7 @@ impl Checker<'_> {
                 ],
             );
             self.remote_teacher(place, member);
+            self.faults.extend(teacher_dtype_fault(place, member));
             if let Some(reference) = &member.local {
                 let kind = recipe.step(&reference.step).map(|step| Kind::of(&step.action));
                 if kind != Some(Kind::Checkpoint) {

@@ -19,6 +19,8 @@ pub(super) fn lines(artifact: &Artifact) -> Result<Vec<String>, PipelineError> {
     let mut lines = strategies(&file.frontier);
     lines.push("gain kept of asking everybody over the best single teacher, 95 % interval; cross-fitted".to_owned());
     lines.push(String::new());
+    lines.extend(choices(&file.frontier));
+    lines.push(String::new());
     lines.extend(advice_lines(&file.advice));
     Ok(lines)
 }
@@ -59,6 +61,46 @@ fn row(name: &str, point: &Point) -> Vec<String> {
         point.usd_share.map_or_else(|| "n/a".to_owned(), percent),
         format!("{:.2}", point.calls),
     ]
+}
+
+/// How each strategy chooses over all prompts, and where what it was told to expect does not come about.
+fn choices(frontier: &Frontier) -> Vec<String> {
+    let Some(all) = frontier.all.as_ref().and_then(|all| all.routers.as_ref()) else { return Vec::new() };
+    let header = ["strategy", "regret", "of a lot %", "hit %", "Hit@2 %", "kappa", "over fixed"];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    let none = || "n/a".to_owned();
+    let number = |of: Option<f64>, digits: usize| of.map_or_else(none, |value| format!("{value:.digits$}"));
+    for own in &all.strategies {
+        rows.push(vec![
+            own.strategy.clone(),
+            number(Some(own.regret.value), 3),
+            number(own.relative_regret.map(|share| 100.0 * share.value), 1),
+            number(Some(100.0 * own.hit.value), 1),
+            number(own.hit_at.get(1).map(|hit| 100.0 * hit.value), 1),
+            number(own.kappa.map(|kappa| kappa.value), 2),
+            own.beats_fixed().map_or_else(none, |is_better| if is_better { "yes" } else { "no" }.to_owned()),
+        ]);
+    }
+    let mut lines = aligned(&rows);
+    let chance = 100.0 * all.chance_hit_at.first().copied().unwrap_or(0.0);
+    lines.push(format!(
+        "regret in spreads of rewards on {} prompts with two valid answers or more; a lot hits {chance:.1} %",
+        all.n
+    ));
+    for (language, part) in &frontier.languages {
+        let foretold = part.routers.iter().flat_map(|routers| &routers.foretold);
+        let off: Vec<String> = foretold
+            .filter(|own| own.is_off())
+            .map(|own| format!("{} {:.0} %", own.teacher, 100.0 * own.inside.value))
+            .collect();
+        if !off.is_empty() {
+            lines.push(format!(
+                "warning: rewards in {language} fall where budgeted routing expects them less or more often than 80 %: {}",
+                off.join(", ")
+            ));
+        }
+    }
+    lines
 }
 
 fn gain(gain: &Estimate) -> String {

@@ -16,7 +16,7 @@ use cambist_core::{
 use super::{
     licenses::{license_of, permission_of, strictest},
     prompts::read_prompts,
-    tables::{COMPLETIONS, SCORES, read_table},
+    tables::{ASKED, COMPLETIONS, SCORES, read_table},
 };
 use crate::{
     error::PipelineError,
@@ -28,11 +28,25 @@ use crate::{
 /// Reads the calibration answers with the prompts behind them, judged by `gates` and scored by the arbiter that scored
 /// them as they came.
 pub(super) fn read_calibration(workshop: &Workshop<'_>, job: &Job, gates: &Gates) -> Result<Matrix, PipelineError> {
+    everybody_was_asked(workshop, job, "calibration")?;
     let prompts = read_prompts(workshop, job.inputs("calibration prompts"))?;
     let completions = job.inputs("calibration").collect();
     // Nobody scores the safety of calibration answers: they choose teachers and are kept nowhere.
     let gates = &Gates { safety: None, ..gates.clone() };
     Answers { prompts, completions, scores: Vec::new(), safety: Vec::new(), gates }.matrix(workshop, job)
+}
+
+/// Refuses the answers under `role` if a router drew lots about whom to ask: who compares teachers as if everybody had been
+/// asked would believe what was asked for.
+pub(super) fn everybody_was_asked(workshop: &Workshop<'_>, job: &Job, role: &str) -> Result<(), PipelineError> {
+    for input in job.inputs(role) {
+        if workshop.artifact(&input.id)?.manifest().files.contains_key(ASKED) {
+            let what = format!("the answers under `{role}` are those that a router asked for, by lot and by taste");
+            let remedy = "take answers of everybody (`router: all`); `fit` alone weighs what a router asked for";
+            return Err(PipelineError::input(&job.label, what, remedy));
+        }
+    }
+    Ok(())
 }
 
 /// Where a matrix comes from.

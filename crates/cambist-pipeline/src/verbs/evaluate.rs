@@ -79,7 +79,7 @@ fn outcomes(
     prompts: &[Prompt],
 ) -> Result<(Vec<OutcomeRow>, Marks), PipelineError> {
     let models: Vec<&Input> = job.inputs("models").collect();
-    let opened = models.iter().map(|input| Voice::of_checkpoint(workshop, job, input, &input.part));
+    let opened = models.iter().map(|input| Voice::of_checkpoint(workshop, job, input, params.dtype));
     let voices = opened.collect::<Result<Vec<_>, _>>()?;
     let cell = |(voice, prompt)| Cell { prompt, voice, sample: 0 };
     let cells: Vec<Cell<'_>> =

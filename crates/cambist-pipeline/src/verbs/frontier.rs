@@ -16,7 +16,7 @@ use cambist_core::{
     metrics::Bootstrap,
     outline::Outline,
     reward_table::RewardTable,
-    search::{Correlation, Goal},
+    search::{Correlation, Goal, Prices, tune},
 };
 use cambist_io::store::{Artifact, ManifestDraft, Scratch};
 use rayon::prelude::*;
@@ -24,15 +24,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Work,
-    answers::{Answers, pool_of},
+    answers::{Answers, everybody_was_asked, pool_of},
     prompts::read_prompts,
 };
 use crate::{error::PipelineError, plan::Job, recipe::routing::FrontierParams, run::Workshop};
 
 /// The file that a `frontier` artifact holds.
 pub(crate) const FRONTIER: &str = "frontier.json";
-/// The version of its content.
-const SCHEMA: u32 = 1;
+/// The version of its content. 2: `routers` of each part, `prices`.
+const SCHEMA: u32 = 2;
 /// Fewer sources than this say nothing, however they are cut.
 const MIN_SOURCES: usize = 30;
 
@@ -48,11 +48,14 @@ pub(crate) struct FrontierFile {
     /// answers that one did not score throughout; they are in no figure.
     pub n_without_reward: usize,
     pub frontier: Frontier,
+    /// What reward costs in each language to keep the target, by all prompts; none where they are too few to search by.
+    pub prices: Option<Prices>,
     pub advice: Advice,
 }
 
 /// Makes the artifact.
 pub(super) fn make((workshop, job, scratch): Work<'_>, params: &FrontierParams) -> Result<Artifact, PipelineError> {
+    everybody_was_asked(workshop, job, "from")?;
     let Rewards { table, features, n_prompts } = Rewards::read(workshop, job, params)?;
     check(job, &table, params)?;
     let seed = workshop.plan.recipe.seed;
@@ -67,9 +70,17 @@ pub(super) fn make((workshop, job, scratch): Work<'_>, params: &FrontierParams) 
         folds: params.folds,
         n_without_reward: n_prompts - table.prompts().len(),
         frontier: frontier(&table, &played, &options),
+        prices: prices(&table, params.target),
         advice: advise(&table, &AdviceOptions { target: params.target, folds: params.folds, bootstrap }),
     };
     write(job, scratch, &file)
+}
+
+/// What a budgeted router would pay for reward if all these prompts were its calibration.
+fn prices(table: &RewardTable, target: f64) -> Option<Prices> {
+    let every: Vec<usize> = (0..table.prompts().len()).collect();
+    let tuned = tune(table, &every, (Goal::Target(target), Correlation::Shared)).ok()?;
+    Some(tuned.prices(table.languages()))
 }
 
 fn write(job: &Job, scratch: Scratch, file: &FrontierFile) -> Result<Artifact, PipelineError> {
@@ -123,8 +134,12 @@ impl Rewards {
 fn features_of(table: &RewardTable, matrix: &Matrix) -> Vec<FeatureVector> {
     let rows: HashMap<&str, usize> = matrix.rows().iter().zip(0..).map(|(r, at)| (r.prompt.id.as_str(), at)).collect();
     let source = Hashed::default();
-    let of_prompt = |id: &str| rows.get(id).map(|at| source.features(&matrix.rows()[*at].prompt)).unwrap_or_default();
-    table.prompts().par_iter().map(|prompt| of_prompt(&prompt.id)).collect()
+    let asked = |id: &str| Some(&matrix.rows()[*rows.get(id)?].prompt);
+    let read = table.prompts().par_iter().map_init(
+        || source.reader(),
+        |reader, prompt| asked(&prompt.id).map(|prompt| reader.read(prompt).clone()).unwrap_or_default(),
+    );
+    read.collect()
 }
 
 /// Refuses what nothing can be learned from.

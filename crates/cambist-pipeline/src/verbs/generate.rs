@@ -7,6 +7,7 @@
 mod collect;
 mod compare;
 mod marks;
+mod search;
 mod survey;
 mod wanted;
 
@@ -15,6 +16,7 @@ use cambist_io::store::{Artifact, Scratch};
 
 use self::{collect::Collected, survey::Cells};
 pub(crate) use self::{
+    search::{SearchFile, read_search},
     survey::{Count, Counts},
     wanted::{ImportedText, WantedCell, each_wanted},
 };

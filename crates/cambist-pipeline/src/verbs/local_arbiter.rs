@@ -14,7 +14,7 @@ use super::{
     scoring::{Candidate, missing, unsettled},
 };
 use crate::{
-    checkpoint::{Bases, Checkpoint},
+    checkpoint::{Bases, Checkpoint, local_identity},
     error::PipelineError,
     plan::Job,
     progress::Advance,
@@ -50,13 +50,14 @@ impl LocalArbiter {
         } else {
             return Ok(None);
         };
-        let (model, _) = checkpoint.open().map_err(|error| PipelineError::model(&declared.id, error))?;
+        let model =
+            checkpoint.open_for_inference(declared.dtype).map_err(|error| PipelineError::model(&declared.id, error))?;
         let remedy = "name a model with a reward head, or say under `tokens` whose logit is the reward";
         let refused =
             |error: cambist_model::RewardModelError| PipelineError::input(&declared.id, error.to_string(), remedy);
         let model = RewardModel::new(model, declared.tokens.as_ref()).map_err(refused)?;
         let tokens = declared.tokens.as_ref().map(|tokens| format!(" {}", serde_json::json!(tokens)));
-        let identity = format!("local:{digest}{}", tokens.unwrap_or_default());
+        let identity = format!("{}{}", local_identity(digest.as_str(), declared.dtype), tokens.unwrap_or_default());
         Ok(Some(Self { name: declared.id.clone(), identity, model }))
     }
 

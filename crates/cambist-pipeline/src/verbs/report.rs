@@ -2,6 +2,7 @@
 
 mod arbiters;
 mod calls;
+mod choosing;
 mod frontier;
 mod fusion;
 mod material;
@@ -9,6 +10,7 @@ mod measure;
 mod provenance;
 mod rewards;
 mod routers;
+mod search;
 mod sets;
 mod side_by_side;
 mod strategies;
@@ -45,13 +47,14 @@ pub(super) fn make((workshop, job, scratch): Work<'_>, params: &ReportParams) ->
 }
 
 fn page(material: &Material<'_>, job: &Job, params: &ReportParams) -> Result<Page, PipelineError> {
-    let sections: [Option<Section>; 13] = [
+    let sections: [Option<Section>; 14] = [
         students::section(material),
         teachers::section(material),
         strategies::section(material),
         fusion::section(material)?,
         routers::section(material)?,
         frontier::section(material)?,
+        search::section(material)?,
         calls::section(material),
         arbiters::section(material)?,
         side_by_side::section(material),

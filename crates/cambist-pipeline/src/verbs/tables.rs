@@ -19,6 +19,8 @@ pub(crate) const MEMBER_SCORES: &str = "member_scores.parquet";
 pub(crate) const DISAGREEMENT: &str = "disagreement.json";
 /// How the comparisons of a judge came out, by language.
 pub(crate) const COMPARISONS: &str = "comparisons.json";
+/// Whom a `generate` step's router asked, and how likely that was, where it draws lots.
+pub(crate) const ASKED: &str = "asked.parquet";
 /// Candidates of a `select` artifact.
 pub(crate) const CANDIDATES: &str = "candidates.parquet";
 /// Decisions of a `select` artifact.
@@ -77,6 +79,30 @@ impl TableRow for CandidateRow {
         ("tokens_in", Cell::Integer),
         ("tokens_out", Cell::Integer),
         ("cost_usd", Cell::Number),
+    ];
+}
+
+/// One answer that a router with lots asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AskedRow {
+    pub prompt_id: String,
+    pub source_id: String,
+    pub language: Language,
+    pub teacher: String,
+    pub sample: u32,
+    /// The probability with which it was asked for, over the router's lots.
+    pub propensity: f64,
+}
+
+impl TableRow for AskedRow {
+    const TABLE: &'static str = "asked";
+    const COLUMNS: &'static [(&'static str, Cell)] = &[
+        ("prompt_id", Cell::Text),
+        ("source_id", Cell::Text),
+        ("language", Cell::Text),
+        ("teacher", Cell::Text),
+        ("sample", Cell::Integer),
+        ("propensity", Cell::Number),
     ];
 }
 

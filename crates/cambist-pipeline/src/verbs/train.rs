@@ -82,6 +82,8 @@ pub(crate) fn prepare(workshop: &Workshop<'_>, job: &Job, params: &TrainParams) 
     let seed = job.run.as_ref().and_then(|run| run.seed).unwrap_or(workshop.plan.recipe.seed);
     let mut start = start(workshop, job, params, (&rows, seed))?;
     if objective(job, params)?.head() == Head::Reward {
+        // Where it has none yet, the head is new, and the folder of the base is another model.
+        start.at = start.at.filter(|_| start.model.head() == Head::Reward);
         start.model = start.model.with_reward_head(seed).map_err(|error| PipelineError::model(&job.label, error))?;
     }
     Ok(Prepared { rows, held_out, start, config: TrainConfig { seed, ..params.config.clone() } })
@@ -174,6 +176,9 @@ fn texts(content: &RowContent) -> Vec<String> {
         RowContent::Chat(messages) => said(messages),
         RowContent::Pair { prompt, chosen, rejected } => {
             said(prompt).into_iter().chain([chosen.clone(), rejected.clone()]).collect()
+        }
+        RowContent::Unpaired { prompt, completion, .. } => {
+            said(prompt).into_iter().chain([completion.clone()]).collect()
         }
     }
 }

@@ -14,12 +14,12 @@ use cambist_io::{
     formats::{self, RecordedAnswer},
     ledger::{CallOutcome, call_key},
 };
-use cambist_model::{Head, LocalModel, Sampling};
+use cambist_model::{Dtype, Head, LocalModel, Sampling};
 use serde_json::{Value, json};
 
 use super::remote::Remote;
 use crate::{
-    checkpoint::{Bases, Checkpoint},
+    checkpoint::{Bases, Checkpoint, local_identity},
     error::PipelineError,
     plan::{Input, Job},
     recipe::{PoolMember, Replay},
@@ -64,24 +64,25 @@ impl Voice {
         } else if let Some(folder) = &member.folder {
             let bases = Bases::of_recipe(&workshop.plan.folder);
             let checkpoint = Checkpoint::of_folder(&workshop.plan.folder.join(folder), bases)?;
-            local(job, &checkpoint, format!("local:{}", checkpoint.digest()))?
+            local(job, &checkpoint, (checkpoint.digest().as_str(), member.dtype))?
         } else if member.endpoint.is_some() {
             Speaker::Remote(Box::new(Remote::open(&workshop.plan.recipe, &workshop.plan.folder, member)?))
         } else {
             let input = job.input(&format!("teacher {}", member.id))?;
-            trained(workshop, job, input)?
+            trained(workshop, job, (input, member.dtype))?
         };
         Ok(Self { name: member.id.clone(), price: member.price(), speaker })
     }
 
-    /// Opens a checkpoint that this recipe trained, under the name `name`.
+    /// Opens a checkpoint that this recipe trained, under the name of its part, with weights in `dtype`.
     pub(super) fn of_checkpoint(
         workshop: &Workshop<'_>,
         job: &Job,
         input: &Input,
-        name: &str,
+        dtype: Option<Dtype>,
     ) -> Result<Self, PipelineError> {
-        Ok(Self { name: name.to_owned(), price: Price::default(), speaker: trained(workshop, job, input)? })
+        let speaker = trained(workshop, job, (input, dtype))?;
+        Ok(Self { name: input.part.clone(), price: Price::default(), speaker })
     }
 
     /// Returns what asking for answer `sample` to `prompt` means in the ledger; none for recorded answers, which
@@ -172,14 +173,19 @@ impl Voice {
     }
 }
 
-fn trained(workshop: &Workshop<'_>, job: &Job, input: &Input) -> Result<Speaker, PipelineError> {
+fn trained(
+    workshop: &Workshop<'_>,
+    job: &Job,
+    (input, dtype): (&Input, Option<Dtype>),
+) -> Result<Speaker, PipelineError> {
     let bases = Bases::of_recipe(&workshop.plan.folder);
     let checkpoint = Checkpoint::of_artifact(workshop.store, &workshop.artifact(&input.id)?, bases)?;
-    local(job, &checkpoint, format!("local:{}", input.id.digest))
+    local(job, &checkpoint, (input.id.digest.as_str(), dtype))
 }
 
-fn local(job: &Job, checkpoint: &Checkpoint, endpoint: String) -> Result<Speaker, PipelineError> {
-    let (model, _) = checkpoint.open().map_err(|source| PipelineError::model(&job.label, source))?;
+fn local(job: &Job, checkpoint: &Checkpoint, (digest, dtype): (&str, Option<Dtype>)) -> Result<Speaker, PipelineError> {
+    let endpoint = local_identity(digest, dtype);
+    let model = checkpoint.open_for_inference(dtype).map_err(|source| PipelineError::model(&job.label, source))?;
     if model.head() == Head::Reward {
         let what = "a teacher is a model with a reward head, which writes no answers";
         return Err(PipelineError::input(&job.label, what, "list it under `arbiters`"));

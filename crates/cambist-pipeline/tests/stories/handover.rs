@@ -67,7 +67,7 @@ fn with_runtime<T>(work: impl FnOnce(&Runtime<'_>) -> T) -> T {
     })
 }
 
-fn export((house, plan): &(House, Plan), step: &str, n_devices: usize) -> Result<Exported, PipelineError> {
+pub(crate) fn export((house, plan): &(House, Plan), step: &str, n_devices: usize) -> Result<Exported, PipelineError> {
     let to = house.folder().join(format!("{step}-{n_devices}"));
     let options = HandoverOptions { step: Some(step.to_owned()), n_devices, to };
     with_runtime(|runtime| export_training(plan, &options, &house.store(), runtime))

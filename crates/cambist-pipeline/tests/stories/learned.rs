@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt::Write, fs};
 
-use cambist_core::{completion::Completion, router::FittedRouter};
+use cambist_core::{
+    completion::Completion,
+    router::{FittedRouter, Learned},
+};
 use cambist_io::formats::scan_table;
 use cambist_pipeline::{
     recipe::params::HeadChoice,
@@ -100,18 +103,28 @@ fn a_router_is_fitted_once_and_routes_wherever_it_is_named() {
     let live: BTreeMap<String, String> = live.map(|row| row.unwrap()).map(|row| (row.prompt_id, row.teacher)).collect();
     assert_eq!(live.len(), 60);
     let router = open_router(&house.store(), "learned.router").unwrap();
-    let lines: Vec<(usize, String)> = prompts_of(&house).filter(|line| live.contains_key(&id_of(&line.1))).collect();
-    let routed = route_lines(&router, &lines).unwrap();
-    assert!(routed.iter().all(|route| live[route.id.as_str().unwrap()] == route.teacher && route.calibrated));
+    let lines: Vec<String> = prompts_of(&house).filter(|line| live.contains_key(&id_of(line))).collect();
+    let routed = routed(&router, &lines.join("\n"));
+    assert_eq!(routed.len(), 60);
+    assert!(routed.iter().all(|route| route["teacher"] == live[route["id"].as_str().unwrap()]));
+    assert!(routed.iter().all(|route| route["calibrated"] == json!(true)));
     let again =
         house.run(recipe(RECIPE, &["compared.select.strategies.explored.router.learned.explore=0.4"]), 1).unwrap();
     assert_eq!(again.made, ["compared", "report"]);
 }
 
-fn prompts_of(house: &House) -> impl Iterator<Item = (usize, String)> + use<> {
+fn prompts_of(house: &House) -> impl Iterator<Item = String> + use<> {
     let text = fs::read_to_string(house.folder().join("prompts.jsonl")).unwrap();
-    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    (1..).zip(lines)
+    text.lines().map(str::to_owned).collect::<Vec<_>>().into_iter()
+}
+
+/// Where lines go, the first of which has the number 7.
+pub(crate) fn routed(router: &Learned, lines: &str) -> Vec<Value> {
+    let routed = route_lines(router, lines, 7).unwrap();
+    let values: Vec<Value> = routed.json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(routed.n_prompts, values.len());
+    assert_eq!(routed.n_uncalibrated, values.iter().filter(|value| value["calibrated"] == json!(false)).count());
+    values
 }
 
 fn id_of(line: &str) -> String {
@@ -141,23 +154,34 @@ fn plain_files_make_a_router_that_routes_lines() {
         judge: None,
         head: HeadChoice::KlSoftmax,
         bits: 14,
+        features: None,
         seed: 0,
+        max_weight: 50.0,
     };
     let fitted = fit_files(&files).unwrap();
     assert_eq!(fit_files(&FitFiles { answers: None, ..files.clone() }).unwrap().tuned, fitted.tuned);
     write_router(&fitted, &at("router.json")).unwrap();
     let router = open_router(&house.store(), at("router.json").to_str().unwrap()).unwrap();
-    let line = |text: &str| vec![(7, text.to_owned())];
-    let routed = route_lines(&router, &line(r#"{"prompt": "Why is the river so close to the bridge?"}"#)).unwrap();
-    assert_eq!((routed[0].teacher.as_str(), &routed[0].id, routed[0].language.as_str()), ("asker", &json!(7), "en"));
-    assert_eq!(routed[0].scores.len(), 3);
+    let one = &routed(&router, r#"{"prompt": "Why is the river so close to the bridge?"}"#)[0];
+    assert_eq!((&one["teacher"], &one["id"], &one["language"]), (&json!("asker"), &json!(7), &json!("en")));
+    assert_eq!(one["scores"].as_object().unwrap().len(), 3);
     let chat = r#"{"id": "a", "lang": "sw", "messages": [{"role": "user", "content": "Write down everything."}]}"#;
-    let routed = route_lines(&router, &line(chat)).unwrap();
-    assert_eq!((routed[0].teacher.as_str(), routed[0].calibrated), ("doer", false));
+    let two = routed(&router, &format!("\n{chat}\r\n \n{{\"prompt\": \"Why?\"}}"));
+    assert_eq!((&two[0]["teacher"], &two[0]["calibrated"]), (&json!("doer"), &json!(false)));
+    assert_eq!((two.len(), &two[1]["id"]), (2, &json!(10)));
     for bad in ["{}", "[]", "no json", r#"{"prompt": "a", "messages": []}"#, r#"{"prompt": "a", "language": "?"}"#] {
-        let error = route_lines(&router, &line(bad)).unwrap_err().to_string();
-        assert!(error.starts_with("`line 7`"), "{error}");
+        for before in [String::new(), format!("{chat}\n").repeat(200)] {
+            let n_before = before.lines().count();
+            let lines = format!("{before}{bad}\n{bad}\n");
+            let error = route_lines(&router, &lines, 7).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`line {}`", 7 + n_before)), "{error}");
+        }
     }
+    // However lines are cut into blocks, they go where they go alone.
+    let lines: Vec<String> = prompts_of(&house).collect();
+    let together = route_lines(&router, &lines.join("\n"), 1).unwrap().json;
+    let alone: String = lines.iter().map(|line| route_lines(&router, line, 1).unwrap().json).collect();
+    assert_eq!(together, alone);
     let error = fit_files(&FitFiles { judge: Some("nobody".into()), ..files }).unwrap_err().to_string();
     assert!(error.contains("`nobody` scored nothing"), "{error}");
     fs::write(at("router.json"), "{}").unwrap();

@@ -95,9 +95,10 @@ fn answers_get_the_rewards_that_the_models_give() {
     let house = house();
     let ran = house.run(recipe(RECIPE, &[]), 2).unwrap();
     let tokens = RewardTokens { good: "1".to_owned(), bad: Some("2".to_owned()) };
+    let read = |model: LocalModel| model.into_inference(None).unwrap();
     let models = [
-        ("answers", RewardModel::new(language_model().with_reward_head(3).unwrap(), None).unwrap()),
-        ("odds", RewardModel::new(language_model(), Some(&tokens)).unwrap()),
+        ("answers", RewardModel::new(read(language_model().with_reward_head(3).unwrap()), None).unwrap()),
+        ("odds", RewardModel::new(read(language_model()), Some(&tokens)).unwrap()),
     ];
     for (label, model) in models {
         let (found, expected) = (scores(&ran, label), expected(&model));

@@ -6,9 +6,11 @@ mod house;
 
 mod adapters;
 mod determinism;
+mod feedback;
 mod frontier;
 mod fusion;
 mod handover;
+mod hidden;
 mod interop;
 mod learned;
 mod local_arbiters;
@@ -22,6 +24,7 @@ mod runner;
 mod samples;
 mod sets;
 mod training;
+mod unpaired;
 
 mod python;
 mod scripts;

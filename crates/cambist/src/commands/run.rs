@@ -141,7 +141,11 @@ fn close(plan: &Plan, finished: &Finished, args: &RunArgs) -> Result<(), Failure
             .map(|(label, artifact)| json!({ "step": label, "artifact": artifact.manifest().id }))
             .collect();
         let results = summary::results_json(finished)?;
-        let out = json!({ "recipe": plan.recipe.name, "artifacts": steps, "results": results });
+        let mut out = json!({ "recipe": plan.recipe.name, "artifacts": steps, "results": results });
+        let searches = summary::searches_json(finished)?;
+        if !searches.is_empty() {
+            out["searches"] = json!(searches);
+        }
         screen::print(&out.to_string())?;
     } else {
         for line in summary::closing_lines(&plan.recipe, finished)? {

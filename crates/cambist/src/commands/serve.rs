@@ -15,7 +15,7 @@ use crate::{
 pub(super) fn perform(args: &ServeArgs) -> Result<(), Failure> {
     let name = args.name.clone().unwrap_or_else(|| folder_name(args));
     screen::talk(&format!("reading {} ...", args.model.display()));
-    let model = read_model(&args.model)?;
+    let model = read_model(&args.model, args.dtype.map(Into::into))?;
     let (n_parameters, max_positions) = (model.n_parameters(), model.max_positions());
     let is_reward_model = serves_rewards(&model);
     let options = ServeOptions {

@@ -7,6 +7,7 @@ mod bad_recipes;
 mod bad_stores;
 mod full_disks;
 mod guide;
+mod route;
 mod screens;
 mod serve;
 mod stopped;

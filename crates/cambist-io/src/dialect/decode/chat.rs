@@ -18,6 +18,9 @@ pub(super) fn choices(body: &Value) -> Result<Vec<(&Value, Vec<Mark>)>, String> 
     if list.is_empty() {
         return Err("`choices` is empty".to_owned());
     }
+    if let [choice] = list.as_slice() {
+        return Ok(vec![(choice, Vec::new())]);
+    }
     let index = |(at, choice): (usize, &Value)| choice.get("index").and_then(Value::as_u64).unwrap_or(at as u64);
     let indices: Vec<u64> = list.iter().enumerate().map(index).collect();
     let distinct: BTreeSet<u64> = indices.iter().copied().collect();

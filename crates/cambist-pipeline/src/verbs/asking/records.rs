@@ -2,6 +2,7 @@
 
 use cambist_core::completion::FinishReason;
 use cambist_io::{
+    canonical::json_text,
     clock,
     exchange::{Failure, FailureClass, Settled},
     ledger::{CallRecord, CallStatus},
@@ -129,7 +130,7 @@ fn blank((remote, teacher): (&Remote, &str), (ticket, body): (&Ticket, &Value), 
         prompt_id: ticket.prompt.id.clone(),
         language: ticket.prompt.language.to_string(),
         sample: ticket.sample,
-        request: body.to_string(),
+        request: json_text(body),
         status: CallStatus::Failed,
         text: String::new(),
         finish_reason: FinishReason::Error,

@@ -6,6 +6,7 @@ use cambist_core::{
     candidate::{Candidate, Row},
     completion::{Completion, FinishReason},
     digest::Digest,
+    drift::Watched,
     gates::{Gates, Verdict},
     prompt::Prompt,
     router::{Ask, Route, route},
@@ -23,12 +24,17 @@ use serde_json::json;
 use super::{
     CHUNK, Generating,
     marks::Marks,
+    search,
     survey::{Cells, NAMED, cell},
 };
 use crate::{
     error::PipelineError,
     verbs::{
-        arbiters::Member, contest::JudgesAgreement, naming::Names, scoring::candidate_digest, tables::COMPLETIONS,
+        arbiters::Member,
+        contest::JudgesAgreement,
+        naming::Names,
+        scoring::candidate_digest,
+        tables::{ASKED, AskedRow, COMPLETIONS},
     },
 };
 
@@ -60,6 +66,7 @@ struct Lookup {
 /// What is written on the way.
 struct Tables {
     completions: TableWriter<Completion>,
+    asked: Option<TableWriter<AskedRow>>,
     marks: Option<Marks>,
     agreement: JudgesAgreement,
     failures: String,
@@ -78,6 +85,7 @@ impl Generating<'_> {
     pub(super) fn collect(&self, scratch: &Scratch) -> Result<Collected, PipelineError> {
         let mut wants = Cells::default();
         let mut tables = self.tables(scratch)?;
+        let mut watched = self.router.drift_watch().map(Watched::new);
         let mut prompts = (0u32..).zip(self.prompts.scan());
         loop {
             let blank = |(place, prompt): (u32, Result<Prompt, PipelineError>)| {
@@ -89,11 +97,14 @@ impl Generating<'_> {
                 break;
             }
             self.workshop.checkpoint()?;
+            self.prepare(chunk.iter().map(|open| &open.row.prompt).collect())?;
             while self.advance(&mut chunk, (&mut wants, &mut tables))? {}
             self.rule(&mut chunk, (&mut wants.uncompared, &mut tables.agreement))?;
             if wants.is_empty() {
                 self.agree(&mut chunk);
-                chunk.iter().try_for_each(|open| tables.push(open))?;
+                let propensities: Vec<_> = chunk.par_iter().map(|open| self.propensities(&open.row)).collect();
+                chunk.iter().zip(propensities).try_for_each(|(open, own)| tables.push(open, own))?;
+                watched.iter_mut().for_each(|watched| self.watch(watched, &chunk));
                 let is_unknown = |open: &&Open| !self.router.is_calibrated_for(&open.row.prompt.language);
                 tables.n_uncalibrated += chunk.iter().filter(is_unknown).count() as u64;
             }
@@ -102,7 +113,8 @@ impl Generating<'_> {
             return Ok(Collected::Wants(wants));
         }
         self.nobody_is_silent(&tables)?;
-        let draft = tables.finish(scratch)?;
+        let mut draft = tables.finish(scratch)?;
+        search::write((self.router, self.workshop.plan.recipe.seed, scratch), watched, &mut draft.0)?;
         Ok(Collected::Whole(Box::new(self.enough_answers(draft)?)))
     }
 
@@ -110,8 +122,13 @@ impl Generating<'_> {
         let draft =
             ManifestDraft { step: self.job.label.clone(), kind: "completions".into(), ..ManifestDraft::default() };
         let marks = self.scorer.as_ref().map(|scorer| Marks::create(scorer, scratch));
+        let asked = match self.params.router.draws_lots() {
+            true => Some(TableWriter::create(&scratch.path(ASKED)?)?),
+            false => None,
+        };
         Ok(Tables {
             completions: TableWriter::create(&scratch.path(COMPLETIONS)?)?,
+            asked,
             marks: marks.transpose()?,
             agreement: JudgesAgreement::default(),
             failures: String::new(),
@@ -121,6 +138,22 @@ impl Generating<'_> {
             passing: BTreeMap::new(),
             voices: BTreeMap::new(),
         })
+    }
+
+    /// Puts decided rows beside what calibration showed.
+    fn watch(&self, watched: &mut Watched<'_>, chunk: &[Open]) {
+        let look = |open: &Open| {
+            let observed: Vec<&Candidate> = open.row.candidates.iter().collect();
+            self.router.watched(&self.pool.query(&open.row.prompt), &observed)
+        };
+        let seen: Vec<_> = chunk.par_iter().map(look).collect();
+        seen.iter().flatten().for_each(|prompt| watched.add(prompt));
+    }
+
+    /// The probability with which each answer of a decided row was asked for, where the router draws lots.
+    fn propensities(&self, row: &Row) -> Option<Vec<f64>> {
+        let observed: Vec<&Candidate> = row.candidates.iter().collect();
+        self.router.propensities(&self.pool.query(&row.prompt), &observed)
     }
 
     /// Brings every open row one round further; false when nothing moved.
@@ -285,9 +318,21 @@ enum Scored {
 }
 
 impl Tables {
-    /// Writes a decided row.
-    fn push(&mut self, open: &Open) -> Result<(), PipelineError> {
+    /// Writes a decided row, with the probabilities with which its answers were asked for.
+    fn push(&mut self, open: &Open, propensities: Option<Vec<f64>>) -> Result<(), PipelineError> {
         self.n_prompts += 1;
+        for (Candidate { completion, .. }, propensity) in open.row.candidates.iter().zip(propensities.iter().flatten())
+        {
+            let Some(asked) = &mut self.asked else { break };
+            asked.push(&AskedRow {
+                prompt_id: completion.prompt_id.clone(),
+                source_id: completion.source_id.clone(),
+                language: completion.language.clone(),
+                teacher: completion.teacher.clone(),
+                sample: completion.sample,
+                propensity: *propensity,
+            })?;
+        }
         for candidate in &open.row.candidates {
             self.completions.push(&candidate.completion)?;
             if candidate.completion.finish_reason == FinishReason::Error {
@@ -326,6 +371,7 @@ impl Tables {
             self.draft.counts.insert("prompts of languages not calibrated".into(), self.n_uncalibrated);
         }
         self.completions.finish()?;
+        self.asked.map_or(Ok(()), |asked| asked.finish().map(drop))?;
         if let Some(marks) = self.marks {
             marks.finish(scratch, &mut self.draft)?;
         }

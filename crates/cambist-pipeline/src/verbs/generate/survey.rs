@@ -176,6 +176,7 @@ impl Generating<'_> {
             for chunk in chunks {
                 self.workshop.checkpoint()?;
                 let chunk = chunk?;
+                self.prepare(chunk.iter().map(|(_, row)| &row.prompt).collect())?;
                 let looked = chunk.par_chunks(NAMED).map(|rows| self.look_at(&answered, rows));
                 let found = looked.collect::<Result<Vec<_>, PipelineError>>()?;
                 let mut rows = chunk.iter().zip(found.into_iter().flatten());
@@ -183,6 +184,13 @@ impl Generating<'_> {
             }
             Ok(())
         })
+    }
+
+    /// Lets the router look at many prompts at once.
+    pub(super) fn prepare(&self, prompts: Vec<&Prompt>) -> Result<(), PipelineError> {
+        let failed =
+            |what: String| PipelineError::input(&self.job.label, what, "look at the model that its router reads with");
+        self.router.prepare(&prompts).map_err(failed)
     }
 
     /// Sends all prompts in their order, until there are no more or nobody wants them.

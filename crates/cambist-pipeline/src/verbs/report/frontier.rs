@@ -7,6 +7,7 @@ use cambist_core::{
 use cambist_io::store::Artifact;
 
 use super::{
+    choosing::Choosing,
     material::Material,
     measure::{interval, name_of, to_estimate},
 };
@@ -54,6 +55,8 @@ impl<'a> View<'a> {
         blocks.extend(self.figure());
         blocks.extend(self.curves());
         blocks.push(self.strategy_table());
+        blocks.extend(self.file.prices.iter().map(|prices| super::search::prices(self.job, prices)));
+        blocks.extend(self.choosing().blocks());
         blocks.push(Block::Heading("Which teachers are worth having".into()));
         blocks.extend(self.advice());
         blocks
@@ -166,6 +169,11 @@ impl<'a> View<'a> {
             rows,
         };
         Block::Table { table, origin: self.origin() }
+    }
+
+    fn choosing(&self) -> Choosing<'_> {
+        let parts = self.parts().into_iter().filter_map(|(name, part)| Some((name, part.routers.as_ref()?)));
+        Choosing { parts: parts.collect(), teachers: &self.file.frontier.teachers, origin: self.origin() }
     }
 
     fn advice(&self) -> Vec<Block> {

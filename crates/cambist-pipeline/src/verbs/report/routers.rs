@@ -34,6 +34,7 @@ pub(super) fn section(material: &Material<'_>) -> Result<Option<Section>, Pipeli
         return Ok(None);
     }
     let mut blocks = vec![introduction(&fitted), by_language(&fitted), trials(&fitted)];
+    blocks.extend(feedback(&fitted));
     blocks.extend(choices(material));
     Ok(Some(Section { title: "Routers".into(), blocks }))
 }
@@ -62,11 +63,10 @@ fn origin(fitted: &[(&Job, FittedRouter)]) -> Origin {
 fn by_language(fitted: &[(&Job, FittedRouter)]) -> Block {
     let mut rows = Vec::new();
     for (job, router) in fitted {
+        let name = (job.label.as_str(), router.partial.is_some());
         let all = (None, router.tuned.overall);
         let each = router.tuned.languages.iter().map(|(language, trial)| (Some(language), *trial));
-        rows.extend(
-            std::iter::once(all).chain(each).map(|(language, trial)| language_row(&job.label, language, trial)),
-        );
+        rows.extend(std::iter::once(all).chain(each).map(|(language, trial)| language_row(name, language, trial)));
     }
     let spreads = |title: &str| Column::numbers(title, "spreads", Style::plain(3));
     let table = Table {
@@ -89,15 +89,19 @@ fn by_language(fitted: &[(&Job, FittedRouter)]) -> Block {
     Block::Table { table, origin: origin(fitted) }
 }
 
-fn language_row(name: &str, language: Option<&Language>, trial: LanguageTrial) -> Row {
+fn language_row((name, is_partial): (&str, bool), language: Option<&Language>, trial: LanguageTrial) -> Row {
+    let level = |regret: f64| {
+        let why = "not everybody was asked: the difference alone is known";
+        if is_partial { Cell::Missing(why.into()) } else { Cell::Number(regret) }
+    };
     let is_sure = trial.gain_se.is_some_and(|se| trial.gain > 2.0 * se);
     let se = trial.gain_se.map_or_else(|| Cell::Missing("one source".into()), Cell::Number);
     Row::new(vec![
         Words::from(name).into(),
         language.map_or_else(|| Words::from("all").into(), |language| label(language).into()),
         Cell::Count(trial.n as u64),
-        Cell::Number(trial.regret),
-        Cell::Number(trial.table_regret),
+        level(trial.regret),
+        level(trial.table_regret),
         Cell::Number(trial.gain),
         se,
         Words::from(if is_sure { "learned" } else { "fixed" }).into(),
@@ -115,7 +119,7 @@ fn trials(fitted: &[(&Job, FittedRouter)]) -> Block {
                 Cell::Id(trial.head.name().to_owned()),
                 number(trial.tau),
                 number(trial.penalty),
-                Cell::Number(trial.regret),
+                number(Some(trial.regret).filter(|_| router.partial.is_none())),
                 number(trial.loss),
             ]));
         }
@@ -134,6 +138,42 @@ fn trials(fitted: &[(&Job, FittedRouter)]) -> Block {
         rows,
     };
     Block::Table { table, origin: origin(fitted) }
+}
+
+/// What routers rest on that learned from answers of those who were asked; none where everybody was.
+fn feedback(fitted: &[(&Job, FittedRouter)]) -> Option<Block> {
+    let mut rows = Vec::new();
+    for (job, partial) in fitted.iter().filter_map(|(job, router)| Some((job, router.partial.as_ref()?))) {
+        for (teacher, own) in &partial.teachers {
+            rows.push(Row::new(vec![
+                Words::from(job.label.as_str()).into(),
+                Words::from(teacher.as_str()).into(),
+                Cell::Count(own.n_asked as u64),
+                Cell::Number(own.effective),
+                Cell::Number(own.weight),
+                Cell::Number(partial.max_weight),
+                Cell::Count(partial.n_clipped as u64),
+            ]));
+        }
+    }
+    let table = Table {
+        caption: "Routers that learned from answers of which only some were asked for, each weighed by one over the \
+                  probability of that. Effective: as many equally likely answers would vary as much. Weight: what \
+                  the answers stand for, as a share of the prompts, which is 1 give or take chance where the \
+                  probabilities are right."
+            .into(),
+        columns: vec![
+            Column::words("Router"),
+            Column::words("teacher"),
+            Column::numbers("asked", "answers", Style::plain(0)),
+            Column::numbers("effective", "answers", Style::plain(1)),
+            Column::numbers("weight", "", Style::plain(2)),
+            Column::numbers("largest weight", "", Style::plain(0)),
+            Column::numbers("cut to it", "answers", Style::plain(0)),
+        ],
+        rows,
+    };
+    (!table.rows.is_empty()).then(|| Block::Table { table, origin: origin(fitted) })
 }
 
 /// How strategies choose on the answers that they share.

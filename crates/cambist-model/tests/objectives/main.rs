@@ -1,12 +1,14 @@
 //! Against PyTorch and TRL: the numbers of `golden/objectives.py`.
 #![cfg(test)]
 
+mod kto;
+
 use std::{collections::BTreeMap, fs, ops::ControlFlow, path::PathBuf};
 
 use cambist_core::{language::Language, prompt::Message};
 use cambist_model::{
-    ChosenNll, IpoNormalization, LocalModel, ModelFiles, NllReduction, Observer, Preference, PreferenceLoss,
-    ReferenceRow, ReferenceSource, StepLog, TrainConfig, TrainRow, Training,
+    ChosenNll, HeldOutLog, IpoNormalization, LocalModel, ModelFiles, NllReduction, Observer, Preference,
+    PreferenceLoss, ReferenceRow, ReferenceSource, StepLog, TrainConfig, TrainRow, Training,
     objective::preference::{Answer, AnswerPair},
     run,
 };
@@ -108,12 +110,17 @@ fn rows(golden: &Golden, case: &Case) -> Vec<TrainRow> {
 struct Heard {
     steps: Vec<StepLog>,
     reference: Vec<ReferenceRow>,
+    held_out: Vec<HeldOutLog>,
 }
 
 impl Observer for Heard {
     fn step(&mut self, log: &StepLog) -> ControlFlow<()> {
         self.steps.push(log.clone());
         ControlFlow::Continue(())
+    }
+
+    fn held_out(&mut self, log: &HeldOutLog) {
+        self.held_out.push(log.clone());
     }
 
     fn reference(&mut self, rows: &[ReferenceRow], _done: (usize, usize)) -> ControlFlow<()> {
