@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{
     LinearHead, Loss, SquaredError,
-    design::{Columns, Design},
+    design::{Columns, Design, Scorer, Slope},
     gram::{Gram, MAX_FOR_GRAM},
     lesson::{Lesson, Lessons},
     minimize::{Stop, minimize_in},
@@ -23,13 +23,23 @@ pub struct FitOptions {
     pub language_penalty: f64,
     /// The largest component of the gradient of the mean loss at which it is done; default 1e-5.
     pub tolerance: f64,
+    /// Two steps that each lower the mean loss by less than this share of it are the last ones; default 0, never.
+    pub gain: f64,
     /// Steps, at most; default 200.
     pub max_steps: usize,
 }
 
+impl FitOptions {
+    /// Of so many lessons stops where what is left to gain is far below what they can tell: held-out losses change no more
+    /// by then.
+    pub(super) fn as_far_as_it_pays(self, n_lessons: usize) -> Self {
+        if n_lessons > MAX_FOR_GRAM { Self { gain: 1e-3, max_steps: 40, ..self } } else { self }
+    }
+}
+
 impl Default for FitOptions {
     fn default() -> Self {
-        Self { penalty: 1.0, language_penalty: 1.0, tolerance: 1e-5, max_steps: 200 }
+        Self { penalty: 1.0, language_penalty: 1.0, tolerance: 1e-5, gain: 0.0, max_steps: 200 }
     }
 }
 
@@ -115,16 +125,10 @@ const MAX_PARTS: usize = 8;
 /// So many components of the gradients are added up before the next ones are.
 const SUMMED_AT_ONCE: usize = 8_192;
 
-/// Where every so many-th lesson alone are still enough to come near the minimum, that is where many lessons start from.
-const THINNING: usize = 4;
-const ENOUGH_TO_START: usize = 4_096;
-
 /// What is minimised. Parameters stand in one row: weights of the design, offsets by language and teacher, intercepts.
 pub(super) struct Problem<'a> {
     /// The lessons that are learned from: the first ones of the design.
     lessons: &'a [&'a Lesson],
-    /// Every so many-th of them counts, for so many.
-    thinned: usize,
     n_teachers: usize,
     n_languages: usize,
     design: &'a dyn Design,
@@ -133,7 +137,7 @@ pub(super) struct Problem<'a> {
 impl<'a> Problem<'a> {
     pub(super) fn new(lessons: &Lessons, chosen: &'a [&'a Lesson], design: &'a dyn Design) -> Self {
         let (n_teachers, n_languages) = (lessons.teachers.len(), lessons.languages.len());
-        Self { lessons: chosen, thinned: 1, n_teachers, n_languages, design }
+        Self { lessons: chosen, n_teachers, n_languages, design }
     }
 
     pub(super) fn start(&self) -> Vec<f64> {
@@ -144,19 +148,9 @@ impl<'a> Problem<'a> {
         self.design.n_weights() + self.n_languages * self.n_teachers
     }
 
-    /// How many lessons count.
-    fn n_lessons(&self) -> usize {
-        self.lessons.len().div_ceil(self.thinned)
-    }
-
-    /// Returns the best parameters, from `start` on; of many lessons a few show where to start.
+    /// Returns the best parameters, from `start` on.
     pub(super) fn solve(&self, loss: &dyn Loss, options: FitOptions, start: Vec<f64>) -> Vec<f64> {
-        let start = if self.n_lessons() >= THINNING * ENOUGH_TO_START {
-            Problem { thinned: self.thinned * THINNING, ..*self }.solve(loss, options, start)
-        } else {
-            start
-        };
-        let stop = Stop { gradient: options.tolerance, max_steps: options.max_steps };
+        let stop = Stop { gradient: options.tolerance, gain: options.gain, max_steps: options.max_steps };
         let units = self.units(options);
         let value = |at: &[f64], slope: &mut [f64]| self.value(loss, options, (at, slope));
         minimize_in(&units, value, start, stop)
@@ -166,14 +160,12 @@ impl<'a> Problem<'a> {
     /// that frequent features and rare ones bend the loss alike.
     fn units(&self, options: FitOptions) -> Vec<f64> {
         let (n_weights, intercepts) = (self.design.n_weights(), self.intercepts());
-        let each = self.thinned as f64;
         let mut squares = vec![0.0; intercepts + self.n_teachers];
-        for number in (0..self.lessons.len()).step_by(self.thinned) {
-            self.design.add_squares(number, &mut squares[..n_weights]);
-            let own = &mut squares[n_weights + self.lessons[number].language * self.n_teachers..][..self.n_teachers];
+        self.design.add_squares(&(0..self.lessons.len()).collect::<Vec<_>>(), &mut squares[..n_weights]);
+        for lesson in self.lessons {
+            let own = &mut squares[n_weights + lesson.language * self.n_teachers..][..self.n_teachers];
             own.iter_mut().for_each(|square| *square += 1.0);
         }
-        squares.iter_mut().for_each(|square| *square *= each);
         squares[..n_weights].iter_mut().for_each(|square| *square += options.penalty.min(f64::MAX));
         squares[n_weights..intercepts].iter_mut().for_each(|square| *square += options.language_penalty);
         let n_lessons = self.lessons.len().max(1) as f64;
@@ -181,76 +173,95 @@ impl<'a> Problem<'a> {
         squares.iter().map(|square| (n_lessons / square.max(f64::MIN_POSITIVE)).sqrt()).collect()
     }
 
-    /// The score of each teacher for some lessons of the design, `[lesson, teacher]`, each with its language.
-    pub(super) fn score(&self, at: &[f64], (lessons, languages): (&[usize], &[usize]), scores: &mut [f64]) {
+    /// Makes ready to score with these parameters.
+    pub(super) fn scorer<'b>(&'b self, at: &'b [f64]) -> Scores<'b> {
         let (weights, rest) = at.split_at(self.design.n_weights());
         let (offsets, intercepts) = rest.split_at(self.n_languages * self.n_teachers);
-        for (language, scores) in languages.iter().zip(scores.chunks_exact_mut(self.n_teachers.max(1))) {
-            let offsets = &offsets[language * self.n_teachers..][..self.n_teachers];
-            scores.iter_mut().zip(intercepts.iter().zip(offsets)).for_each(|(score, (i, o))| *score = i + o);
-        }
-        self.design.add_scores(lessons, weights, scores);
+        Scores { features: self.design.scorer(weights), offsets, intercepts }
     }
 
     /// The mean loss with penalties, and its gradient.
     fn value(&self, loss: &dyn Loss, options: FitOptions, (at, slope): (&[f64], &mut [f64])) -> f64 {
-        let n = self.n_lessons();
+        let n = self.lessons.len();
         let n_parts = (n / LESSONS_IN_A_PART).clamp(1, MAX_PARTS);
         let range = |part: usize| n * part / n_parts..n * (part + 1) / n_parts;
-        slope.fill(0.0);
-        let mut sum = 0.0;
-        if n_parts == 1 {
-            sum += self.sum(range(0), loss, (at, slope));
-        } else {
-            let parts = (0..n_parts).into_par_iter().map(|part| {
-                let mut own = vec![0.0; at.len()];
-                (self.sum(range(part), loss, (at, &mut own)), own)
-            });
-            let parts: Vec<(f64, Vec<f64>)> = parts.collect();
-            sum += parts.iter().map(|(own, _)| own).sum::<f64>();
-            slope.par_chunks_mut(SUMMED_AT_ONCE).enumerate().for_each(|(chunk, slope)| {
-                for (_, own) in &parts {
-                    let own = &own[chunk * SUMMED_AT_ONCE..];
-                    slope.iter_mut().zip(own).for_each(|(slope, own)| *slope += own);
-                }
-            });
-        }
+        let scorer = self.scorer(at);
+        let parts: Vec<Part<'_>> = match n_parts {
+            1 => vec![self.sum(range(0), loss, &scorer)],
+            _ => (0..n_parts).into_par_iter().map(|part| self.sum(range(part), loss, &scorer)).collect(),
+        };
         let (until_weights, until_offsets) = (self.design.n_weights(), self.intercepts());
+        slope.fill(0.0);
+        let (of_weights, rest) = slope.split_at_mut(until_weights);
+        // Whole columns, whatever the design.
+        let at_once = SUMMED_AT_ONCE.next_multiple_of(self.n_teachers.max(1));
+        of_weights.par_chunks_mut(at_once).enumerate().for_each(|(chunk, slope)| {
+            parts.iter().for_each(|part| part.weights.add_to(chunk * at_once, slope));
+        });
+        for part in &parts {
+            rest.iter_mut().zip(&part.rest).for_each(|(slope, own)| *slope += own);
+        }
+        let mut sum = parts.iter().map(|part| part.loss).sum::<f64>();
         let offsets = until_weights..until_offsets;
-        let share = 1.0 / self.thinned as f64;
-        sum += penalize(options.penalty * share, &at[..until_weights], &mut slope[..until_weights]);
-        sum += penalize(options.language_penalty * share, &at[offsets.clone()], &mut slope[offsets]);
+        sum += penalize(options.penalty, &at[..until_weights], &mut slope[..until_weights]);
+        sum += penalize(options.language_penalty, &at[offsets.clone()], &mut slope[offsets]);
         let per_lesson = 1.0 / n.max(1) as f64;
         slope.iter_mut().for_each(|part| *part *= per_lesson);
         sum * per_lesson
     }
 
-    /// The losses of some of the lessons that count, and the gradient of their sum, without penalties.
-    fn sum(&self, numbers: Range<usize>, loss: &dyn Loss, (at, slope): (&[f64], &mut [f64])) -> f64 {
+    /// The losses of some of the lessons, and the gradient of their sum, without penalties.
+    fn sum(&self, numbers: Range<usize>, loss: &dyn Loss, scorer: &Scores<'_>) -> Part<'_> {
         let n = self.n_teachers;
-        let (weights, rest) = slope.split_at_mut(self.design.n_weights());
-        let (offsets, intercepts) = rest.split_at_mut(self.n_languages * n);
-        let mut sum = 0.0;
-        let numbers: Vec<usize> = numbers.map(|number| number * self.thinned).collect();
+        let mut part = Part { loss: 0.0, weights: self.design.slope(), rest: vec![0.0; (self.n_languages + 1) * n] };
+        let (offsets, intercepts) = part.rest.split_at_mut(self.n_languages * n);
+        let numbers: Vec<usize> = numbers.collect();
         let (mut all_scores, mut all_blame) = ([0.0].repeat(TOGETHER * n), [0.0].repeat(TOGETHER * n));
         for block in numbers.chunks(TOGETHER) {
             let (scores, blame) = (&mut all_scores[..block.len() * n], &mut all_blame[..block.len() * n]);
             let languages = block.iter().map(|number| self.lessons[*number].language).collect::<Vec<_>>();
-            self.score(at, (block, &languages), scores);
+            scorer.score((block, &languages), scores);
             let each = scores.chunks_exact(n.max(1)).zip(blame.chunks_exact_mut(n.max(1)));
             for (number, (scores, blame)) in block.iter().zip(each) {
                 let lesson = self.lessons[*number];
-                sum += loss.blame(scores, &lesson.rewards, blame);
+                part.loss += loss.blame(scores, &lesson.rewards, blame);
                 let offsets = &mut offsets[lesson.language * n..][..n];
                 for ((intercept, offset), part) in intercepts.iter_mut().zip(offsets).zip(&*blame) {
                     *intercept += part;
                     *offset += part;
                 }
             }
-            self.design.add_slope(block, blame, weights);
+            part.weights.add(block, blame);
         }
-        sum
+        part
     }
+}
+
+/// Parameters that score lessons.
+pub(super) struct Scores<'a> {
+    features: Box<dyn Scorer + 'a>,
+    offsets: &'a [f64],
+    intercepts: &'a [f64],
+}
+
+impl Scores<'_> {
+    /// The score of each teacher for some lessons of the design, `[lesson, teacher]`, each with its language.
+    pub(super) fn score(&self, (lessons, languages): (&[usize], &[usize]), scores: &mut [f64]) {
+        let n = self.intercepts.len();
+        for (language, scores) in languages.iter().zip(scores.chunks_exact_mut(n.max(1))) {
+            let offsets = &self.offsets[language * n..][..n];
+            scores.iter_mut().zip(self.intercepts.iter().zip(offsets)).for_each(|(score, (i, o))| *score = i + o);
+        }
+        self.features.add_scores(lessons, scores);
+    }
+}
+
+/// What some lessons add to the loss and its gradient.
+struct Part<'a> {
+    loss: f64,
+    weights: Box<dyn Slope + 'a>,
+    /// Offsets by language and teacher, then intercepts.
+    rest: Vec<f64>,
 }
 
 /// Returns what `weights` cost, and adds to the gradient.

@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use super::{
-    design::{Design, shared_features},
+    design::{Design, Scorer, Slope, shared_features},
     lesson::Lesson,
     rows::Rows,
 };
@@ -148,34 +148,66 @@ impl Design for Coordinates {
         self.width * self.n_teachers
     }
 
-    fn add_scores(&self, lessons: &[usize], weights: &[f64], scores: &mut [f64]) {
-        let (n, width, arch) = (self.n_teachers, self.width.max(1), pulp::Arch::new());
+    fn scorer<'a>(&'a self, weights: &'a [f64]) -> Box<dyn Scorer + 'a> {
+        Box::new(Weighted { coordinates: self, weights })
+    }
+
+    fn slope(&self) -> Box<dyn Slope + '_> {
+        Box::new(Summed { coordinates: self, sums: vec![0.0; self.n_weights()] })
+    }
+
+    fn add_squares(&self, lessons: &[usize], squares: &mut [f64]) {
+        for row in lessons.iter().map(|lesson| self.row(*lesson)) {
+            for of_teacher in squares.chunks_exact_mut(self.width.max(1)) {
+                of_teacher.iter_mut().zip(row).for_each(|(square, value)| *square += value * value);
+            }
+        }
+    }
+}
+
+/// Coordinates with weights.
+struct Weighted<'a> {
+    coordinates: &'a Coordinates,
+    weights: &'a [f64],
+}
+
+impl Scorer for Weighted<'_> {
+    fn add_scores(&self, lessons: &[usize], scores: &mut [f64]) {
+        let Self { coordinates, weights: others } = *self;
+        let (n, width, arch) = (coordinates.n_teachers, coordinates.width.max(1), pulp::Arch::new());
         let (blocks, rest) = lessons.as_chunks::<BLOCK>();
         let (of_blocks, of_rest) = scores.split_at_mut(blocks.len() * BLOCK * n);
         for (block, sums) in blocks.iter().zip(of_blocks.chunks_exact_mut(BLOCK * n)) {
-            arch.dispatch(Products { rows: self.rows(*block), others: weights, width, sums });
+            arch.dispatch(Products { rows: coordinates.rows(*block), others, width, sums });
         }
         for (lesson, sums) in rest.iter().zip(of_rest.chunks_exact_mut(n)) {
-            arch.dispatch(Products { rows: self.rows([*lesson]), others: weights, width, sums });
+            arch.dispatch(Products { rows: coordinates.rows([*lesson]), others, width, sums });
         }
     }
+}
 
-    fn add_slope(&self, lessons: &[usize], blame: &[f64], slope: &mut [f64]) {
-        let (n, width, arch) = (self.n_teachers, self.width.max(1), pulp::Arch::new());
+/// Coordinates with sums of what lessons say about weights.
+struct Summed<'a> {
+    coordinates: &'a Coordinates,
+    sums: Vec<f64>,
+}
+
+impl Slope for Summed<'_> {
+    fn add(&mut self, lessons: &[usize], blame: &[f64]) {
+        let coordinates = self.coordinates;
+        let (n, width, arch) = (coordinates.n_teachers, coordinates.width.max(1), pulp::Arch::new());
         let (blocks, rest) = lessons.as_chunks::<BLOCK>();
         let (of_blocks, of_rest) = blame.split_at(blocks.len() * BLOCK * n);
         for (block, factors) in blocks.iter().zip(of_blocks.chunks_exact(BLOCK * n)) {
-            arch.dispatch(Additions { rows: self.rows(*block), factors, width, others: &mut *slope });
+            arch.dispatch(Additions { rows: coordinates.rows(*block), factors, width, others: &mut self.sums });
         }
         for (lesson, factors) in rest.iter().zip(of_rest.chunks_exact(n)) {
-            arch.dispatch(Additions { rows: self.rows([*lesson]), factors, width, others: &mut *slope });
+            arch.dispatch(Additions { rows: coordinates.rows([*lesson]), factors, width, others: &mut self.sums });
         }
     }
 
-    fn add_squares(&self, lesson: usize, squares: &mut [f64]) {
-        for of_teacher in squares.chunks_exact_mut(self.width.max(1)) {
-            of_teacher.iter_mut().zip(self.row(lesson)).for_each(|(square, value)| *square += value * value);
-        }
+    fn add_to(&self, first: usize, slope: &mut [f64]) {
+        slope.iter_mut().zip(&self.sums[first..]).for_each(|(to, sum)| *to += sum);
     }
 }
 
@@ -211,12 +243,17 @@ impl<const N: usize> pulp::NullaryFnOnce for Products<'_, N> {
         let rows = self.rows.map(|row| row.as_chunks::<LANES>());
         for (place, other) in self.others.chunks_exact(self.width).enumerate() {
             let (whole, rest) = other[..length].as_chunks::<LANES>();
+            let rows_whole = rows.map(|(row, _)| &row[..whole.len()]);
             let mut lanes = [[0.0; LANES]; N];
-            for (at, other) in whole.iter().enumerate() {
-                for (lanes, (row, _)) in lanes.iter_mut().zip(&rows) {
+            // Whole arrays are read before any is written, and no bound is checked inside: else it is no vector.
+            for at in 0..whole.len() {
+                let other = whole[at];
+                for number in 0..N {
+                    let (row, mut sums) = (rows_whole[number][at], lanes[number]);
                     for lane in 0..LANES {
-                        lanes[lane] += row[at][lane] * other[lane];
+                        sums[lane] += row[lane] * other[lane];
                     }
+                    lanes[number] = sums;
                 }
             }
             for (number, (lanes, (_, of_row))) in lanes.iter().zip(&rows).enumerate() {
@@ -249,15 +286,25 @@ impl<const N: usize> pulp::NullaryFnOnce for Additions<'_, N> {
     fn call(self) {
         let length = self.rows[0].len();
         let n_others = self.others.len() / self.width;
+        let rows = self.rows.map(|row| row.as_chunks::<LANES>());
         for (place, other) in self.others.chunks_exact_mut(self.width).enumerate() {
             let factors: [f64; N] = std::array::from_fn(|number| self.factors[number * n_others + place]);
-            let rows = self.rows.map(|row| &row[..length]);
-            for (at, to) in other[..length].iter_mut().enumerate() {
-                let mut sum = *to;
+            let (whole, rest) = other[..length].as_chunks_mut::<LANES>();
+            let rows_whole = rows.map(|(row, _)| &row[..whole.len()]);
+            for at in 0..whole.len() {
+                let mut sums = whole[at];
                 for number in 0..N {
-                    sum += factors[number] * rows[number][at];
+                    let row = rows_whole[number][at];
+                    for lane in 0..LANES {
+                        sums[lane] += factors[number] * row[lane];
+                    }
                 }
-                *to = sum;
+                whole[at] = sums;
+            }
+            for (at, to) in rest.iter_mut().enumerate() {
+                for (factor, (_, row)) in factors.iter().zip(&rows) {
+                    *to += factor * row[at];
+                }
             }
         }
     }
@@ -314,10 +361,11 @@ mod tests {
         let weights: Vec<f64> = (0..14).map(|at| f64::from(at % 5) - 1.5).collect();
         let (rows, gained) = gram.spread(&made, &weights);
         let mut scores = [0.0; 14];
-        made.add_scores(&[0, 1, 2, 3, 4, 5, 6], &weights, &mut scores);
+        made.scorer(&weights).add_scores(&[0, 1, 2, 3, 4, 5, 6], &mut scores);
         for (own, place) in scores.chunks(2).zip([2, 6, 0, 1, 3, 4, 5]) {
             let mut spread = gained.clone();
-            rows.add_products(&lessons[place].features, &mut spread);
+            let features = &lessons[place].features;
+            rows.add_products((&features.indices, &features.values), &mut spread);
             for (a, b) in own.iter().zip(&spread) {
                 assert!((a - b).abs() < 1e-4, "{place}: {own:?}, {spread:?}");
             }
@@ -331,7 +379,9 @@ mod tests {
         let made = Gram::of(&chosen, 9).coordinates(&[0, 1, 2, 3, 4, 5, 6], (7, 3));
         let blame: Vec<f64> = (0..21).map(|at| f64::from(at % 4) - 1.0).collect();
         let mut slope = vec![0.5; 21];
-        made.add_slope(&[0, 1, 2, 3, 4, 5, 6], &blame, &mut slope);
+        let mut sum = made.slope();
+        sum.add(&[0, 1, 2, 3, 4, 5, 6], &blame);
+        sum.add_to(0, &mut slope);
         for (at, slope) in slope.iter().enumerate() {
             let terms = (0..7).filter_map(|lesson| Some(blame[lesson * 3 + at / 7] * made.row(lesson).get(at % 7)?));
             assert!((slope - 0.5 - terms.sum::<f64>()).abs() < 1e-9, "{at}: {slope}");
@@ -346,8 +396,8 @@ mod tests {
         // The twin of the third lesson gets the score of the third lesson.
         let weights = [0.3, -1.0, 2.0];
         let (mut third, mut twin) = ([0.0], [0.0]);
-        made.add_scores(&[2], &weights, &mut third);
-        made.add_scores(&[3], &weights, &mut twin);
+        made.scorer(&weights).add_scores(&[2], &mut third);
+        made.scorer(&weights).add_scores(&[3], &mut twin);
         assert!((third[0] - twin[0]).abs() < 1e-9, "{third:?} {twin:?}");
     }
 }

@@ -68,7 +68,7 @@ impl LinearHead {
         let offsets = self.offsets(language).into_iter().flatten();
         scores.iter_mut().zip(offsets).for_each(|(score, offset)| *score += offset);
         if !self.weights.is_empty() {
-            self.weights.add_products(features, &mut scores);
+            self.weights.add_products((&features.indices, &features.values), &mut scores);
         }
         scores
     }

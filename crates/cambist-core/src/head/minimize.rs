@@ -23,9 +23,14 @@ struct Step {
 pub(super) struct Stop {
     /// The largest component of the gradient at which a point counts as the minimum.
     pub gradient: f64,
+    /// Two steps that each lower the value by less than this share of it are the last ones; 0 for never.
+    pub gain: f64,
     /// Steps, at most.
     pub max_steps: usize,
 }
+
+/// Steps of little gain, one after the other, that are the last ones: one alone may be an accident of the search.
+const LAST_STEPS: usize = 2;
 
 /// Returns where `value` is least, from `start` on; `value` writes its gradient into its second argument.
 ///
@@ -50,20 +55,21 @@ pub(super) fn minimize_in(
         value
     };
     let is_done = |slope: &[f64]| slope.iter().zip(units).all(|(part, unit)| (part / unit).abs() <= stop.gradient);
-    scaled(&minimize(in_units, start, (is_done, stop.max_steps)))
+    scaled(&minimize(in_units, start, (is_done, stop)))
 }
 
 fn minimize(
     mut value: impl FnMut(&[f64], &mut [f64]) -> f64,
     start: Vec<f64>,
-    (is_done, max_steps): (impl Fn(&[f64]) -> bool, usize),
+    (is_done, stop): (impl Fn(&[f64]) -> bool, Stop),
 ) -> Vec<f64> {
     let mut at = start;
     let mut slope = vec![0.0; at.len()];
     let mut now = value(&at, &mut slope);
     let mut memory: VecDeque<Step> = VecDeque::new();
-    for _ in 0..max_steps {
-        if is_done(&slope) {
+    let mut n_small = 0;
+    for _ in 0..stop.max_steps {
+        if is_done(&slope) || n_small == LAST_STEPS {
             break;
         }
         let mut direction = descent(&memory, &slope);
@@ -82,6 +88,7 @@ fn minimize(
             memory.clear();
             continue;
         };
+        n_small = if now - next_value < stop.gain * now.abs() { n_small + 1 } else { 0 };
         remember(&mut memory, difference(&next, &at), difference(&next_slope, &slope));
         (at, now, slope) = (next, next_value, next_slope);
     }
@@ -189,7 +196,7 @@ fn each(to: &mut [f64], by: &[f64], change: impl Fn(&mut f64, f64) + Sync) {
 mod tests {
     use super::*;
 
-    const STOP: Stop = Stop { gradient: 1e-9, max_steps: 500 };
+    const STOP: Stop = Stop { gradient: 1e-9, gain: 0.0, max_steps: 500 };
 
     #[test]
     fn a_long_narrow_bowl_is_found_the_bottom_of() {
@@ -209,6 +216,21 @@ mod tests {
             STOP,
         );
         assert!(found.iter().zip(bottom).all(|(x, b)| (x - b).abs() < 1e-6), "{found:?}");
+    }
+
+    #[test]
+    fn two_steps_of_little_gain_are_the_last_ones() {
+        let n_values = |gain: f64| {
+            let mut n = 0;
+            let value = |x: &[f64], slope: &mut [f64]| {
+                n += 1;
+                slope.iter_mut().zip(x).zip([1.0, 1e-4]).for_each(|((slope, x), bend)| *slope = bend * (x - 9.0));
+                1.0 + ((x[0] - 9.0).powi(2) + 1e-4 * (x[1] - 9.0).powi(2)) / 2.0
+            };
+            minimize_in(&[1.0; 2], value, vec![0.0; 2], Stop { gain, ..STOP });
+            n
+        };
+        assert!(n_values(0.5) < n_values(0.0), "{} {}", n_values(0.5), n_values(0.0));
     }
 
     #[test]

@@ -85,13 +85,15 @@ impl<'a> Trainers<'a> {
         let options = FitOptions { penalty, tolerance: 1e-3, max_steps: 40, ..FitOptions::default() };
         let from = start.take().filter(|_| penalty.is_finite()).unwrap_or_else(|| problem.start());
         let at = problem.solve(loss, options, from);
+        let scorer = problem.scorer(&at);
         let score = |(number, place): (usize, &usize)| {
             let mut scores = vec![0.0; lessons.teachers.len()];
             let (lesson, language) = (part.learned.len() + number, self.folds.chosen[*place].language);
-            problem.score(&at, (&[lesson], &[language]), &mut scores);
+            scorer.score((&[lesson], &[language]), &mut scores);
             scores
         };
         let scores = part.held_out.iter().enumerate().map(score).collect();
+        drop(scorer);
         *start = penalty.is_finite().then_some(at);
         scores
     }

@@ -121,6 +121,7 @@ fn is_better(trial: &Trial, known: &Trial) -> bool {
 fn final_head(lessons: &Lessons, trial: &Trial) -> LinearHead {
     let Some(penalty) = trial.penalty else { return fit_table(lessons) };
     let options = FitOptions { penalty, tolerance: 1e-4, max_steps: 80, ..FitOptions::default() };
+    let options = options.as_far_as_it_pays(lessons.lessons.len());
     fit(lessons, loss_of(trial.head, trial.tau).as_ref(), options)
 }
 
@@ -155,7 +156,7 @@ pub fn expected_rewards(lessons: &Lessons, options: &TuneOptions) -> ExpectedRew
         _ => Some(trial),
     });
     let penalty = best.and_then(|trial| trial.penalty).unwrap_or(f64::INFINITY);
-    let fit_options = FitOptions { penalty, ..FitOptions::default() };
+    let fit_options = FitOptions { penalty, ..FitOptions::default() }.as_far_as_it_pays(lessons.lessons.len());
     let everything = TuneOptions { max_compared: usize::MAX, ..options.clone() };
     let all = if folds.chosen.len() == lessons.lessons.len() { folds } else { Folds::of(lessons, &everything) };
     let out_of_fold = all.cross(|chosen| {

@@ -7,36 +7,46 @@ use crate::exchange::FailureClass;
 
 /// The names of all answered calls, or of all scores with a value: 16 bytes each, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KeySet(Vec<[u8; 16]>);
+pub struct KeySet {
+    keys: Vec<[u8; 16]>,
+    /// Where the names of each share of all possible beginnings start, and where the last ones end: names are digests, so
+    /// that each share has few, and one look here spares most of the waits for memory.
+    starts: Vec<u32>,
+}
+
+/// Names of a share, about.
+const IN_A_SHARE: usize = 8;
 
 impl KeySet {
+    /// Of names in order.
+    fn new(keys: Vec<[u8; 16]>) -> Self {
+        let n_shares = keys.len().div_ceil(IN_A_SHARE).max(1);
+        let mut starts = Vec::with_capacity(n_shares + 1);
+        for (at, key) in (0u32..).zip(&keys) {
+            while starts.len() <= share(key, n_shares) {
+                starts.push(at);
+            }
+        }
+        starts.resize(n_shares + 1, keys.len() as u32);
+        Self { keys, starts }
+    }
+
     /// Whether the record called `key` is there.
     pub fn contains(&self, key: &Digest) -> bool {
         let wanted = prefix(key.as_str());
-        // Names are digests, so that each lies near its share of the way; looking there first spares half of the
-        // waits for memory.
-        let n = self.0.len();
-        let near = ((u128::from(lead(&wanted)) * n as u128) >> 64) as usize;
-        let mut reach = n.isqrt() + 16;
-        loop {
-            let (low, high) = (near.saturating_sub(reach), near.saturating_add(reach).min(n));
-            let begins = low == 0 || self.0[low] <= wanted;
-            let ends = high == n || self.0[high - 1] >= wanted;
-            if begins && ends {
-                return self.0[low..high].binary_search(&wanted).is_ok();
-            }
-            reach = reach.saturating_mul(8);
-        }
+        let share = share(&wanted, self.starts.len().saturating_sub(1));
+        let bounds = self.starts.get(share).zip(self.starts.get(share + 1));
+        bounds.is_some_and(|(low, high)| self.keys[*low as usize..*high as usize].binary_search(&wanted).is_ok())
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.keys.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.keys.is_empty()
     }
 }
 
@@ -82,7 +92,7 @@ impl Ledger {
         if !without.is_empty() {
             keys.retain(|key| without.binary_search(key).is_err());
         }
-        Ok(KeySet(keys))
+        Ok(KeySet::new(keys))
     }
 
     fn prefixes(&self, sql: &str) -> Result<Vec<[u8; 16]>> {
@@ -99,10 +109,11 @@ impl Ledger {
     }
 }
 
-/// The first 64 bits of a prefix.
-fn lead(prefix: &[u8; 16]) -> u64 {
+/// Which of so many shares of all names a name falls into.
+fn share(prefix: &[u8; 16], n_shares: usize) -> usize {
     let (lead, _) = prefix.as_chunks::<8>();
-    lead.first().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+    let lead = lead.first().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    ((u128::from(lead) * n_shares as u128) >> 64) as usize
 }
 
 /// The first 128 bits of a name; two of a billion names share them with a chance of 1 in 10^20.
@@ -131,7 +142,7 @@ mod tests {
             let name = |key: u128| Digest::parse(&format!("{key:032x}{:032x}", 0)).unwrap();
             keys.sort_unstable();
             keys.dedup();
-            let set = KeySet(keys.iter().map(|key| key.to_be_bytes()).collect());
+            let set = KeySet::new(keys.iter().map(|key| key.to_be_bytes()).collect());
             prop_assert!(keys.iter().all(|&key| set.contains(&name(key))));
             for absent in [other, 0, u128::MAX, 150, keys.first().map_or(1, |key| key.wrapping_add(1))] {
                 prop_assert_eq!(set.contains(&name(absent)), keys.binary_search(&absent).is_ok());

@@ -106,6 +106,12 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// Forgets all calls and keeps the room that they took.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
     /// Adds the call for answer `sample` to a prompt.
     pub(super) fn push(&mut self, naming: &Naming<'_>, (prompt, sample): (&Prompt, u32)) -> Result<(), PipelineError> {
         let put =

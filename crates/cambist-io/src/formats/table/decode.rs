@@ -1,8 +1,8 @@
 //! From Arrow columns to rows, by way of serde: a row reads its cells where they lie.
 
-use arrow_array::{
-    Array, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray, cast::AsArray,
-};
+use std::ops::Range;
+
+use arrow_array::{Array, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray, cast::AsArray};
 use serde::{
     Deserialize,
     de::{
@@ -12,7 +12,10 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use super::{Cell, encode::data_type};
+use super::{
+    Cell,
+    encode::{MESSAGE, data_type},
+};
 
 type Result<T> = std::result::Result<T, serde_json::Error>;
 
@@ -28,10 +31,13 @@ enum Column {
     Integer(Int64Array),
     Number(Float64Array),
     Flag(BooleanArray),
-    TextList(ListArray),
-    Messages(ListArray),
+    TextList(ListArray, StringArray),
+    Messages(ListArray, Parts),
     Json(StringArray),
 }
+
+/// The parts of all turns of all conversations: names and texts.
+type Parts = Vec<(&'static str, StringArray)>;
 
 impl Cells {
     /// Looks at a batch; none when a declared column has another type than this crate writes.
@@ -93,8 +99,16 @@ impl Column {
             Cell::Integer => Self::Integer(array.as_primitive_opt()?.clone()),
             Cell::Number => Self::Number(array.as_primitive_opt()?.clone()),
             Cell::Flag => Self::Flag(array.as_boolean_opt()?.clone()),
-            Cell::TextList => Self::TextList(array.as_list_opt()?.clone()),
-            Cell::Messages => Self::Messages(array.as_list_opt()?.clone()),
+            Cell::TextList => {
+                let lists: &ListArray = array.as_list_opt()?;
+                Self::TextList(lists.clone(), lists.values().as_string_opt()?.clone())
+            }
+            Cell::Messages => {
+                let lists: &ListArray = array.as_list_opt()?;
+                let texts =
+                    lists.values().as_struct_opt()?.columns().iter().map(|texts| texts.as_string_opt().cloned());
+                Self::Messages(lists.clone(), MESSAGE.into_iter().zip(texts.collect::<Option<Vec<_>>>()?).collect())
+            }
             Cell::Json => Self::Json(array.as_string_opt()?.clone()),
         })
     }
@@ -106,7 +120,7 @@ impl Column {
             // A number that is none is missing, whoever wrote it.
             Self::Number(array) => array.is_valid(at) && array.value(at).is_finite(),
             Self::Flag(array) => array.is_valid(at),
-            Self::TextList(array) | Self::Messages(array) => array.is_valid(at),
+            Self::TextList(lists, _) | Self::Messages(lists, _) => lists.is_valid(at),
         }
     }
 }
@@ -176,18 +190,15 @@ impl<'de> Deserializer<'de> for CellReader<'de> {
             Column::Integer(array) => visitor.visit_i64(array.value(at)),
             Column::Number(array) => visitor.visit_f64(array.value(at)),
             Column::Flag(array) => visitor.visit_bool(array.value(at)),
-            Column::TextList(array) => {
-                let texts = array.value(at);
-                let texts: &StringArray = texts.as_string();
-                if texts.null_count() > 0 {
+            Column::TextList(lists, texts) => {
+                let range = range(lists, at);
+                if range.clone().any(|text| texts.is_null(text)) {
                     return Err(serde_json::Error::custom("a text of the list is missing"));
                 }
-                visitor.visit_seq(SeqDeserializer::new(texts.iter().flatten()))
+                visitor.visit_seq(SeqDeserializer::new(range.map(|text| texts.value(text))))
             }
-            Column::Messages(array) => {
-                let messages = array.value(at);
-                let turns = Turns::of(messages.as_struct());
-                visitor.visit_seq(SeqDeserializer::new((0..messages.len()).map(|turn| turns.turn(turn))))
+            Column::Messages(lists, parts) => {
+                visitor.visit_seq(SeqDeserializer::new(range(lists, at).map(|turn| Turn { parts, at: turn })))
             }
         }
     }
@@ -218,31 +229,36 @@ impl<'de> Deserializer<'de> for CellReader<'de> {
     }
 }
 
-/// The turns of one conversation.
-struct Turns<'m> {
-    parts: Vec<(&'m str, &'m StringArray)>,
+/// Where the elements of a list stand among those of all lists.
+fn range(lists: &ListArray, at: usize) -> Range<usize> {
+    let offsets = lists.value_offsets();
+    offsets[at] as usize..offsets[at + 1] as usize
 }
 
-/// One turn: the parts that are there.
-struct Turn<'m>(Vec<(&'m str, &'m str)>);
+/// One turn: the parts of it that are there.
+struct Turn<'m> {
+    parts: &'m [(&'static str, StringArray)],
+    at: usize,
+}
 
-impl<'m> Turns<'m> {
-    fn of(messages: &'m StructArray) -> Self {
-        let names = messages.column_names();
-        let parts = names.into_iter().zip(messages.columns());
-        Self { parts: parts.filter_map(|(name, array)| Some((name, array.as_string_opt()?))).collect() }
-    }
+impl<'m> Iterator for Turn<'m> {
+    type Item = (&'static str, &'m str);
 
-    fn turn(&self, at: usize) -> Turn<'m> {
-        let there = self.parts.iter().filter(|(_, texts)| texts.is_valid(at));
-        Turn(there.map(|(name, texts)| (*name, texts.value(at))).collect())
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let ((name, texts), rest) = self.parts.split_first()?;
+            self.parts = rest;
+            if texts.is_valid(self.at) {
+                return Some((name, texts.value(self.at)));
+            }
+        }
     }
 }
 
 impl<'de, 'm> IntoDeserializer<'de, serde_json::Error> for Turn<'m> {
-    type Deserializer = MapDeserializer<'de, std::vec::IntoIter<(&'m str, &'m str)>, serde_json::Error>;
+    type Deserializer = MapDeserializer<'de, Self, serde_json::Error>;
 
     fn into_deserializer(self) -> Self::Deserializer {
-        MapDeserializer::new(self.0.into_iter())
+        MapDeserializer::new(self)
     }
 }

@@ -85,7 +85,7 @@ impl Columns {
 }
 
 /// The parts of a message.
-const MESSAGE: [&str; 2] = ["role", "content"];
+pub(super) const MESSAGE: [&str; 2] = ["role", "content"];
 
 /// Names the parts of lists as `pyarrow` and `datasets` do.
 pub(in crate::formats) fn data_type(cell: Cell) -> DataType {

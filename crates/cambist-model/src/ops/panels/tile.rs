@@ -110,6 +110,7 @@ impl Block<'_, '_> {
 
     /// Takes all rows past some inputs of a panel.
     #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "an iterator over both would stay a call")]
     fn rows<S: Simd, N: Numbers>(&mut self, simd: S, panel: &[u32], (output, input): (usize, usize)) {
         let mut sums = [[simd.splat_f32s(0.0); 2]; MOST_ROWS];
         let mut row = 0;
@@ -125,8 +126,8 @@ impl Block<'_, '_> {
                 2 => tile::<S, N, 2>(simd, (x, panel), &mut sums),
                 _ => tile::<S, N, 1>(simd, (x, panel), &mut sums),
             }
-            for (out, sums) in self.out[row..row + rows].iter_mut().zip(&sums) {
-                add(simd, &mut out[output..], (sums, input == 0));
+            for r in 0..rows {
+                add(simd, &mut self.out[row + r][output..], (&sums[r], input == 0));
             }
             row += rows;
         }
@@ -159,12 +160,20 @@ fn tile<S: Simd, N: Numbers, const ROWS: usize>(
     }
 }
 
-/// Adds sums to the outputs that there are, or writes them.
+/// Adds sums to the outputs that there are, or writes them. There is one of these for each tile's rows, so that nothing
+/// may stay a call here either.
 #[inline(always)]
 fn add<S: Simd>(simd: S, out: &mut [f32], (sums, replaces): (&[S::f32s; 2], bool)) {
+    if let Some(whole) = out.get_mut(..2 * S::F32_LANES) {
+        let (vectors, _) = S::as_mut_simd_f32s(whole);
+        for i in 0..2 {
+            vectors[i] = if replaces { sums[i] } else { simd.add_f32s(vectors[i], sums[i]) };
+        }
+        return;
+    }
     for (out, sum) in out.chunks_mut(S::F32_LANES).zip(sums) {
-        let before = if replaces { simd.splat_f32s(0.0) } else { simd.partial_load_f32s(out) };
-        simd.partial_store_f32s(out, simd.add_f32s(before, *sum));
+        let sum = if replaces { *sum } else { simd.add_f32s(simd.partial_load_f32s(out), *sum) };
+        simd.partial_store_f32s(out, sum);
     }
 }
 

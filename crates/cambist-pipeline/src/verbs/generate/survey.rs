@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::mpsc::{SyncSender, sync_channel},
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
 };
 
 use cambist_core::{
@@ -21,14 +21,17 @@ use crate::{
     verbs::{asking::wants_several, forecast::Field, naming::Names, voices::Speaker},
 };
 
-/// Chunks of prompts that are read before they are looked at.
-const READ_AHEAD: usize = 4;
+/// Chunks of prompts that are read before they are looked at, and looked at before they are shown.
+const AHEAD: usize = 4;
 
 /// Prompts whose calls are named together.
 pub(super) const NAMED: usize = 64;
 
 /// Prompts with their places, as rows without answers.
 type Chunk = Vec<(u32, Row)>;
+
+/// Prompts with what the router wants of each.
+type Looked = (Chunk, Vec<Vec<Seen>>);
 
 /// Cells by place: small, so that millions can be held.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -169,17 +172,15 @@ impl Generating<'_> {
         mut show: impl FnMut(&Prompt, Vec<Seen>) -> Result<(), PipelineError>,
     ) -> Result<(), PipelineError> {
         std::thread::scope(|scope| {
-            // Prompts are read while the keys are, and while those before them are looked at.
-            let (sender, chunks) = sync_channel(READ_AHEAD);
+            // Prompts are read while the keys are; later ones are read and looked at while those before them are shown.
+            let (sender, chunks) = sync_channel(AHEAD);
             scope.spawn(move || self.read_ahead(&sender));
             let answered = self.workshop.ledger().settled_keys()?;
-            for chunk in chunks {
-                self.workshop.checkpoint()?;
-                let chunk = chunk?;
-                self.prepare(chunk.iter().map(|(_, row)| &row.prompt).collect())?;
-                let looked = chunk.par_chunks(NAMED).map(|rows| self.look_at(&answered, rows));
-                let found = looked.collect::<Result<Vec<_>, PipelineError>>()?;
-                let mut rows = chunk.iter().zip(found.into_iter().flatten());
+            let (sender, looked) = sync_channel(AHEAD);
+            scope.spawn(move || self.look_ahead(&answered, chunks, &sender));
+            for looked in looked {
+                let (chunk, found) = looked?;
+                let mut rows = chunk.iter().zip(found);
                 rows.try_for_each(|((_, row), seen)| show(&row.prompt, seen))?;
             }
             Ok(())
@@ -205,9 +206,40 @@ impl Generating<'_> {
         }
     }
 
-    /// What the router wants of each row.
-    fn look_at(&self, answered: &KeySet, rows: &[(u32, Row)]) -> Result<Vec<Vec<Seen>>, PipelineError> {
-        let (mut names, mut wanted) = (Names::default(), Vec::with_capacity(rows.len()));
+    /// Sends what the router wants of all prompts in their order, until there are no more or nobody wants it.
+    fn look_ahead(
+        &self,
+        answered: &KeySet,
+        chunks: Receiver<Result<Chunk, PipelineError>>,
+        sender: &SyncSender<Result<Looked, PipelineError>>,
+    ) {
+        for chunk in chunks {
+            let looked = chunk.and_then(|chunk| Ok((self.look_through(answered, &chunk)?, chunk)));
+            let is_last = looked.is_err();
+            if sender.send(looked.map(|(found, chunk)| (chunk, found))).is_err() || is_last {
+                return;
+            }
+        }
+    }
+
+    /// What the router wants of each row of a chunk.
+    fn look_through(&self, answered: &KeySet, chunk: &Chunk) -> Result<Vec<Vec<Seen>>, PipelineError> {
+        self.workshop.checkpoint()?;
+        self.prepare(chunk.iter().map(|(_, row)| &row.prompt).collect())?;
+        let parts = chunk.par_chunks(NAMED);
+        let looked = parts.map_init(Names::default, |names, rows| self.look_at(answered, names, rows));
+        Ok(looked.collect::<Result<Vec<_>, PipelineError>>()?.into_iter().flatten().collect())
+    }
+
+    /// What the router wants of each row; `names` is emptied first.
+    fn look_at(
+        &self,
+        answered: &KeySet,
+        names: &mut Names,
+        rows: &[(u32, Row)],
+    ) -> Result<Vec<Vec<Seen>>, PipelineError> {
+        names.clear();
+        let mut wanted = Vec::with_capacity(rows.len());
         for (place, row) in rows {
             let mut cells = Vec::new();
             if let Route::Ask(asks) = route(self.router, &self.pool.query(&row.prompt), row) {
