@@ -4,7 +4,7 @@ Usage: python scripts/datasets_check.py STORE/artifacts/select-...    (needs dat
 
 Checked are the card (its front matter, licence, languages, and that its configs name all files of rows), and for each
 config the rows, the features, and the columns that TRL's trainers look for: `messages` for SFTTrainer; `prompt`,
-`chosen` and `rejected` for DPOTrainer, all of them chats.
+`chosen` and `rejected` for DPOTrainer; `prompt` and `completion` for KTOTrainer, all of them chats, and `label`.
 """
 import json
 import os
@@ -27,6 +27,10 @@ SFT = {"id": TEXT, "source_id": TEXT, "language": TEXT, "source": TEXT, "task": 
 PAIRS = {
     "id": TEXT, "source_id": TEXT, "language": TEXT, "source": TEXT, "prompt": TURNS, "chosen": TURNS, "rejected": TURNS,
     "chosen_model": TEXT, "rejected_model": TEXT, "chosen_score": NUMBER, "rejected_score": NUMBER, "margin": NUMBER,
+}
+LABELS = {
+    "id": TEXT, "source_id": TEXT, "language": TEXT, "source": TEXT, "task": TEXT, "prompt": TURNS, "completion": TURNS,
+    "label": Value("bool"), "teacher": TEXT, "license": TEXT, "score": NUMBER,
 }
 # What else lies in the folder and is no set.
 NOT_SETS = {"candidates.parquet", "decisions.parquet"}
@@ -71,13 +75,25 @@ def check_pairs(name, rows, strategies):
         check(row["chosen"] != row["rejected"] and row["chosen_score"] > row["rejected_score"], f"{row['id']}: the better one is chosen")
 
 
+
+def check_labels(name, rows, _):
+    check(rows.features == Features(LABELS), f"{name} has the features of labelled answers, found {rows.features}")
+    for row in rows:
+        check(all(is_chat(row[key]) for key in ("prompt", "completion")), f"the answer to {row['id']} is conversational")
+        check(row["prompt"][-1]["role"] == "user", f"the prompt of {row['id']} ends with the user")
+        check([t["role"] for t in row["completion"]] == ["assistant"], f"one answer to {row['id']}")
+    for language in {row["language"] for row in rows}:
+        labels = {row["label"] for row in rows if row["language"] == language}
+        check(labels == {True, False}, f"answers in {language} are wanted and unwanted")
+
+
 folder = Path(sys.argv[1]).resolve()
 patterns = check_card(folder)
 names = get_dataset_config_names(str(folder))
 strategies = json.loads((folder / "strategies.json").read_text(encoding="utf-8"))["strategies"]
 # `datasets` takes a set without rows for a fault, so that the card names none.
 filled = {name for name, strategy in strategies.items() if strategy["n_aligned"] > 0}
-check(sorted(names) == sorted(patterns) and set(patterns) - {"pairs"} == filled, f"configs {names} are the strategies {sorted(filled)}")
+check(sorted(names) == sorted(patterns) and set(patterns) - {"pairs", "labels"} == filled, f"configs {names} are the strategies {sorted(filled)}")
 files = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*.parquet")) if path.name not in NOT_SETS]
 for file in files:
     n_configs = sum(fnmatch(file, pattern) for pattern in patterns.values())
@@ -90,5 +106,5 @@ for name, pattern in patterns.items():
     check(list(loaded) == ["train"], f"{name} has the split `train`, found {list(loaded)}")
     rows = n_rows[name] = loaded["train"]
     check(rows.to_list() == [row for file in of_set for row in parquet.read_table(file).to_pylist()], f"{name} has the rows of its files in order")
-    (check_pairs if name == "pairs" else check_sft)(name, rows, strategies)
+    {"pairs": check_pairs, "labels": check_labels}.get(name, check_sft)(name, rows, strategies)
 print("; ".join(f"{name}: {rows.num_rows} rows" for name, rows in n_rows.items()) + f"; {len(files)} files")

@@ -59,6 +59,7 @@ pub mod search;
 
 pub mod align;
 pub mod fusion;
+pub mod labels;
 pub mod pairs;
 pub mod select;
 

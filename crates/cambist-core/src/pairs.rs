@@ -105,7 +105,7 @@ pub struct Pairs {
     pub floors: BTreeMap<Language, f64>,
 }
 
-/// What pairs read of an answer's text.
+/// What pairs and labels read of an answer's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Likeness {
     /// Valid answers to one prompt that say the same share a group.
@@ -115,14 +115,15 @@ pub struct Likeness {
 }
 
 impl Likeness {
-    /// Reads the texts of a row, in the order of its candidates.
-    pub fn of(row: &Row, options: &PairOptions) -> Vec<Self> {
+    /// Reads the texts of a row, in the order of its candidates; `near_duplicate` is what their 5-grams must share more
+    /// than to say the same, none where only equal texts do.
+    pub fn of(row: &Row, near_duplicate: Option<f64>) -> Vec<Self> {
         let valid: Vec<usize> =
             (0..row.candidates.len()).filter(|at| row.candidates[*at].valid_reward().is_some()).collect();
         let texts: Vec<&str> = row.candidates.iter().map(|candidate| candidate.completion.text.trim()).collect();
         let of_valid: Vec<&str> = valid.iter().map(|at| texts[*at]).collect();
         let mut groups: Vec<usize> = (0..texts.len()).collect();
-        for (at, group) in valid.iter().zip(alike(&of_valid, options.near_duplicate.unwrap_or(f64::INFINITY))) {
+        for (at, group) in valid.iter().zip(alike(&of_valid, near_duplicate.unwrap_or(f64::INFINITY))) {
             groups[*at] = valid[group];
         }
         let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
@@ -211,7 +212,8 @@ impl Pairing<'_> {
 /// Makes preference pairs of the valid candidates of each prompt, as [`Pairing`] does.
 pub fn make_pairs(matrix: &Matrix, pool: &Pool, scales: &Scales, options: &PairOptions, seed: u64) -> Pairs {
     let pairing = Pairing { pool, scales, options, seed };
-    let rows: Vec<(&Row, Vec<Likeness>)> = matrix.rows().iter().map(|row| (row, Likeness::of(row, options))).collect();
+    let rows: Vec<(&Row, Vec<Likeness>)> =
+        matrix.rows().iter().map(|row| (row, Likeness::of(row, options.near_duplicate))).collect();
     let mut margins: BTreeMap<Language, Vec<f64>> = BTreeMap::new();
     for (row, likeness) in &rows {
         margins.entry(row.prompt.language.clone()).or_default().extend(pairing.margins(row, likeness));
@@ -234,7 +236,7 @@ pub fn make_pairs(matrix: &Matrix, pool: &Pool, scales: &Scales, options: &PairO
 }
 
 /// Keeps the first of each group, which is its best when the candidates come from the best on.
-fn distinct<'a>(ranked: &[Ranked<'a>], group: impl Fn(&Candidate) -> Option<u32>) -> Vec<Ranked<'a>> {
+pub(crate) fn distinct<'a>(ranked: &[Ranked<'a>], group: impl Fn(&Candidate) -> Option<u32>) -> Vec<Ranked<'a>> {
     let mut seen = Vec::new();
     let is_new = |(candidate, _): &Ranked<'a>| {
         let group = group(candidate);

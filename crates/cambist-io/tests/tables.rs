@@ -12,8 +12,8 @@ use cambist_core::{
     score::Score,
 };
 use cambist_io::formats::{
-    Cell, FormatError, PreferenceRow, RecordedColumns, SftRow, TableRow, TableWriter, read_scores, read_table,
-    scan_batches, to_jsonl, to_parquet,
+    Cell, FormatError, LabelledRow, PreferenceRow, RecordedColumns, SftRow, TableRow, TableWriter, read_scores,
+    read_table, scan_batches, to_jsonl, to_parquet,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -96,6 +96,14 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn labelled()(id in text(), language in language(), prompt in messages(), completion in messages(), label in any::<bool>(),
+                  task in proptest::option::of(text()), score in number()) -> LabelledRow {
+        LabelledRow { source_id: id.clone(), id, language, source: "s".into(), task, prompt, completion, label, teacher: "t".into(),
+                      license: "apache-2.0".into(), score }
+    }
+}
+
 fn comes_back<R: TableRow + PartialEq + std::fmt::Debug>(rows: &[R]) {
     let folder = tempfile::tempdir().unwrap();
     let [parquet, jsonl] = ["rows.parquet", "rows.jsonl"].map(|name| folder.path().join(name));
@@ -124,6 +132,9 @@ proptest! {
 
     #[test]
     fn preference_pairs_come_back(rows in proptest::collection::vec(pair(), 0..6)) { comes_back(&rows); }
+
+    #[test]
+    fn labelled_answers_come_back(rows in proptest::collection::vec(labelled(), 0..6)) { comes_back(&rows); }
 }
 
 #[test]

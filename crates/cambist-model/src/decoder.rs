@@ -191,9 +191,9 @@ impl Decoder {
 
     /// Returns the reward of each row of a hidden state, `[rows, 1]`.
     pub(crate) fn rewards(&self, tape: &Tape, hidden: &Value) -> Result<Value> {
-        match (self.config.head, self.layout.head) {
-            (Head::Reward, Some(head)) => self.plain_product(tape, hidden, (head, Products::Blocked)),
-            _ => bail!("this model has a language model's head and gives no rewards; give one with a reward head"),
+        match self.reward_head() {
+            Some(head) => self.plain_product(tape, hidden, (head, Products::Blocked)),
+            None => bail!("this model has a language model's head and gives no rewards; give one with a reward head"),
         }
     }
 
@@ -223,7 +223,7 @@ impl Decoder {
 
     /// Returns the same without the adapter.
     fn plain_product(&self, tape: &Tape, x: &Value, (i, products): (usize, Products)) -> Result<Value> {
-        match (&self.parameters[i].numbers, products) {
+        match (&self.in_use(i).1.numbers, products) {
             (Numbers::Panels(panels), _) => linear_by_row(tape, x, panels),
             (Numbers::Plain(_), Products::ByRow) => plain_linear_by_row(tape, x, &self.weight(tape, i)?),
             (Numbers::Plain(_), Products::Blocked) => linear(tape, x, &self.weight(tape, i)?),
@@ -232,8 +232,24 @@ impl Decoder {
 
     /// Returns parameter `i`; a constant where an adapter is trained in its place.
     fn weight(&self, tape: &Tape, i: usize) -> Result<Value> {
-        let tensor = self.parameters[i].tensor()?;
-        Ok(if self.adapter.is_some() { tape.constant(tensor) } else { tape.parameter(i, &tensor) })
+        let (place, parameter) = self.in_use(i);
+        let tensor = parameter.tensor()?;
+        Ok(match place {
+            Some(place) => tape.parameter(place, &tensor),
+            None => tape.constant(tensor),
+        })
+    }
+
+    /// Returns parameter `i`, or what an adapter has in its stead, and its place among what is trained; none where it is
+    /// frozen.
+    fn in_use(&self, i: usize) -> (Option<usize>, &Parameter) {
+        let Some(adapter) = &self.adapter else { return (Some(i), &self.parameters[i]) };
+        adapter.whole(i).map_or((None, &self.parameters[i]), |(place, own)| (Some(place), own))
+    }
+
+    /// Returns which parameter is the reward head, where there is one.
+    pub(crate) fn reward_head(&self) -> Option<usize> {
+        self.layout.head.filter(|_| self.config.head == Head::Reward)
     }
 
     /// Turns parameters that were laid out for inference into what training changes.

@@ -7,7 +7,7 @@ use crate::{
     decoder::Decoder,
     fault::TensorFault,
     model::{LocalModel, ModelError, pretty},
-    model_files::CONFIG,
+    model_files::{CONFIG, ModelFiles},
     weights,
 };
 
@@ -43,6 +43,12 @@ impl LocalModel {
         if self.head() == Head::Reward {
             return Ok(self);
         }
+        let (decoder, files) = self.headed(seed)?;
+        Ok(Self { decoder, chat: self.chat, files })
+    }
+
+    /// Returns the decoder of a language model with a new reward head, and the files that go with it.
+    pub(crate) fn headed(&self, seed: u64) -> Result<(Decoder, ModelFiles), ModelError> {
         let old = &self.decoder.config;
         let name = old.family.classifier.ok_or(ModelError::NoClassifier(old.family.model_type))?;
         let mut config_json = self.files.json(CONFIG).map_err(ConfigError::from)?;
@@ -57,8 +63,8 @@ impl LocalModel {
         let config = DecoderConfig::read(&config_json)?;
         let merged = self.decoder.merged().map_err(TensorFault)?;
         let decoder = Decoder::new(config.clone(), weights::refit(&config, merged, seed)?);
-        let mut files = self.files;
+        let mut files = self.files.clone();
         files.0.insert(CONFIG.to_owned(), pretty(&config_json.into()));
-        Ok(Self { decoder, chat: self.chat, files })
+        Ok((decoder, files))
     }
 }

@@ -54,7 +54,9 @@ pub use crate::{
     config::ConfigError,
     dtype::Dtype,
     fault::TensorFault,
-    generate::{AnswerRequest, Drawn, GenerateRequest, Generated, Generation, generate, sampling::Sampling},
+    generate::{
+        AnswerRequest, Drawn, GenerateRequest, Generated, Generation, generate, sampling::Sampling, text_offsets,
+    },
     gguf::GgufError,
     head::Head,
     hidden::{NoLayer, Pooling, PromptEncoder},

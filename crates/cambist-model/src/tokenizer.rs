@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, ops::Range};
 use serde_json::{Value, json};
 use tokenizers::{
     NormalizedString, Normalizer, SplitDelimiterBehavior,
+    decoders::DecoderWrapper,
     models::{TrainerWrapper, bpe::BPE, bpe::BpeTrainer},
     normalizers::NFC,
     pre_tokenizers::split::{Split, SplitPattern},
@@ -14,6 +15,8 @@ use tokenizers::{
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    /// Whether tokens such as `<0xE0>` are bytes of the text.
+    has_byte_tokens: bool,
 }
 
 /// A tokenizer cannot be read, trained or used.
@@ -147,6 +150,20 @@ fn library(error: impl ToString) -> TokenizerError {
     TokenizerError::Library(error.to_string())
 }
 
+fn reads_bytes(decoder: &DecoderWrapper) -> bool {
+    match decoder {
+        DecoderWrapper::ByteFallback(_) => true,
+        DecoderWrapper::Sequence(sequence) => sequence.get_decoders().iter().any(reads_bytes),
+        _ => false,
+    }
+}
+
+/// Whether a token's name is that of a byte, as SentencePiece writes it.
+fn is_byte(name: &str) -> bool {
+    let digits = name.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'));
+    digits.is_some_and(|digits| digits.len() == 2 && u8::from_str_radix(digits, 16).is_ok())
+}
+
 impl Tokenizer {
     /// Reads a `tokenizer.json`.
     ///
@@ -154,7 +171,8 @@ impl Tokenizer {
     /// When the bytes are no such file.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, TokenizerError> {
         let inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(|e| TokenizerError::Format(e.to_string()))?;
-        Ok(Self { inner })
+        let has_byte_tokens = inner.get_decoder().is_some_and(reads_bytes);
+        Ok(Self { inner, has_byte_tokens })
     }
 
     /// Returns the `tokenizer.json`; the same tokenizer gives the same bytes.
@@ -186,6 +204,35 @@ impl Tokenizer {
     /// When the tokenizer library refuses the text.
     pub fn encode_with_specials(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         Ok(self.inner.encode_fast(text, true).map_err(library)?.get_ids().to_vec())
+    }
+
+    /// Returns the tokens of `text`, with those that the post-processor adds where `with_specials`, and for each the
+    /// character of `text`, from 0, in which it begins.
+    ///
+    /// # Errors
+    /// When the tokenizer library refuses the text.
+    pub fn encode_with_offsets(
+        &self,
+        text: &str,
+        with_specials: bool,
+    ) -> Result<(Vec<u32>, Vec<usize>), TokenizerError> {
+        let encoded = self.inner.encode_char_offsets(text, with_specials).map_err(library)?;
+        let mut end = 0;
+        // What is added stands between characters; white space before a word is the word's, even where its span leaves it out.
+        let place = |((first, last), is_added): (&(usize, usize), &u32)| match is_added {
+            1 => end,
+            _ => std::mem::replace(&mut end, *last).min(*first),
+        };
+        let offsets = encoded.get_offsets().iter().zip(encoded.get_special_tokens_mask()).map(place).collect();
+        Ok((encoded.get_ids().to_vec(), offsets))
+    }
+
+    /// Whether the text of `tokens` ends in characters that are spelled in byte tokens. Those in a row are read together:
+    /// one more may change how all of them read.
+    pub(crate) fn ends_in_bytes(&self, tokens: &[u32]) -> bool {
+        let added = self.inner.get_added_vocabulary();
+        let said = |token: &u32| self.inner.id_to_token(*token).filter(|name| !added.is_special_token(name));
+        self.has_byte_tokens && tokens.iter().rev().find_map(said).is_some_and(|name| is_byte(&name))
     }
 
     /// Returns the text of `tokens` without the special ones; bytes that form no UTF-8 become U+FFFD.

@@ -1,14 +1,15 @@
 //! Students that outgrow one device: a `train` step as data and settings for TRL, and back again as its artifact.
 //!
 //! What is handed over are the very tokens and masks that the trainer of this program would see, wherever TRL takes
-//! tokens; pairs and single answers it takes as messages alone, and applies the base's template itself. What comes back
-//! is the same Hugging Face folder, checked against its base.
+//! tokens; pairs of DPO and single answers it takes as messages alone, and applies the base's template itself. What comes
+//! back is the same Hugging Face folder, checked against its base.
 
 mod export;
 mod rows;
 
 mod loss;
 mod settings;
+mod trainer;
 
 mod import;
 mod log;

@@ -5,6 +5,7 @@ mod decode;
 mod endpoints;
 mod fault;
 pub mod fusion;
+mod labels;
 mod local_arbiter;
 pub(crate) mod loss;
 mod mbr;
@@ -12,7 +13,7 @@ mod node;
 mod overrides;
 mod panel;
 pub mod params;
-mod parts;
+pub(crate) mod parts;
 mod pool;
 mod preference;
 mod reference;
@@ -96,7 +97,7 @@ pub enum Action {
     Score(ScoreParams),
     /// Fits a router.
     Fit(FitParams),
-    /// Keeps the best answers and makes preference pairs.
+    /// Keeps the best answers, makes preference pairs and labels answers.
     Select(SelectParams),
     /// Measures what cheaper routing keeps.
     Frontier(FrontierParams),

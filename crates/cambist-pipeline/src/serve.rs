@@ -5,6 +5,7 @@
 //! together. An answer depends on its own request and seed, never on who else asks.
 
 mod classify;
+mod prompts;
 mod refusal;
 mod reply;
 mod request;

@@ -36,7 +36,7 @@ mod voices;
 
 pub(crate) use evaluate::{Results, VariantResult};
 pub(crate) use fit::{Fitting, ROUTER, fitted_from_json, hashed, to_json as router_to_json};
-pub(crate) use forecast::{Forecast, count_scores};
+pub(crate) use forecast::{BYTES_PER_TOKEN, Forecast, count_scores};
 pub(crate) use frontier::{FRONTIER, FrontierFile};
 pub(crate) use fuse::count_fusions;
 pub(crate) use generate::{

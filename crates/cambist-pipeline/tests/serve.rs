@@ -212,28 +212,85 @@ fn an_echo_has_the_log_probabilities_of_scoring() {
     check_echo(other.len(), &answer.unwrap()).unwrap();
 }
 
+/// Each choice of a reply in events, put together again: its text, and what it says of its tokens.
+fn assembled_choices(events: &HttpReply, n: usize) -> Vec<(String, Vec<Value>)> {
+    let text = std::str::from_utf8(&events.body).unwrap();
+    assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
+    let parts = text.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|part| *part != "[DONE]");
+    let mut choices = vec![(String::new(), vec![]); n];
+    for part in parts.map(|part| serde_json::from_str::<Value>(part).unwrap()) {
+        for choice in part["choices"].as_array().unwrap() {
+            let own = &mut choices[choice["index"].as_u64().unwrap() as usize];
+            own.0.push_str(choice["text"].as_str().unwrap());
+            let of = |name: &str| choice["logprobs"][name].as_array().cloned().unwrap_or_default();
+            let told = of("tokens").into_iter().zip(of("token_logprobs")).zip(of("text_offset"));
+            own.1.extend(told.map(|((token, log_prob), offset)| json!([token, log_prob, offset])));
+        }
+    }
+    choices
+}
+
+/// Asks for a completion whole and in events, and compares the two; returns the choices of the whole one.
+fn completed_both_ways(server: &ModelServer, body: &Value) -> Vec<Value> {
+    let choices = json_of(&post(server, "/v1/completions", body))["choices"].as_array().unwrap().clone();
+    let mut streamed = body.clone();
+    streamed["stream"] = json!(true);
+    let events = assembled_choices(&post(server, "/v1/completions", &streamed), choices.len());
+    for (whole, (text, told)) in choices.iter().zip(events) {
+        assert_eq!(whole["text"], text, "{body}");
+        let of = |name: &str| whole["logprobs"][name].as_array().unwrap().iter();
+        let tokens = of("tokens").zip(of("token_logprobs")).zip(of("text_offset"));
+        assert_eq!(
+            tokens.map(|((token, log_prob), offset)| json!([token, log_prob, offset])).collect::<Vec<_>>(),
+            told
+        );
+    }
+    choices
+}
+
 #[test]
 fn an_echo_stands_before_each_answer_whole_and_in_events() {
     let server = served(TIED, 8);
     let body = json!({"prompt": "Bugün", "max_tokens": 4, "echo": true, "logprobs": 0, "n": 2, "seed": 3});
-    let reply = json_of(&post(&server, "/v1/completions", &body));
-    let mut streamed = body.clone();
-    streamed["stream"] = json!(true);
-    let events = post(&server, "/v1/completions", &streamed);
-    let text = String::from_utf8(events.body).unwrap();
-    assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
-    for index in 0..2 {
-        let whole = &reply["choices"][index];
+    for whole in completed_both_ways(&server, &body) {
         assert!(whole["text"].as_str().unwrap().starts_with("Bugün"), "{whole}");
         let n_prompt = model(TIED).tokenizer().encode_with_specials("Bugün").unwrap().len();
         let n_tokens = whole["logprobs"]["tokens"].as_array().unwrap().len();
         assert!(n_tokens > n_prompt && n_tokens <= n_prompt + 4, "{whole}");
-        let parts = text.lines().filter_map(|line| line.strip_prefix("data: {"));
-        let parts: Vec<Value> = parts.map(|part| serde_json::from_str(&format!("{{{part}")).unwrap()).collect();
-        let own = parts.iter().map(|part| &part["choices"][0]).filter(|choice| choice["index"] == index);
-        let told: String = own.filter_map(|choice| choice["text"].as_str()).collect();
-        assert_eq!(told, whole["text"].as_str().unwrap());
     }
+}
+
+/// Random weights say bytes that form no character more often than not; a prompt may end inside one, too.
+#[test]
+fn malformed_answers_are_the_same_whole_and_in_events() {
+    let (server, model) = (served(TIED, 8), model(TIED));
+    let mut cut = model.tokenizer().encode("Bugün ไ").unwrap();
+    cut.pop();
+    let mut n_malformed = 0;
+    for (seed, prompt) in [json!("Bugün"), json!("ไ ai"), json!(cut)].iter().cycle().take(6).enumerate() {
+        let mut body = json!({
+            "prompt": prompt, "max_tokens": 24, "echo": true, "logprobs": 0, "n": 4, "temperature": 1.5, "seed": seed,
+        });
+        let choices = completed_both_ways(&server, &body);
+        let text = |choice: &Value| choice["text"].as_str().unwrap().to_owned();
+        for choice in &choices {
+            let text = text(choice);
+            let offsets = choice["logprobs"]["text_offset"].as_array().unwrap();
+            let offsets: Vec<usize> = offsets.iter().map(|offset| offset.as_u64().unwrap() as usize).collect();
+            assert!(offsets.is_sorted() && offsets[0] == 0 && offsets.iter().all(|at| *at <= text.chars().count()));
+            let (n_prompt, before) = match prompt.as_str() {
+                Some(text) => (model.tokenizer().encode_with_specials(text).unwrap().len(), text.to_owned()),
+                None => (cut.len(), model.tokenizer().decode(&cut).unwrap()),
+            };
+            assert!(text.starts_with(&before) && offsets[n_prompt] == before.chars().count(), "{choice}");
+            n_malformed += usize::from(text[before.len()..].trim_end_matches('\u{fffd}').contains('\u{fffd}'));
+        }
+        // What ends an answer is found behind malformed bytes, in one way as in the other.
+        let letters: Vec<char> = text(&choices[0]).chars().collect();
+        body["stop"] = json!([letters[letters.len() - 2..].iter().collect::<String>()]);
+        completed_both_ways(&server, &body);
+    }
+    assert!(n_malformed > 6, "{n_malformed}");
 }
 
 #[test]

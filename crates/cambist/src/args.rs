@@ -123,7 +123,7 @@ pub(crate) enum Command {
         after_help = "Example:\n  cambist route --router router.json < prompts.jsonl > routes.jsonl\n\nA line has `prompt` or `messages`, and may have `id`, `language` and `task`."
     )]
     Route(RouteArgs),
-    /// Keep the best answers and make preference pairs: a recipe's `select` steps and what they need
+    /// Keep the best answers, make pairs and labels: a recipe's `select` steps and what they need
     #[command(after_help = "Example:\n  cambist select recipes/quickstart.yaml")]
     Select(VerbArgs),
     /// Measure how much of the gain of asking everybody cheaper routing keeps: a recipe's `frontier` steps and what they

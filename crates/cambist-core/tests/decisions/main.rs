@@ -22,6 +22,8 @@ mod gates_more;
 #[cfg(test)]
 mod heads;
 #[cfg(test)]
+mod labels;
+#[cfg(test)]
 mod language_gate;
 #[cfg(test)]
 mod learned;

@@ -4,7 +4,9 @@ use cambist_core::{
     candidate::{Candidate, Matrix, MatrixError, Row},
     completion::Origin,
     gates::Gates,
-    outline::{Outline, Places},
+    labels::{Label, LabelOptions, LabelRule, Labelling, make_labels},
+    language::Language,
+    outline::{Line, Outline, Places},
     pairs::{Likeness, PairOptions, Pairing, Rule, make_pairs},
     pool::ExpectedCosts,
     reward::Scales,
@@ -74,9 +76,29 @@ proptest! {
             let mut pairs = Vec::new();
             for (line, row) in outline.lines().zip(matrix.rows()) {
                 let floor = whole.floors[line.language()];
-                pairs.extend(pairing.pairs(&line.row(), &Likeness::of(row, &options), floor).unwrap_or_default());
+                pairs.extend(pairing.pairs(&line.row(), &Likeness::of(row, options.near_duplicate), floor).unwrap_or_default());
             }
             prop_assert_eq!(pairs, whole.pairs);
+        }
+    }
+
+    #[test]
+    fn labels_are_the_same((matrix, pool) in matrices()) {
+        let outline = Outline::of(&matrix);
+        let scales = Scales::of_outline(&outline);
+        for rule in [LabelRule::PromptMean, LabelRule::LanguageShare(0.3)] {
+            let options = LabelOptions { rule, dead_zone: 0.1, ..LabelOptions::default() };
+            let labelling = Labelling { pool: &pool, scales: &scales, options: &options };
+            let likeness: Vec<_> = matrix.rows().iter().map(|row| Likeness::of(row, options.near_duplicate)).collect();
+            let of_lines = || outline.lines().zip(&likeness);
+            let of_language = |language: &Language| {
+                let own = of_lines().filter(|(line, _)| line.language() == language);
+                let rewards: Vec<f64> = own.flat_map(|(line, like)| labelling.language_rewards(&line.row(), like)).collect();
+                labelling.language_cut(language, &rewards)
+            };
+            let labels = |(line, like): (Line<'_>, &Vec<Likeness>)| labelling.labels(&line.row(), like, of_language(line.language()));
+            let labels: Vec<Vec<Label>> = of_lines().map(labels).collect();
+            prop_assert_eq!(labels, make_labels(&matrix, &pool, &scales, &options).labels);
         }
     }
 

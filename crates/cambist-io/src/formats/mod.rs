@@ -46,4 +46,4 @@ pub use spool::Spool;
 pub use stream::{BatchScan, RowBatch, TableScan, scan_batches, scan_table};
 pub use table::{Cell, TableRow, TableWriter, read_table, to_jsonl, to_parquet};
 pub use tensorboard::EventFile;
-pub use training_rows::{PreferenceRow, SftRow};
+pub use training_rows::{LabelledRow, PreferenceRow, SftRow};

@@ -1,4 +1,4 @@
-//! What trainers read: supervised rows and preference pairs, in the shapes of TRL and Hugging Face.
+//! What trainers read: supervised rows, preference pairs and labelled answers, in the shapes of TRL and Hugging Face.
 
 use cambist_core::{language::Language, prompt::Message};
 use serde::{Deserialize, Serialize};
@@ -89,5 +89,49 @@ impl TableRow for PreferenceRow {
         ("chosen_score", Cell::Number),
         ("rejected_score", Cell::Number),
         ("margin", Cell::Number),
+    ];
+}
+
+/// One answer that is wanted or not, in TRL's conversational shape of unpaired preferences.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LabelledRow {
+    /// The prompt's name.
+    pub id: String,
+    /// Shared by the translations of one prompt.
+    pub source_id: String,
+    /// The language of the answer.
+    pub language: Language,
+    /// The set that the prompt came from.
+    pub source: String,
+    /// What kind of task it is; none when unknown.
+    pub task: Option<String>,
+    /// The turns before the answer; the last is the user's.
+    pub prompt: Vec<Message>,
+    /// The answer, one assistant's turn.
+    pub completion: Vec<Message>,
+    /// Whether the answer is wanted.
+    pub label: bool,
+    /// Who answered.
+    pub teacher: String,
+    /// The licence of the answer, SPDX where there is one.
+    pub license: String,
+    /// The answer's reward.
+    pub score: f64,
+}
+
+impl TableRow for LabelledRow {
+    const TABLE: &'static str = "labelled answers";
+    const COLUMNS: &'static [(&'static str, Cell)] = &[
+        ("id", Cell::Text),
+        ("source_id", Cell::Text),
+        ("language", Cell::Text),
+        ("source", Cell::Text),
+        ("task", Cell::Text),
+        ("prompt", Cell::Messages),
+        ("completion", Cell::Messages),
+        ("label", Cell::Flag),
+        ("teacher", Cell::Text),
+        ("license", Cell::Text),
+        ("score", Cell::Number),
     ];
 }

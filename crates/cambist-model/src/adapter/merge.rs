@@ -3,10 +3,11 @@
 use candle_core::{Result, Tensor, bail};
 use serde::Serialize;
 
-use super::{Adapter, AdapterError, LoraConfig, projections};
+use super::{Adapter, AdapterError, Site, projections};
 use crate::{
     decoder::Decoder,
     model::LocalModel,
+    ops::low_rank::Block,
     weights::{Numbers, Parameter},
 };
 
@@ -35,33 +36,45 @@ impl std::fmt::Display for MergeReport {
 }
 
 impl Decoder {
-    /// Returns the parameters with the adapter's changes added in f32, as they are where there is none.
+    /// Returns the parameters with the adapter's changes added in f32 and the head that it brings, as they are where there
+    /// is none.
     pub(crate) fn merged(&self) -> Result<Vec<Parameter>> {
         let Some(adapter) = &self.adapter else { return Ok(self.parameters.clone()) };
-        let merge = |(i, parameter): (usize, &Parameter)| match adapter.delta(i, parameter)? {
-            Some(delta) => {
-                let numbers = Numbers::Plain((parameter.tensor()? + delta)?);
-                Ok(Parameter { numbers, ..parameter.clone() })
-            }
-            None => Ok(parameter.clone()),
+        let merge = |(i, parameter): (usize, &Parameter)| {
+            let numbers = match (adapter.whole(i), adapter.delta(i, parameter)?) {
+                (Some((_, own)), _) => own.numbers.clone(),
+                (None, Some(delta)) => Numbers::Plain((parameter.tensor()? + delta)?),
+                (None, None) => parameter.numbers.clone(),
+            };
+            Ok(Parameter { numbers, ..parameter.clone() })
         };
         self.parameters.iter().enumerate().map(merge).collect()
     }
 }
 
 impl Adapter {
+    /// Returns the parts of parameter `i` that the adapter acts on: their outputs, and their names without `.weight`.
+    fn blocks<'a>(&self, i: usize, parameter: &'a Parameter) -> Vec<(Block, &'a str)> {
+        if self.whole(i).is_some() {
+            let n_outputs = parameter.parts.iter().map(|(_, rows)| rows).sum();
+            return vec![(Block { first_output: 0, n_outputs }, parameter.name().trim_end_matches(".weight"))];
+        }
+        let wanted = projections(parameter).filter(|(_, _, target)| self.config.wants(target));
+        wanted.map(|(block, name, _)| (block, name)).collect()
+    }
+
     /// Returns `scale B A` in the shape of parameter `i`, 0 where nothing is adapted; none when nothing of it is.
     fn delta(&self, i: usize, parameter: &Parameter) -> Result<Option<Tensor>> {
-        let Some(site) = self.sites.get(i).and_then(Option::as_ref) else { return Ok(None) };
-        let (a, b) = (self.parameters[site.a].plain()?, self.parameters[site.a + 1].plain()?);
+        let Some(Some(Site::LowRank { a, change })) = self.sites.get(i) else { return Ok(None) };
+        let (a, b) = (self.parameters[*a].plain()?, self.parameters[a + 1].plain()?);
         let [n_rows, n_columns] = parameter.dims()[..] else { bail!("`{}` is no matrix", parameter.name()) };
-        let rank = site.change.rank;
+        let rank = change.rank;
         let nothing = |rows: usize| Tensor::zeros((rows, n_columns), a.dtype(), a.device());
         let (mut pieces, mut output, mut row) = (vec![], 0, 0);
-        for (index, block) in site.change.blocks.iter().enumerate() {
+        for (index, block) in change.blocks.iter().enumerate() {
             pieces.push(nothing(block.first_output - output)?);
             let (a, b) = (a.narrow(0, index * rank, rank)?, b.narrow(0, row, block.n_outputs)?);
-            pieces.push((b.matmul(&a)? * f64::from(site.change.scale))?);
+            pieces.push((b.matmul(&a)? * f64::from(change.scale))?);
             (output, row) = (block.first_output + block.n_outputs, row + block.n_outputs);
         }
         pieces.push(nothing(n_rows - output)?);
@@ -78,7 +91,7 @@ impl LocalModel {
     pub fn merge_adapter(&mut self) -> std::result::Result<MergeReport, AdapterError> {
         let Some(adapter) = &self.decoder.adapter else { return Err(AdapterError::None) };
         let merged = self.decoder.merged()?;
-        let report = compare((&self.decoder.parameters, &merged), &adapter.config)?;
+        let report = compare((&self.decoder.parameters, &merged), adapter)?;
         if report.n_changed == 0 {
             return Err(AdapterError::Unchanged);
         }
@@ -93,14 +106,17 @@ impl LocalModel {
     }
 }
 
-fn compare((before, after): (&[Parameter], &[Parameter]), config: &LoraConfig) -> Result<MergeReport> {
+fn compare((before, after): (&[Parameter], &[Parameter]), adapter: &Adapter) -> Result<MergeReport> {
     let mut report = MergeReport { tensor: String::new(), largest_change: 0.0, n_changed: 0, n_adapted: 0 };
-    for (before, after) in before.iter().zip(after) {
-        for (block, name, _) in projections(before).filter(|(_, _, target)| config.wants(target)) {
+    for (i, (before, after)) in before.iter().zip(after).enumerate() {
+        for (block, name) in adapter.blocks(i, before) {
             let rows = |tensor: &Tensor| tensor.narrow(0, block.first_output, block.n_outputs);
             let (before, after) = (rows(&before.tensor()?)?, rows(&after.tensor()?)?);
             let largest = |tensor: &Tensor| tensor.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>().map(f64::from);
             let (change, size) = (largest(&(&after - &before)?)?, largest(&before)?);
+            if change == 0.0 && adapter.whole(i).is_some() {
+                continue; // A head that its base does not have, or that was not trained.
+            }
             report.n_adapted += 1;
             report.n_changed += usize::from(change > 0.0);
             let relative = change / size.max(f64::from(f32::MIN_POSITIVE));

@@ -2,7 +2,8 @@
 //!
 //! A weight `W` becomes `W + s B A` with `A` `[rank, in]` and `B` `[out, rank]`. The base is frozen: it takes no gradient
 //! and no optimiser state, and is never written to. Where the decoder joins several matrices into one (query, key and
-//! value), their `A`s lie below one another and so do their `B`s, each of which changes its own outputs.
+//! value), their `A`s lie below one another and so do their `B`s, each of which changes its own outputs. A reward head is
+//! no change of anything: the adapter brings it whole.
 
 pub(crate) mod merge;
 mod peft;
@@ -134,7 +135,7 @@ pub enum AdapterError {
     /// The numbers cannot be written.
     #[error(transparent)]
     Weights(Box<WeightsError>),
-    /// The model without its adapter cannot be put together.
+    /// The model cannot be put together without its adapter, or with the head that the adapter brings.
     #[error(transparent)]
     Model(Box<ModelError>),
     /// The tensor library failed.
@@ -156,7 +157,7 @@ fn quoted(names: &[String]) -> String {
 #[derive(Debug)]
 pub(crate) struct Adapter {
     config: LoraConfig,
-    /// `A` and `B` in turn for every parameter of the decoder that is adapted.
+    /// `A` and `B` in turn for every parameter of the decoder that is adapted, then a reward head.
     pub(crate) parameters: Vec<Parameter>,
     /// For every parameter of the decoder, how it is changed.
     sites: Vec<Option<Site>>,
@@ -166,10 +167,14 @@ pub(crate) struct Adapter {
 
 /// How one parameter of the decoder is changed.
 #[derive(Debug)]
-struct Site {
-    /// Where its `A` lies among the parameters; its `B` comes next.
-    a: usize,
-    change: LowRank,
+enum Site {
+    LowRank {
+        /// Where its `A` lies among the parameters; its `B` comes next.
+        a: usize,
+        change: LowRank,
+    },
+    /// The one at this place among the parameters stands for it.
+    Whole(usize),
 }
 
 /// A pair of matrices before they have numbers.
@@ -183,9 +188,10 @@ struct Plan {
 }
 
 impl Adapter {
-    /// Puts a pair at every target; `tensor` gives the numbers of `A` or `B` of a matrix, given name and shape.
+    /// Puts a pair at every target, and `head` beside them; `tensor` gives the numbers of `A` or `B` of a matrix, or of the
+    /// head, given name and shape.
     fn build(
-        (decoder, is_drawn): (&[Parameter], bool),
+        (decoder, head, is_drawn): (&[Parameter], Option<usize>, bool),
         config: LoraConfig,
         mut tensor: impl FnMut(&str, [usize; 2]) -> std::result::Result<Tensor, AdapterError>,
     ) -> std::result::Result<Self, AdapterError> {
@@ -194,7 +200,7 @@ impl Adapter {
         let mut sites: Vec<Option<Site>> = decoder.iter().map(|_| None).collect();
         for plan in plans(decoder, &config) {
             let change = LowRank { blocks: plan.blocks.as_slice().into(), rank: config.r, scale };
-            sites[plan.parameter] = Some(Site { a: parameters.len(), change });
+            sites[plan.parameter] = Some(Site::LowRank { a: parameters.len(), change });
             for side in ["A", "B"] {
                 let (mut parts, mut tensors) = (vec![], vec![]);
                 for (name, block) in plan.names.iter().zip(&plan.blocks) {
@@ -206,20 +212,36 @@ impl Adapter {
                 parameters.push(Parameter { parts, numbers: Numbers::Plain(Tensor::cat(&tensors, 0)?.contiguous()?) });
             }
         }
+        if let Some(head) = head {
+            let (name, dims) = (peft::whole_name(&decoder[head]), decoder[head].dims());
+            let [rows, columns] = [0, 1].map(|axis| dims.get(axis).copied().unwrap_or(1));
+            let numbers = Numbers::Plain(tensor(&name, [rows, columns])?);
+            sites[head] = Some(Site::Whole(parameters.len()));
+            parameters.push(Parameter { parts: vec![(name, rows)], numbers });
+        }
         Ok(Self { config, parameters, sites, is_drawn })
     }
 
     /// Returns how many numbers `x A^T` has for each token, over all matrices.
     pub(crate) fn width(&self) -> usize {
-        self.sites.iter().flatten().map(|site| site.change.blocks.len() * self.config.r).sum()
+        let n_blocks = |site: &Site| if let Site::LowRank { change, .. } = site { change.blocks.len() } else { 0 };
+        self.sites.iter().flatten().map(|site| n_blocks(site) * self.config.r).sum()
+    }
+
+    /// Returns what stands for parameter `i` of the decoder, with its place among the adapter's.
+    pub(crate) fn whole(&self, i: usize) -> Option<(usize, &Parameter)> {
+        match self.sites.get(i)? {
+            Some(Site::Whole(at)) => Some((*at, self.parameters.get(*at)?)),
+            _ => None,
+        }
     }
 
     /// Adds what the adapter changes of the product `y` of `x` with parameter `i`, in the storage of `y`.
     pub(crate) fn add(&self, tape: &Tape, (x, y): (&Value, Value), (i, products): (usize, Products)) -> Result<Value> {
-        let Some(site) = self.sites.get(i).and_then(Option::as_ref) else { return Ok(y) };
+        let Some(Some(Site::LowRank { a, change })) = self.sites.get(i) else { return Ok(y) };
         let own = |i: usize| self.parameters[i].plain().map(|tensor| tape.parameter(i, tensor));
         let rows = if products == Products::ByRow { Rows::Alone } else { Rows::Together };
-        add_low_rank(tape, (x, y), (&own(site.a)?, &own(site.a + 1)?), (&site.change, rows))
+        add_low_rank(tape, (x, y), (&own(*a)?, &own(a + 1)?), (change, rows))
     }
 }
 
@@ -264,11 +286,22 @@ fn projections(joint: &Parameter) -> impl Iterator<Item = (Block, &str, &str)> {
     })
 }
 
+/// Draws `A` of a matrix, or its `B`, which begins at 0.
+fn draw(name: &str, [rows, columns]: [usize; 2], seed: u64) -> std::result::Result<Tensor, AdapterError> {
+    if name.ends_with(".lora_B.weight") {
+        return Ok(Tensor::zeros((rows, columns), candle_core::DType::F32, &Device::Cpu)?);
+    }
+    let (mut chance, bound) = (Chance::new(seed, &["adapter", name]), (columns as f64).sqrt().recip());
+    let numbers = (0..rows * columns).map(|_| ((2.0 * chance.unit() - 1.0) * bound) as f32).collect();
+    Ok(Tensor::from_vec(numbers, (rows, columns), &Device::Cpu)?)
+}
+
 impl LocalModel {
     /// Puts a new adapter on the model, which is frozen from then on: [`train`](crate::train()) trains the adapter alone.
     ///
     /// `A` is uniform within 1 / sqrt(in) (Kaiming's initialisation as PEFT uses it), each matrix from a stream named after
-    /// it; `B` is 0, so the model's numbers stay what they are to the last bit.
+    /// it; `B` is 0, so the model's numbers stay what they are to the last bit. A reward head becomes part of the adapter,
+    /// as it is, and is trained whole.
     ///
     /// # Errors
     /// When the model has an adapter, or the config names a matrix that it does not have.
@@ -276,15 +309,13 @@ impl LocalModel {
         if self.decoder.adapter.is_some() {
             return Err(AdapterError::Present);
         }
-        let draw = |name: &str, [rows, columns]: [usize; 2]| {
-            if name.ends_with(".lora_B.weight") {
-                return Ok(Tensor::zeros((rows, columns), candle_core::DType::F32, &Device::Cpu)?);
-            }
-            let (mut chance, bound) = (Chance::new(seed, &["adapter", name]), (columns as f64).sqrt().recip());
-            let numbers = (0..rows * columns).map(|_| ((2.0 * chance.unit() - 1.0) * bound) as f32).collect();
-            Ok(Tensor::from_vec(numbers, (rows, columns), &Device::Cpu)?)
+        let (parameters, head) = (&self.decoder.parameters, self.decoder.reward_head());
+        let begin = |name: &str, shape: [usize; 2]| match head.map(|head| &parameters[head]) {
+            // Training is in place, and the head of the base stays what it is.
+            Some(own) if peft::whole_name(own) == name => Ok(own.tensor()?.copy()?),
+            _ => draw(name, shape, seed),
         };
-        self.decoder.adapter = Some(Adapter::build((&self.decoder.parameters, true), config.clone(), draw)?);
+        self.decoder.adapter = Some(Adapter::build((parameters, head, true), config.clone(), begin)?);
         Ok(())
     }
 

@@ -9,9 +9,10 @@ use super::{Adapter, AdapterError, LoraConfig, projections};
 use crate::{
     dtype::Dtype,
     fault::TensorFault,
+    head::Head,
     model::LocalModel,
     model_files::{FileError, JsonObject, ModelFiles},
-    weights,
+    weights::{self, Numbers, Parameter},
 };
 
 /// How the adapter was made.
@@ -23,7 +24,7 @@ const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
 const PREFIX: &str = "base_model.model.";
 
 /// Keys that are read here, or that change no number.
-const KNOWN: [&str; 20] = [
+const KNOWN: [&str; 21] = [
     "alora_invocation_tokens",
     "auto_mapping",
     "base_model_name_or_path",
@@ -34,6 +35,7 @@ const KNOWN: [&str; 20] = [
     "lora_alpha",
     "lora_dropout",
     "megatron_core",
+    "modules_to_save",
     "parent_library",
     "peft_type",
     "peft_version",
@@ -45,6 +47,17 @@ const KNOWN: [&str; 20] = [
     "task_type",
     "use_rslora",
 ];
+
+/// What PEFT trains whole of a classifier, by the name that it has in this family or that.
+const CLASSIFIERS: [&str; 2] = ["classifier", "score"];
+
+/// The one that decoders have.
+const SCORE: &str = "score";
+
+/// Names a parameter that an adapter brings whole as PEFT does.
+pub(super) fn whole_name(parameter: &Parameter) -> String {
+    format!("{PREFIX}{}", parameter.name())
+}
 
 /// Names `A` or `B` of a matrix as PEFT does.
 pub(super) fn tensor_name(matrix: &str, side: &str) -> String {
@@ -86,6 +99,7 @@ fn refuse(json: &JsonObject) -> Result<(), AdapterError> {
     };
     let unknown =
         |(key, value): &(&String, &Value)| !(KNOWN.contains(&key.as_str()) || *key == "bias" || is_neutral(value));
+    brings_head(json)?;
     match json.iter().find(unknown) {
         Some((key, _)) => Err(unsupported(json, key, "it to be absent, null or false")),
         None if json.get("alora_invocation_tokens").is_some_and(|tokens| !is_neutral(tokens)) => {
@@ -95,17 +109,32 @@ fn refuse(json: &JsonObject) -> Result<(), AdapterError> {
     }
 }
 
+/// Whether the adapter brings a reward head: `modules_to_save` names it, and nothing else.
+fn brings_head(json: &JsonObject) -> Result<bool, AdapterError> {
+    let names: Option<Vec<&str>> = match json.get("modules_to_save") {
+        None | Some(Value::Null) => return Ok(false),
+        Some(Value::Array(names)) => names.iter().map(Value::as_str).collect(),
+        Some(_) => None,
+    };
+    match names {
+        Some(names) if names.is_empty() => Ok(false),
+        Some(names) if names.contains(&SCORE) && names.iter().all(|name| CLASSIFIERS.contains(name)) => Ok(true),
+        _ => Err(unsupported(json, "modules_to_save", "null, or `score` alone: a reward head")),
+    }
+}
+
 fn unsupported(json: &JsonObject, key: &str, expected: &'static str) -> AdapterError {
     let value = json.get(key).map_or_else(|| "absent".to_owned(), Value::to_string);
     AdapterError::Unsupported { key: key.to_owned(), value, expected }
 }
 
 impl LocalModel {
-    /// Puts an adapter of a PEFT folder on the model that it was made for; f16 and bf16 become f32.
+    /// Puts an adapter of a PEFT folder on the model that it was made for; f16 and bf16 become f32. One that brings a reward
+    /// head (`task_type: SEQ_CLS`) turns a language model into a reward model.
     ///
     /// # Errors
     /// When the model has an adapter, a file is missing or broken, the adapter was made for another base, or it is of a
-    /// kind that is not implemented (DoRA, biases, whole modules): nothing is computed rather than wrongly.
+    /// kind that is not implemented (DoRA, biases, other whole modules): nothing is computed rather than wrongly.
     pub fn read_adapter(&mut self, files: &ModelFiles) -> Result<(), AdapterError> {
         if self.decoder.adapter.is_some() {
             return Err(AdapterError::Present);
@@ -117,10 +146,24 @@ impl LocalModel {
         let mut tensors: BTreeMap<String, Tensor> =
             load.map_err(|error| AdapterError::Format(TensorFault(error)))?.into_iter().collect();
         let config = read_config(&json, self.targets_of(&tensors)?)?;
+        let is_headed = brings_head(&json)?;
+        let headed = match self.head() {
+            Head::Language if is_headed => Some(self.headed(0).map_err(|error| AdapterError::Model(Box::new(error)))?),
+            _ => None,
+        };
+        let decoder = headed.as_ref().map_or(&self.decoder, |(decoder, _)| decoder);
+        let head = decoder.reward_head().filter(|_| is_headed);
         let take = |name: &str, shape: [usize; 2]| take(&mut tensors, name, shape);
-        let adapter = Adapter::build((&self.decoder.parameters, false), config, take)?;
+        let adapter = Adapter::build((&decoder.parameters, head, false), config, take)?;
         if let Some(name) = tensors.into_keys().next() {
             return Err(AdapterError::Unexpected(name));
+        }
+        if let Some((mut decoder, files)) = headed {
+            // The base has no head of its own: where the adapter begins it has that of the adapter.
+            if let Some((head, (_, own))) = head.and_then(|head| Some((head, adapter.whole(head)?))) {
+                decoder.parameters[head].numbers = Numbers::Plain(own.plain()?.copy()?);
+            }
+            (self.decoder, self.files) = (decoder, files);
         }
         self.decoder.adapter = Some(adapter);
         Ok(())
@@ -147,6 +190,11 @@ impl LocalModel {
     pub fn adapter_files(&self, base: &str) -> Result<ModelFiles, AdapterError> {
         let Some(adapter) = &self.decoder.adapter else { return Err(AdapterError::None) };
         let config = self.lora().unwrap_or_default();
+        let has_head = self.decoder.reward_head().is_some_and(|head| adapter.whole(head).is_some());
+        let task = match self.head() {
+            Head::Language => Some("CAUSAL_LM"),
+            Head::Reward => has_head.then_some("SEQ_CLS"),
+        };
         let json = json!({
             "base_model_name_or_path": base,
             "bias": "none",
@@ -155,11 +203,11 @@ impl LocalModel {
             "init_lora_weights": true,
             "lora_alpha": config.alpha,
             "lora_dropout": 0.0,
-            "modules_to_save": null,
+            "modules_to_save": has_head.then_some([SCORE]),
             "peft_type": "LORA",
             "r": config.r,
             "target_modules": config.targets,
-            "task_type": "CAUSAL_LM",
+            "task_type": task,
             "use_dora": false,
             "use_rslora": config.rslora,
         });

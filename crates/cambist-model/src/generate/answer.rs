@@ -65,7 +65,11 @@ pub struct Drawn {
     pub prompt: Vec<TokenLogProb>,
     /// The token, where log-probabilities were asked for.
     pub token: Option<TokenLogProb>,
-    /// What the text grew by, where that was asked for; empty while a character or a possible stop text is incomplete.
+    /// Characters of the answer that the tokens before it make in any case: where in the text the token begins, or the
+    /// first of the characters whose bytes it shares with its neighbours; 0 without log-probabilities.
+    pub offset: usize,
+    /// What the text grew by, where that was asked for; empty while a character, a row of byte tokens or a possible stop
+    /// text is incomplete.
     pub text: String,
     /// The whole answer after its last token.
     pub finished: Option<Result<Generated, EncodeError>>,
@@ -91,7 +95,7 @@ pub(super) struct Answer {
 impl Answer {
     pub(super) fn new(request: AnswerRequest, prefix: Arc<Prefix>) -> Self {
         let sampling = &request.sampling;
-        let has_text = request.streams || !sampling.stop.is_empty();
+        let has_text = request.streams || request.n_top.is_some() || !sampling.stop.is_empty();
         Self {
             cache: KvCache { shared: Arc::clone(&prefix.keys), own: prefix.keys.none() },
             prefix,
@@ -123,14 +127,15 @@ impl Answer {
         if self.request.sampling.penalises() {
             self.said.push(token);
         }
+        let offset = self.text.as_ref().map_or(0, GrowingText::n_chars);
         let reached = self.reached(model, token);
         let (ticket, text) = (self.request.ticket, String::new());
-        let mut drawn = Drawn { ticket, prompt: vec![], token: token_log_prob, text, finished: None };
+        let mut drawn = Drawn { ticket, prompt: vec![], token: token_log_prob, offset, text, finished: None };
         match reached {
             Ok(Some((reason, by_text))) => {
                 self.is_finished = true;
                 let answer = self.whole(model, (reason, by_text));
-                if let (Ok(answer), Some(text)) = (&answer, &mut self.text) {
+                if let (Ok(answer), Some(text), true) = (&answer, &self.text, self.request.streams) {
                     drawn.text = text.tell_rest(&answer.text);
                 }
                 drawn.finished = Some(answer);

@@ -271,5 +271,5 @@ fn prefill(model: &LocalModel, fills: &[Fill]) -> Result<Vec<(Prefix, Vec<TokenL
 fn nothing(request: &AnswerRequest, prompt: Vec<TokenLogProb>) -> Drawn {
     let tokens_in = request.prompt.len() as u32;
     let answer = Generated { text: String::new(), tokens_in, tokens_out: 0, finish_reason: FinishReason::Length };
-    Drawn { ticket: request.ticket, prompt, token: None, text: String::new(), finished: Some(Ok(answer)) }
+    Drawn { ticket: request.ticket, prompt, token: None, offset: 0, text: String::new(), finished: Some(Ok(answer)) }
 }

@@ -16,6 +16,7 @@ use self::sampling::Sampling;
 pub use self::{
     answer::{AnswerRequest, Drawn, Generated},
     generation::Generation,
+    text::text_offsets,
 };
 use crate::{chat::EncodeError, fault::TensorFault, model::LocalModel};
 

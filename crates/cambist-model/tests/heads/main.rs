@@ -1,6 +1,7 @@
 //! Reward heads against `transformers` and PyTorch: the numbers of `golden/heads.py`.
 #![cfg(test)]
 
+mod adapter;
 mod reward;
 
 use std::{collections::BTreeMap, fs, ops::ControlFlow, path::PathBuf, process::Command};

@@ -88,11 +88,14 @@ fn write(target: Target<'_>, prepared: &Prepared, options: &HandoverOptions) -> 
     if measured.n_rows() > 0 {
         measured.write(target, prepared, &to.join("data/test.jsonl"))?;
     }
-    let title = format!("`trl {}` for `{label}` ({})", settings.command, target.job.id);
+    let title = format!("`{}` for `{label}` ({})", settings.trainer.name(), target.job.id);
     let text = |name: &str, text: String| disk::write_atomic(&to.join(name), text.as_bytes());
     text("training.yaml", settings.to_yaml(&title))?;
     text("accelerate.yaml", accelerate(n_devices))?;
-    text("train.sh", launch(settings.command))?;
+    text("train.sh", launch(&settings.trainer.launch()))?;
+    if let Some(program) = settings.trainer.program() {
+        text("train.py", program)?;
+    }
     text("README.md", readme(&title, &settings.unmapped))?;
     text(TICKET, format!("{:#}\n", json!({ "step": label, "artifact": target.job.id })))?;
     Ok(Exported {
@@ -126,7 +129,7 @@ fn accelerate(n_devices: usize) -> String {
 fn launch(command: &str) -> String {
     format!(
         "#!/bin/sh\n# Needs: pip install \"trl[peft]\". What stands on the command line goes before training.yaml.\n\
-         cd \"$(dirname \"$0\")\" && exec trl {command} --config training.yaml --accelerate_config accelerate.yaml \"$@\"\n"
+         cd \"$(dirname \"$0\")\" && exec {command} \"$@\"\n"
     )
 }
 

@@ -3,20 +3,19 @@
 use cambist_model::{IpoNormalization, NllReduction, PreferenceLoss};
 use serde_json::json;
 
-use super::settings::Line;
+use super::{settings::Line, trainer::Trainer};
 use crate::{
     error::PipelineError,
     recipe::{
-        loss::LossParams,
+        loss::{LossParams, NllParams},
         params::{ObjectiveName, TrainParams},
     },
 };
 
 /// An objective as TRL is told of it.
 pub(super) struct LossWords {
-    /// The command of `trl`.
-    pub command: &'static str,
-    /// Lines of `training.yaml`; none where the command alone says it.
+    pub trainer: Trainer,
+    /// Lines of `training.yaml`; none where the trainer alone says it.
     pub lines: Vec<Line>,
     /// What TRL does otherwise.
     pub unmapped: Vec<String>,
@@ -25,7 +24,7 @@ pub(super) struct LossWords {
 /// Says what a step minimises.
 ///
 /// # Errors
-/// When TRL has no command or no loss for it, or no place for its reference model; `label` names the run.
+/// When TRL has no loss for it, or no place for its reference model; `label` names the run.
 pub(super) fn loss_words(params: &TrainParams, label: &str) -> Result<LossWords, PipelineError> {
     let refuse = |what: String, remedy: &str| PipelineError::input(label, what, format!("{remedy}, or train it here"));
     if params.reference_model.is_some() {
@@ -35,17 +34,18 @@ pub(super) fn loss_words(params: &TrainParams, label: &str) -> Result<LossWords,
     let loss = params.loss.clone().unwrap_or_default();
     match params.objective {
         ObjectiveName::Pretrain | ObjectiveName::Sft => {
-            Ok(LossWords { command: "sft", lines: vec![("packing", json!(false))], unmapped: vec![] })
+            Ok(LossWords { trainer: Trainer::Command("sft"), lines: vec![("packing", json!(false))], unmapped: vec![] })
         }
         ObjectiveName::Dpo => dpo(&loss).map_err(|kind| {
             refuse(format!("`trl dpo` has no loss for {kind}"), "choose `kind: sigmoid`, `robust`, `ipo` or `hinge`")
         }),
         ObjectiveName::Kto => Ok(kto(&loss)),
         ObjectiveName::Reward => Ok(reward(&loss)),
-        objective @ (ObjectiveName::Simpo | ObjectiveName::Orpo) => {
-            let what = format!("`trl` has no command for `objective: {}`", objective.name());
-            Err(refuse(what, "hand over a step with `sft`, `dpo`, `kto` or `reward`"))
-        }
+        ObjectiveName::Simpo => Ok(simpo(&loss)),
+        ObjectiveName::Orpo => orpo(&loss).ok_or_else(|| {
+            let what = "the ORPO of `trl` counts the likelihood of chosen answers once, and `nll` has another weight";
+            refuse(what.to_owned(), "set `nll.weight` to 1")
+        }),
     }
 }
 
@@ -67,20 +67,56 @@ fn dpo(loss: &LossParams) -> Result<LossWords, &'static str> {
         ("label_smoothing", json!(label_smoothing)),
         ("precompute_ref_log_probs", json!(true)),
     ];
-    let mut unmapped =
-        vec!["weights of pairs: here those of one prompt weigh 1 together, there each weighs 1".to_owned()];
+    let mut unmapped = vec![weights_of_pairs()];
     match &loss.nll {
         None => lines.push(("loss_type", json!([word]))),
         Some(nll) => {
             lines.extend([("loss_type", json!([word, "sft"])), ("loss_weights", json!([1.0, nll.weight]))]);
-            let here = match nll.reduce {
-                NllReduction::Sequence => "here each answer counts by its mean over tokens",
-                NllReduction::Token => "here it is a mean over the tokens of the whole step",
-            };
-            unmapped.push(format!("`nll`: {here}, there over the tokens of each micro-batch"));
+            unmapped.push(format!("`nll`: {}, there over the tokens of each micro-batch", mean(nll)));
         }
     }
-    Ok(LossWords { command: "dpo", lines, unmapped })
+    Ok(LossWords { trainer: Trainer::Command("dpo"), lines, unmapped })
+}
+
+/// SimPO (arXiv 2405.14734) as a loss of CPO's trainer, whose other term is the likelihood of the chosen answers.
+fn simpo(loss: &LossParams) -> LossWords {
+    let kind = loss.loss(ObjectiveName::Simpo);
+    let gamma = if let PreferenceLoss::Simpo { gamma } = kind { gamma } else { 0.0 };
+    let lines = vec![
+        ("loss_type", json!("simpo")),
+        ("beta", json!(loss.beta.unwrap_or(kind.default_beta()))),
+        ("simpo_gamma", json!(gamma)),
+        ("cpo_alpha", json!(loss.nll.as_ref().map_or(0.0, |nll| nll.weight))),
+    ];
+    let of_nll =
+        loss.nll.as_ref().map(|nll| format!("`nll`: {}, there over the tokens of each micro-batch", mean(nll)));
+    let unmapped = [weights_of_pairs(), each_micro_batch()].into_iter().chain(of_nll).collect();
+    LossWords { trainer: Trainer::Experimental("cpo"), lines, unmapped }
+}
+
+/// Returns nothing where the likelihood of the chosen answers has a weight.
+fn orpo(loss: &LossParams) -> Option<LossWords> {
+    let nll = loss.nll.clone().unwrap_or_default();
+    let of_nll = format!("`nll`: {}, there over the tokens of each micro-batch, prompts included", mean(&nll));
+    let lines = vec![("beta", json!(loss.beta.unwrap_or(PreferenceLoss::Orpo.default_beta())))];
+    let unmapped = vec![weights_of_pairs(), each_micro_batch(), of_nll];
+    (nll.weight == 1.0).then_some(LossWords { trainer: Trainer::Experimental("orpo"), lines, unmapped })
+}
+
+fn weights_of_pairs() -> String {
+    "weights of pairs: here those of one prompt weigh 1 together, there each weighs 1".to_owned()
+}
+
+fn each_micro_batch() -> String {
+    "micro-batches: there each counts the same, and the last of a pass may hold fewer pairs".to_owned()
+}
+
+/// What the likelihood of chosen answers is a mean over here.
+fn mean(nll: &NllParams) -> &'static str {
+    match nll.reduce {
+        NllReduction::Sequence => "here each answer counts by its mean over tokens",
+        NllReduction::Token => "here it is a mean over the tokens of the whole step",
+    }
 }
 
 fn kto(loss: &LossParams) -> LossWords {
@@ -96,13 +132,13 @@ fn kto(loss: &LossParams) -> LossWords {
          another in the file"
             .to_owned(),
     ];
-    LossWords { command: "kto", lines, unmapped }
+    LossWords { trainer: Trainer::Command("kto"), lines, unmapped }
 }
 
 fn reward(loss: &LossParams) -> LossWords {
     let lines = loss.center_rewards_coefficient.map(|center| ("center_rewards_coefficient", json!(center)));
-    let unmapped = vec!["weights of pairs: here those of one prompt weigh 1 together, there each weighs 1".to_owned()];
-    LossWords { command: "reward", lines: lines.into_iter().collect(), unmapped }
+    let unmapped = vec![weights_of_pairs()];
+    LossWords { trainer: Trainer::Command("reward"), lines: lines.into_iter().collect(), unmapped }
 }
 
 #[cfg(test)]
@@ -121,7 +157,7 @@ mod tests {
     #[test]
     fn losses_on_pairs_have_their_words() {
         let words = said(json!({"objective": "dpo", "loss": {"beta": 0.2, "nll": {"weight": 0.5}}})).unwrap();
-        assert_eq!(words.command, "dpo");
+        assert_eq!(words.trainer, Trainer::Command("dpo"));
         for line in
             [("beta", json!(0.2)), ("loss_type", json!(["sigmoid", "sft"])), ("loss_weights", json!([1.0, 0.5]))]
         {
@@ -133,9 +169,21 @@ mod tests {
             norm.lines.contains(&("loss_type", json!(["sigmoid_norm"]))) && norm.lines.contains(&("beta", json!(5.0)))
         );
         let kto = said(json!({"objective": "kto", "loss": {"undesirable_weight": 1.5}})).unwrap();
-        assert!(kto.command == "kto" && kto.lines.contains(&("undesirable_weight", json!(1.5))));
+        assert!(kto.trainer == Trainer::Command("kto") && kto.lines.contains(&("undesirable_weight", json!(1.5))));
         let reward = said(json!({"objective": "reward"})).unwrap();
-        assert!(reward.command == "reward" && reward.lines.is_empty());
+        assert!(reward.trainer == Trainer::Command("reward") && reward.lines.is_empty());
+    }
+
+    #[test]
+    fn losses_of_trainers_without_a_command_have_their_words() {
+        let simpo = said(json!({"objective": "simpo", "loss": {"gamma": 0.5, "nll": {"weight": 0.2}}})).unwrap();
+        let numbers = [("beta", json!(2.0)), ("simpo_gamma", json!(0.5)), ("cpo_alpha", json!(0.2))];
+        assert_eq!(simpo.lines, [&[("loss_type", json!("simpo"))], numbers.as_slice()].concat());
+        assert_eq!(simpo.trainer, Trainer::Experimental("cpo"));
+        assert!(said(json!({"objective": "simpo"})).unwrap().lines.contains(&("cpo_alpha", json!(0.0))));
+        let orpo = said(json!({"objective": "orpo", "loss": {"beta": 0.3}})).unwrap();
+        assert_eq!((orpo.trainer, orpo.lines), (Trainer::Experimental("orpo"), vec![("beta", json!(0.3))]));
+        assert!(orpo.unmapped.iter().any(|what| what.contains("prompts included")), "{:?}", orpo.unmapped);
     }
 
     #[test]
@@ -145,8 +193,8 @@ mod tests {
         assert!(error.contains("`trl dpo` has no loss for `kind: cdpo`"), "{error}");
         let error = refused(json!({"objective": "dpo", "loss": {"kind": "ipo", "normalize": "sum"}}));
         assert!(error.contains("`normalize: sum`"), "{error}");
-        let error = refused(json!({"objective": "orpo"}));
-        assert!(error.contains("no command for `objective: orpo`"), "{error}");
+        let error = refused(json!({"objective": "orpo", "loss": {"nll": {"weight": 0.5}}}));
+        assert!(error.contains("`nll` has another weight"), "{error}");
         let error = refused(json!({"objective": "kto", "reference_model": "other"}));
         assert!(error.contains("names a `reference_model`"), "{error}");
     }

@@ -69,6 +69,16 @@ impl<'a> Kept<'a> {
                     let (chosen_ids, rejected_ids) = (chosen.tokens(), rejected.tokens());
                     lines.push(&ScoredRow { id, language, chosen_ids, rejected_ids, margin })?;
                 }
+                (RowContent::Pair { .. }, ObjectiveName::Simpo | ObjectiveName::Orpo, [chosen, rejected]) => {
+                    lines.push(&LabelledPair {
+                        id,
+                        language,
+                        chosen_input_ids: chosen.tokens(),
+                        chosen_labels: labels(chosen),
+                        rejected_input_ids: rejected.tokens(),
+                        rejected_labels: labels(rejected),
+                    })?;
+                }
                 (RowContent::Pair { prompt, chosen, rejected }, ..) => {
                     let [chosen, rejected] = [chosen, rejected].map(|answer| [Message::assistant(answer)]);
                     lines.push(&PairRow { id, language, prompt, chosen, rejected })?;
@@ -111,6 +121,17 @@ struct ScoredRow<'a> {
     rejected_ids: &'a [u32],
     #[serde(skip_serializing_if = "Option::is_none")]
     margin: Option<f64>,
+}
+
+/// A pair in tokens, with labels as [`TokenRow`] has them.
+#[derive(Serialize)]
+struct LabelledPair<'a> {
+    id: &'a str,
+    language: &'a str,
+    chosen_input_ids: &'a [u32],
+    chosen_labels: Vec<i64>,
+    rejected_input_ids: &'a [u32],
+    rejected_labels: Vec<i64>,
 }
 
 /// A pair of answers, to which TRL applies the model's chat template.

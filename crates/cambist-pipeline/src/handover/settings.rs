@@ -3,13 +3,18 @@
 use cambist_model::{Keep, LoraConfig, Schedule, TrainConfig};
 use serde_json::{Value, json};
 
-use super::loss::{LossWords, loss_words};
-use crate::{error::PipelineError, recipe::params::TrainParams};
+use super::{
+    loss::{LossWords, loss_words},
+    trainer::Trainer,
+};
+use crate::{
+    error::PipelineError,
+    recipe::params::{ObjectiveName, TrainParams},
+};
 
 /// A run as TRL is told of it.
 pub(super) struct Settings {
-    /// The command of `trl`.
-    pub command: &'static str,
+    pub trainer: Trainer,
     /// The lines of `training.yaml`, in groups with a heading.
     groups: Vec<(&'static str, Vec<Line>)>,
     /// What the recipe says and TRL does otherwise.
@@ -37,9 +42,9 @@ impl Settings {
     /// # Errors
     /// When the rows of a step cannot be dealt out evenly to the devices, or TRL has no word for the loss.
     pub(super) fn of(params: &TrainParams, config: &TrainConfig, size: &Size<'_>) -> Result<Self, PipelineError> {
-        let LossWords { command, lines, unmapped: of_loss } = loss_words(params, size.label)?;
+        let LossWords { trainer, lines, unmapped: of_loss } = loss_words(params, size.label)?;
         let steps = steps(config, size)?;
-        if command == "kto" && steps.contains(&("per_device_train_batch_size", json!(1))) {
+        if trainer == Trainer::Command("kto") && steps.contains(&("per_device_train_batch_size", json!(1))) {
             let what = "a device would see single rows, and `trl kto` compares the rows of a device's part";
             let remedy = "choose a larger `config.batch_size` or `config.micro_batch_size`, or fewer --devices";
             return Err(PipelineError::input(size.label, what, remedy));
@@ -51,10 +56,10 @@ impl Settings {
             ("optimiser", optimizer(config, size)),
             ("numbers; `bf16: false` trains in f32, as cambist does", numbers(config)),
         ];
-        groups.extend(params.lora.as_ref().map(|lora| ("adapter", adapter(lora))));
+        groups.extend(params.lora.as_ref().map(|lora| ("adapter", adapter(lora, params.objective))));
         groups.extend(config.eval_every.map(|every| ("held-out rows", held_out(config, every))));
         let unmapped = unmapped(params, config).into_iter().chain(of_loss).collect();
-        Ok(Self { command, groups, unmapped })
+        Ok(Self { trainer, groups, unmapped })
     }
 
     /// Returns `training.yaml`.
@@ -125,13 +130,15 @@ fn numbers(config: &TrainConfig) -> Vec<Line> {
     ]
 }
 
-fn adapter(lora: &LoraConfig) -> Vec<Line> {
+fn adapter(lora: &LoraConfig, objective: ObjectiveName) -> Vec<Line> {
     let targets = if lora.targets.is_empty() { json!(["all-linear"]) } else { json!(lora.targets) };
+    let task = if objective == ObjectiveName::Reward { "SEQ_CLS" } else { "CAUSAL_LM" };
     vec![
         ("use_peft", json!(true)),
         ("lora_r", json!(lora.r)),
         ("lora_alpha", json!(lora.alpha.round() as i64)),
         ("lora_dropout", json!(0.0)),
+        ("lora_task_type", json!(task)),
         ("use_rslora", json!(lora.rslora)),
         ("lora_target_modules", targets),
     ]
@@ -194,7 +201,7 @@ mod tests {
             {"batch_size": 16, "micro_batch_size": 2, "epochs": 2, "lr": 2e-4, "eps": 1e-8, "schedule": "constant",
              "max_grad_norm": null, "eval_every": 5, "keep": "best", "patience": 3}}"#;
         let (settings, yaml) = said(text, 2).unwrap();
-        assert_eq!(settings.command, "sft");
+        assert_eq!(settings.trainer, Trainer::Command("sft"));
         for line in [
             "model_name_or_path: \"/models/start\"",
             "max_steps: 13",
@@ -207,6 +214,7 @@ mod tests {
             "warmup_steps: 1",
             "max_grad_norm: 0.0",
             "use_rslora: true",
+            "lora_task_type: \"CAUSAL_LM\"",
             "lora_target_modules: [\"q_proj\"]",
             "load_best_model_at_end: true",
             "eval_steps: 5",
@@ -214,6 +222,8 @@ mod tests {
             assert!(yaml.lines().any(|found| found == line), "{line} is not in\n{yaml}");
         }
         assert!(settings.unmapped.iter().any(|what| what.contains("`patience: 3`")));
+        let (_, yaml) = said(r#"{"objective": "reward", "lora": {}}"#, 1).unwrap();
+        assert!(yaml.lines().any(|found| found == "lora_task_type: \"SEQ_CLS\""), "{yaml}");
     }
 
     #[test]

@@ -75,9 +75,6 @@ impl Range {
 /// The 95 % quantile of the normal distribution.
 const Z: f64 = 1.645;
 
-/// Bytes of text to a token, where nothing was counted yet.
-const BYTES_PER_TOKEN: f64 = 3.5;
-
 impl Plan {
     /// Returns what the calls of each of the jobs in `wanted` will come to, teacher by teacher; nothing for jobs that
     /// ask no server, and for prompts that are not made yet.
@@ -277,7 +274,7 @@ impl Stratum {
 
     /// From lengths alone.
     fn of_lengths((bytes, left, max_out): (u64, u64, f64)) -> Self {
-        let per_call = bytes as f64 / BYTES_PER_TOKEN / left.max(1) as f64;
+        let per_call = bytes as f64 / verbs::BYTES_PER_TOKEN / left.max(1) as f64;
         Self {
             input: Range { mean: per_call, low: per_call / 2.0, high: per_call * 2.0 },
             output: Range { mean: max_out / 2.0, low: max_out / 10.0, high: max_out },

@@ -58,6 +58,12 @@ pub struct NllParams {
     pub reduce: NllReduction,
 }
 
+impl Default for NllParams {
+    fn default() -> Self {
+        Self { weight: one(), reduce: NllReduction::default() }
+    }
+}
+
 fn one() -> f64 {
     1.0
 }
@@ -193,8 +199,7 @@ impl LossParams {
             return Ok(Box::new(kto.map_err(out_of_range)?));
         }
         let loss = self.loss(objective);
-        let own =
-            (objective == ObjectiveName::Orpo).then_some(NllParams { weight: 1.0, reduce: NllReduction::Sequence });
+        let own = (objective == ObjectiveName::Orpo).then(NllParams::default);
         let nll = self.nll.clone().or(own);
         let nll = nll.map(|nll| ChosenNll { weight: nll.weight, reduction: nll.reduce });
         let preference = Preference::new(loss, self.beta.unwrap_or(loss.default_beta()), nll);

@@ -6,6 +6,7 @@ use cambist_core::{
     align::Align,
     gates::Gates,
     head::{HeadKind, TuneOptions},
+    labels::LabelOptions,
     language::Language,
     minhash::NearDuplicates,
     pairs::PairOptions,
@@ -377,7 +378,7 @@ impl HeadChoice {
     }
 }
 
-/// Keeps the best answers and makes preference pairs.
+/// Keeps the best answers, makes preference pairs and labels answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SelectParams {
@@ -403,6 +404,9 @@ pub struct SelectParams {
     /// How preference pairs are made; none when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pairs: Option<PairOptions>,
+    /// How single answers are labelled as wanted or not; none are when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<LabelOptions>,
     /// Who counts as asked.
     #[serde(default)]
     pub eligibility: Eligibility,
@@ -477,7 +481,8 @@ pub struct TrainParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference_model: Option<Reference>,
     /// Rows: datasets of `select` (one run for each strategy), or prompts that have reference answers; for preference
-    /// objectives and reward models the pairs of a `select` step, `STEP.pairs`.
+    /// objectives and reward models the pairs of a `select` step, `STEP.pairs`, for `kto` also its labelled answers,
+    /// `STEP.labels`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Reference>,
     /// Rows in a file, folder or pattern such as `data/*.parquet`, relative to the recipe, in the shapes of TRL: `messages`,
@@ -488,6 +493,9 @@ pub struct TrainParams {
     /// a `select` step without a strategy means the strategy of each run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out: Option<Reference>,
+    /// The same in a file, folder or pattern, in the shapes of `data_file`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out_file: Option<PathBuf>,
     /// Keeps rows in these languages; all when empty.
     #[serde(default)]
     pub languages: Vec<Language>,
@@ -500,6 +508,13 @@ pub struct TrainParams {
     /// The trainer's settings.
     #[serde(default)]
     pub config: TrainConfig,
+}
+
+impl TrainParams {
+    /// Whether rows are held out, wherever they come from.
+    pub fn has_held_out(&self) -> bool {
+        self.held_out.is_some() || self.held_out_file.is_some()
+    }
 }
 
 /// A model to begin with.

@@ -9,6 +9,20 @@ use super::{
 /// What a `select` step calls its preference pairs, beside the sets of its strategies.
 pub(crate) const PAIRS: &str = "pairs";
 
+/// What a `select` step calls its labelled answers.
+pub(crate) const LABELS: &str = "labels";
+
+/// What a reference names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rows {
+    /// Preference pairs of a `select` step.
+    Pairs,
+    /// Labelled answers of a `select` step.
+    Labels,
+    /// Anything else: prompts, sets of strategies.
+    Others,
+}
+
 impl Recipe {
     /// The names of the parts that a step makes, in a fixed order; one empty name when it makes one thing.
     ///
@@ -24,11 +38,24 @@ impl Recipe {
         }
     }
 
-    /// The parts of `step` that `reference` reads: those that it covers; preference pairs by their name alone.
+    /// What `reference` names.
+    pub(super) fn rows_of(&self, reference: &Reference) -> Rows {
+        let Some(Action::Select(params)) = self.step(&reference.step).map(|step| &step.action) else {
+            return Rows::Others;
+        };
+        match reference.part.as_deref() {
+            Some(PAIRS) if params.pairs.is_some() => Rows::Pairs,
+            Some(LABELS) if params.labels.is_some() => Rows::Labels,
+            _ => Rows::Others,
+        }
+    }
+
+    /// The parts of `step` that `reference` reads: those that it covers; pairs and labelled answers by their names alone.
     pub(crate) fn parts_read(&self, step: &Step, reference: &Reference) -> Vec<String> {
-        let makes_pairs = matches!(&step.action, Action::Select(params) if params.pairs.is_some());
-        if makes_pairs && reference.part.as_deref() == Some(PAIRS) {
-            return vec![PAIRS.to_owned()];
+        match self.rows_of(reference) {
+            Rows::Pairs => return vec![PAIRS.to_owned()],
+            Rows::Labels => return vec![LABELS.to_owned()],
+            Rows::Others => {}
         }
         self.part_names(step).into_iter().filter(|name| reference.covers(name)).collect()
     }

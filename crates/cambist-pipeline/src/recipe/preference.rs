@@ -1,10 +1,10 @@
 //! Whether a `train` step's objective fits what it reads and where it starts.
 
 use super::{
-    Action, Recipe, Step,
+    Recipe, Step,
     fault::{Fault, Place},
     params::{ObjectiveName, TrainParams},
-    parts::PAIRS,
+    parts::Rows,
     reference::Reference,
 };
 
@@ -25,17 +25,28 @@ pub(super) fn objective_faults(
     };
     let (objective, reads_pairs) = (params.objective.name(), params.objective.reads_pairs());
     let sources = [("data", params.data.as_ref()), ("held_out", params.held_out.as_ref())];
-    for (key, reference) in sources.into_iter().filter_map(|(key, reference)| Some((key, reference?))) {
-        match (reads_pairs, reference.part.as_deref() == Some(PAIRS) && makes_pairs(recipe, reference)) {
-            (true, false) => {
-                let what = format!("`{key}` of `{}` reads `{reference}`, and `{objective}` learns from pairs", step.id);
+    let sources: Vec<(&str, &Reference)> = sources.into_iter().filter_map(|(key, found)| Some((key, found?))).collect();
+    for (key, reference) in &sources {
+        let id = &step.id;
+        match (recipe.rows_of(reference), reads_pairs, params.objective) {
+            (Rows::Others, true, ObjectiveName::Kto) => {
+                let what =
+                    format!("`{key}` of `{id}` reads `{reference}`, and `{objective}` learns from pairs or labels");
+                let remedy = "name what a `select` step makes with `labels:` or `pairs:`, such as `data.labels`";
+                fault(key, what, remedy);
+            }
+            (Rows::Others, true, _) => {
+                let what = format!("`{key}` of `{id}` reads `{reference}`, and `{objective}` learns from pairs");
                 let remedy = "name the pairs of a `select` step that has `pairs:`, such as `data.pairs`";
                 fault(key, what, remedy);
             }
-            (false, true) => {
-                let what =
-                    format!("`{key}` of `{}` reads the pairs `{reference}`, which `{objective}` cannot", step.id);
+            (Rows::Pairs, false, _) => {
+                let what = format!("`{key}` of `{id}` reads the pairs `{reference}`, which `{objective}` cannot");
                 fault(key, what, "train with `objective: dpo`, or name a strategy of the step");
+            }
+            (Rows::Labels, ..) if params.objective != ObjectiveName::Kto => {
+                let what = format!("`{key}` of `{id}` reads the labels `{reference}`, which `{objective}` cannot");
+                fault(key, what, "train with `objective: kto`, or name the pairs or a strategy of the step");
             }
             _ => {}
         }
@@ -48,18 +59,9 @@ pub(super) fn objective_faults(
         let what = format!("`{}`: `reference_model` has no meaning beside `objective: {objective}`", step.id);
         fault("reference_model", what, "remove it: this objective compares with no other model");
     }
-    if params.objective == ObjectiveName::Reward && params.lora.is_some() {
-        let what = format!("`{}` trains an adapter, which has no place for a reward head", step.id);
-        fault("lora", what, "remove `lora`: a reward model is trained whole");
-    }
-    if reads_pairs && !params.tasks.is_empty() {
+    if sources.iter().any(|(_, reference)| recipe.rows_of(reference) == Rows::Pairs) && !params.tasks.is_empty() {
         let what = format!("`{}` keeps pairs by task, and pairs carry none", step.id);
         fault("tasks", what, "remove `tasks`, or select from the answers to these tasks");
     }
     faults
-}
-
-fn makes_pairs(recipe: &Recipe, reference: &Reference) -> bool {
-    let action = recipe.step(&reference.step).map(|step| &step.action);
-    matches!(action, Some(Action::Select(params)) if params.pairs.is_some())
 }

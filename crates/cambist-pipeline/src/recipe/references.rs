@@ -14,6 +14,7 @@ use super::{
     endpoints::{arbiter_faults, teacher_faults},
     fault::{Fault, Place},
     fusion::fuse_faults,
+    labels::label_fault,
     local_arbiter::{answering_fault, local_faults, order_fault, teacher_dtype_fault},
     mbr::{evidence_fault, mbr_faults},
     node::{Content, Node},
@@ -22,7 +23,7 @@ use super::{
         EvaluateParams, FeaturesParams, FitParams, PromptsParams, RouterParams, SelectParams, TrainParams,
         TranslateParams,
     },
-    parts::PAIRS,
+    parts::{LABELS, PAIRS},
     preference::objective_faults,
     reference::Reference,
     relative::{evaluate_fault, relative_faults, safety_faults},
@@ -267,19 +268,28 @@ impl Checker<'_> {
 
     /// Held-out rows and how often they are measured stand together; the best step and an early end need both.
     fn held_out(&mut self, step: &Step, params: &TrainParams) {
-        let TrainParams { held_out, config, .. } = params;
-        match (held_out, config.eval_every) {
-            (Some(_), None) => {
+        let TrainParams { held_out, held_out_file, config, .. } = params;
+        if held_out.is_some() && held_out_file.is_some() {
+            self.one_of(step.place, &[("held_out", true), ("held_out_file", true)]);
+        }
+        match (params.has_held_out(), config.eval_every) {
+            (true, None) => {
                 let what = format!("`{}` has held-out rows and does not say when to measure them", step.id);
-                self.fault(self.place_in(step, "held_out"), what, "add `config: {eval_every: 50}`, in steps");
+                let key = if held_out.is_some() { "held_out" } else { "held_out_file" };
+                self.fault(self.place_in(step, key), what, "add `config: {eval_every: 50}`, in steps");
             }
-            (None, Some(_)) => {
+            (false, Some(_)) => {
                 let what = format!("`{}` is to be measured every some steps, and on nothing", step.id);
-                self.fault(self.place_in(step, "eval_every"), what, "add `held_out:` with rows that `data` has not");
+                self.fault(
+                    self.place_in(step, "eval_every"),
+                    what,
+                    "add `held_out` or `held_out_file` with rows that `data` has not",
+                );
             }
-            (None, None) if config.keep == Keep::Best || config.patience.is_some() => {
+            (false, None) if config.keep == Keep::Best || config.patience.is_some() => {
                 let what = format!("`{}` cannot know its best step without held-out rows", step.id);
-                let remedy = "add `held_out:` and `config.eval_every`, or remove `keep` and `patience`";
+                let remedy =
+                    "add `held_out` or `held_out_file` and `config.eval_every`, or remove `keep` and `patience`";
                 self.fault(self.place_in(step, "config"), what, remedy);
             }
             _ => {}
@@ -350,10 +360,14 @@ impl Checker<'_> {
             let what = format!("`{}` has no strategies", step.id);
             self.fault(step.place, what, "add at least one, for example `strategies: {reward: {router: all}}`");
         }
-        if params.strategies.contains_key(PAIRS) {
-            let what = format!("`{PAIRS}` cannot be a strategy of `{}`", step.id);
-            self.fault(self.place_in(step, PAIRS), what, "the preference pairs are called so: choose another name");
+        for (name, what_is) in [(PAIRS, "the preference pairs are"), (LABELS, "the labelled answers are")] {
+            if params.strategies.contains_key(name) {
+                let what = format!("`{name}` cannot be a strategy of `{}`", step.id);
+                self.fault(self.place_in(step, name), what, format!("{what_is} called so: choose another name"));
+            }
         }
+        let fault = label_fault(step, params, |key| self.place_in(step, key));
+        self.faults.extend(fault);
         for strategy in params.strategies.values() {
             let from = strategy.from.as_ref().unwrap_or(&params.from);
             if !self.is_named_answer(&strategy.router, from) {
@@ -521,12 +535,17 @@ impl Checker<'_> {
 
     fn part(&mut self, place: Place, source: &Step, reference: &Reference) {
         let Some(part) = &reference.part else { return };
-        if let (PAIRS, Action::Select(params)) = (part.as_str(), &source.action)
-            && params.pairs.is_none()
-        {
-            let what = format!("`{}` makes no preference pairs", source.id);
-            self.fault(place, what, format!("add `pairs: {{}}` to `{}`", source.id));
-            return;
+        if let Action::Select(params) = &source.action {
+            let lacks = match part.as_str() {
+                PAIRS if params.pairs.is_none() => Some("preference pairs"),
+                LABELS if params.labels.is_none() => Some("labels"),
+                _ => None,
+            };
+            if let Some(lacks) = lacks {
+                let what = format!("`{}` makes no {lacks}", source.id);
+                self.fault(place, what, format!("add `{part}: {{}}` to `{}`", source.id));
+                return;
+            }
         }
         let known = self.recipe.part_names(source);
         if self.recipe.parts_read(source, reference).is_empty() {

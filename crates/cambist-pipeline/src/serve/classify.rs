@@ -9,9 +9,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
+    prompts::{Prompts, Reading},
     refusal::Refusal,
     reply::{Head, usage},
-    request::{Prompts, Turn, message, parsed, read_body},
+    request::{Turn, message, parsed, read_body},
 };
 
 /// A request under way.
@@ -61,8 +62,9 @@ pub(super) fn read((model, name): (&RewardModel, &str), body: &[u8]) -> Result<I
     let with_specials = body.add_special_tokens.unwrap_or(true);
     let (param, sequences): (&str, Vec<Arc<[u32]>>) = match (body.input, body.messages) {
         (Some(input), None) => {
-            let prompts = input.tokens(model.model().tokenizer(), ("input", with_specials))?;
-            ("input", prompts.into_iter().map(|(tokens, _)| tokens).collect())
+            let (tokenizer, param) = (model.model().tokenizer(), "input");
+            let prompts = input.read(Reading { tokenizer, param, with_specials, with_offsets: false })?;
+            (param, prompts.into_iter().map(|prompt| prompt.tokens).collect())
         }
         (None, Some(turns)) => {
             let messages = turns.into_iter().enumerate().map(message).collect::<Result<Vec<Message>, _>>()?;

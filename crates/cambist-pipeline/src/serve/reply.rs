@@ -36,6 +36,8 @@ impl Choice {
 #[derive(Clone, Debug)]
 pub(super) struct Told {
     pub(super) token: u32,
+    /// The character of the reply's text in which it begins, as far as the tokens before it tell.
+    pub(super) offset: usize,
     pub(super) log_prob: Option<TokenLogProb>,
 }
 
@@ -90,17 +92,16 @@ pub(super) fn chat_log_probs(tokenizer: &Tokenizer, tokens: &[Told]) -> Value {
     json!({"content": tokens.iter().map(entry).collect::<Vec<_>>()})
 }
 
-/// The log-probabilities of tokens of a completion, whose text begins at character `offset` of the reply's text.
-pub(super) fn completion_log_probs(tokenizer: &Tokenizer, tokens: &[Told], mut offset: usize) -> Value {
-    let (mut names, mut values, mut tops, mut offsets) = (vec![], vec![], vec![], vec![]);
+/// The log-probabilities of tokens of a completion.
+pub(super) fn completion_log_probs(tokenizer: &Tokenizer, tokens: &[Told]) -> Value {
+    let (mut names, mut values, mut tops) = (vec![], vec![], vec![]);
     for told in tokens {
         let (text, _) = spelled(tokenizer, told.token);
-        offsets.push(offset);
-        offset += text.chars().count();
         values.push(told.log_prob.as_ref().map(|known| finite(known.log_prob)));
         tops.push(told.log_prob.as_ref().map(|known| top(tokenizer, known, &text)));
         names.push(text);
     }
+    let offsets: Vec<usize> = tokens.iter().map(|told| told.offset).collect();
     json!({"tokens": names, "token_logprobs": values, "top_logprobs": tops, "text_offset": offsets})
 }
 

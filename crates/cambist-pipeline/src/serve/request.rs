@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use cambist_core::prompt::{Message, Role};
-use cambist_model::{LocalModel, Sampling, Tokenizer, TokenizerError};
+use cambist_model::{LocalModel, Sampling};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::refusal::Refusal;
+use super::{
+    prompts::{Prompt, Prompts, Reading},
+    refusal::Refusal,
+};
 
 /// What kind of answer is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +25,7 @@ pub(super) enum Kind {
 #[derive(Clone, Debug)]
 pub(super) struct Ask {
     pub(super) kind: Kind,
-    /// Prompts in tokens, each with its text where that is given back.
+    /// Each with its text where that is given back.
     pub(super) prompts: Vec<Prompt>,
     /// Answers to each prompt.
     pub(super) n: usize,
@@ -119,44 +122,6 @@ struct CompletionBody {
     logprobs: Option<usize>,
     #[serde(default)]
     add_special_tokens: Option<bool>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Prompts {
-    Text(String),
-    Ids(Vec<u32>),
-    Texts(Vec<String>),
-    ManyIds(Vec<Vec<u32>>),
-}
-
-/// A prompt in tokens, and its text.
-pub(super) type Prompt = (Arc<[u32]>, String);
-
-impl Prompts {
-    /// Returns each prompt, in their order; `param` is the member that holds them.
-    pub(super) fn tokens(
-        self,
-        tokenizer: &Tokenizer,
-        (param, with_specials): (&str, bool),
-    ) -> Result<Vec<Prompt>, Refusal> {
-        let failed = |error: TokenizerError| Refusal::wrong(param, error.to_string());
-        let encoded = |text: String| {
-            let ids = if with_specials { tokenizer.encode_with_specials(&text) } else { tokenizer.encode(&text) };
-            Ok((ids.map_err(failed)?.into(), text))
-        };
-        let n_known = tokenizer.vocab_size();
-        let decoded = |ids: Vec<u32>| match ids.iter().find(|id| **id as usize >= n_known) {
-            Some(id) => Err(Refusal::wrong(param, format!("token {id} is not one of the tokenizer's {n_known}"))),
-            None => Ok((ids.as_slice().into(), tokenizer.decode(&ids).map_err(failed)?)),
-        };
-        match self {
-            Self::Text(text) => vec![text].into_iter().map(encoded).collect(),
-            Self::Texts(texts) => texts.into_iter().map(encoded).collect(),
-            Self::Ids(ids) => vec![ids].into_iter().map(decoded).collect(),
-            Self::ManyIds(many) => many.into_iter().map(decoded).collect(),
-        }
-    }
 }
 
 /// Members that would change the answer and are not done here: refused rather than ignored, unless they ask for nothing.
@@ -301,19 +266,26 @@ impl Own {
         let prompt = model.encode(&messages).map_err(|error| Refusal::prompt(&error, "messages"))?;
         let n_top = body.logprobs.unwrap_or(false).then(|| body.top_logprobs.unwrap_or(0));
         check_top(n_top, "top_logprobs")?;
-        let (max_tokens, prompts) = (body.max_completion_tokens, vec![(prompt.into(), String::new())]);
+        let prompt = Prompt { tokens: prompt.into(), text: String::new(), offsets: vec![] };
+        let (max_tokens, prompts) = (body.max_completion_tokens, vec![prompt]);
         Ok(Self { prompts, max_tokens, default_tokens: None, n_top, echo: false, param: "messages" })
     }
 
     fn completion(model: &LocalModel, body: CompletionBody) -> Result<Self, Refusal> {
-        let prompts = body.prompt.tokens(model.tokenizer(), ("prompt", body.add_special_tokens.unwrap_or(true)))?;
         check_top(body.logprobs, "logprobs")?;
+        let echo = body.echo.unwrap_or(false);
+        let prompts = body.prompt.read(Reading {
+            tokenizer: model.tokenizer(),
+            param: "prompt",
+            with_specials: body.add_special_tokens.unwrap_or(true),
+            with_offsets: echo && body.logprobs.is_some(),
+        })?;
         Ok(Self {
             prompts,
             max_tokens: None,
             default_tokens: Some(DEFAULT_COMPLETION_TOKENS),
             n_top: body.logprobs,
-            echo: body.echo.unwrap_or(false),
+            echo,
             param: "prompt",
         })
     }
@@ -321,10 +293,10 @@ impl Own {
     /// Returns the longest answer: what was asked for, or what there is room for beside the longest prompt.
     fn room(&self, model: &LocalModel, asked: Option<usize>) -> Result<usize, Refusal> {
         let (param, max_positions) = (self.param, model.max_positions());
-        if self.prompts.is_empty() || self.prompts.iter().any(|(tokens, _)| tokens.is_empty()) {
+        if self.prompts.is_empty() || self.prompts.iter().any(|prompt| prompt.tokens.is_empty()) {
             return Err(Refusal::wrong(param, format!("`{param}` has no token")));
         }
-        let longest = self.prompts.iter().map(|(tokens, _)| tokens.len()).max().unwrap_or(0);
+        let longest = self.prompts.iter().map(|prompt| prompt.tokens.len()).max().unwrap_or(0);
         let room = max_positions.saturating_sub(longest);
         let wanted = asked.or(self.default_tokens.map(|n| n.min(room.max(1)))).unwrap_or(room.max(1));
         match longest + wanted > max_positions || longest >= max_positions {

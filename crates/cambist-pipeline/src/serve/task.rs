@@ -7,6 +7,7 @@ use cambist_model::{AnswerRequest, Drawn, Tokenizer};
 use serde_json::{Value, json};
 
 use super::{
+    prompts::Prompt,
     refusal::Refusal,
     reply::{Choice, Head, Told, chat_log_probs, completion_log_probs, finish_word, usage},
     request::{Ask, Kind},
@@ -40,7 +41,7 @@ impl Task {
     /// The requests for its answers, numbered from `first_ticket`; those to one prompt stand together.
     pub(super) fn requests(&self, first_ticket: u64) -> Vec<AnswerRequest> {
         let request = |choice: usize| {
-            let (prompt, sample) = (&self.ask.prompts[choice / self.ask.n].0, choice % self.ask.n);
+            let (prompt, sample) = (&self.prompt(choice).tokens, choice % self.ask.n);
             let how = (Arc::clone(&self.ask.sampling), sample.to_string());
             AnswerRequest {
                 n_top: self.ask.n_top,
@@ -94,7 +95,8 @@ impl Task {
             news = self.echoed(index, &drawn);
         }
         news.tokens_out += u32::from(drawn.finished.is_none());
-        news.tokens.extend(drawn.token.map(|known| Told { token: known.token, log_prob: Some(known) }));
+        let offset = self.n_echoed_chars(index) + drawn.offset;
+        news.tokens.extend(drawn.token.map(|known| Told { token: known.token, offset, log_prob: Some(known) }));
         match drawn.finished {
             None => news.text.push_str(&drawn.text),
             Some(Ok(answer)) => {
@@ -122,10 +124,19 @@ impl Task {
         }
     }
 
+    fn prompt(&self, index: usize) -> &Prompt {
+        &self.ask.prompts[index / self.ask.n]
+    }
+
+    /// How many characters stand before an answer.
+    fn n_echoed_chars(&self, index: usize) -> usize {
+        if self.ask.echo && self.ask.n_top.is_some() { self.prompt(index).text.chars().count() } else { 0 }
+    }
+
     /// The prompt of an answer as the beginning of its text. The answers to one prompt after the first have its
     /// log-probabilities from there.
     fn echoed(&self, index: usize, drawn: &Drawn) -> Choice {
-        let (tokens, text) = &self.ask.prompts[index / self.ask.n];
+        let Prompt { tokens, text, offsets } = self.prompt(index);
         let mut echoed = Choice { text: text.clone(), ..Choice::default() };
         if self.ask.n_top.is_some() {
             let first = &self.choices[index / self.ask.n * self.ask.n].tokens;
@@ -133,8 +144,8 @@ impl Task {
                 true => first[..tokens.len()].to_vec(),
                 false => {
                     let known = drawn.prompt.iter().cloned().map(Some);
-                    let told = tokens.iter().zip(std::iter::once(None).chain(known));
-                    told.map(|(token, log_prob)| Told { token: *token, log_prob }).collect()
+                    let told = tokens.iter().zip(offsets).zip(std::iter::once(None).chain(known));
+                    told.map(|((token, offset), log_prob)| Told { token: *token, offset: *offset, log_prob }).collect()
                 }
             };
         }
@@ -146,8 +157,7 @@ impl Task {
         let tells = self.ask.n_top.is_some() && !choice.tokens.is_empty();
         let finish = finish_word(choice.finish);
         if self.ask.kind == Kind::Completion {
-            let offset = if is_chunk { self.choices[index].text.chars().count() } else { 0 };
-            let log_probs = tells.then(|| completion_log_probs(tokenizer, &choice.tokens, offset));
+            let log_probs = tells.then(|| completion_log_probs(tokenizer, &choice.tokens));
             return json!({"index": index, "text": choice.text, "logprobs": log_probs, "finish_reason": finish});
         }
         let log_probs = tells.then(|| chat_log_probs(tokenizer, &choice.tokens));
@@ -160,7 +170,7 @@ impl Task {
     }
 
     fn close(&mut self, tokenizer: &Tokenizer) {
-        let n_prompt = self.ask.prompts.iter().map(|(tokens, _)| tokens.len()).sum();
+        let n_prompt = self.ask.prompts.iter().map(|prompt| prompt.tokens.len()).sum();
         let usage = usage(n_prompt, self.choices.iter().map(|choice| choice.tokens_out).sum());
         match self.outlet.take() {
             Some(Outlet::Whole(slot)) => {

@@ -34,6 +34,9 @@ use crate::{
     run::Workshop,
 };
 
+/// Bytes of text to a token, where nothing was counted.
+pub(crate) const BYTES_PER_TOKEN: f64 = 3.5;
+
 /// Bytes of an answer that is not there yet, for each token that it may have at most: half of them, of some bytes each.
 const BYTES_PER_TOKEN_ALLOWED: f64 = 1.75;
 

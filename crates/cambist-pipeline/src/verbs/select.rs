@@ -6,11 +6,13 @@
 mod inflow;
 mod survey;
 
+mod labelling;
 mod pairing;
 mod play;
 
 mod card;
 mod datasets;
+mod preferences;
 pub(super) mod shards;
 pub(super) mod table;
 
@@ -28,6 +30,7 @@ use cambist_io::{
 
 use self::{
     datasets::Sets,
+    labelling::LabelList,
     pairing::PairList,
     play::{Aligned, Played, play},
     survey::Answers,
@@ -84,7 +87,7 @@ struct Decided {
 
 impl Making<'_> {
     fn decide(&self) -> Result<Decided, PipelineError> {
-        let answers = Answers::read(self, "from", self.params.pairs.is_some())?;
+        let answers = Answers::read(self, "from", true)?;
         if answers.outline.is_empty() {
             let what = "there are no prompts to select for";
             return Err(PipelineError::input(&self.job.label, what, "check the `prompts` step"));
@@ -112,23 +115,26 @@ impl Decided {
     fn write(self, making: &Making<'_>) -> Result<ManifestDraft, PipelineError> {
         let Self { answers, pool, played } = &self;
         let aligned = Aligned::of(played, &answers.outline, making.params.align);
-        let options = making.params.pairs.as_ref();
-        let pairs = options.map(|options| PairList::make(making, (answers, pool), options)).transpose()?;
+        let SelectParams { pairs, labels, .. } = making.params;
+        let pairs = pairs.as_ref().map(|options| PairList::make(making, (answers, pool), options)).transpose()?;
+        let labels = labels.as_ref().map(|options| LabelList::make(making, (answers, pool), options)).transpose()?;
         let mut dropped = LineWriter::create(&making.scratch.path("dropped.jsonl")?)?;
         aligned.write_dropped(&answers.outline, &mut dropped)?;
         pairs.iter().try_for_each(|pairs| pairs.write_dropped(answers, &mut dropped))?;
+        labels.iter().try_for_each(|labels| labels.write_dropped(answers, &mut dropped))?;
         dropped.finish()?;
-        let sets = Sets { making, answers, aligned: &aligned, pairs: pairs.as_ref() };
+        let sets = Sets { making, answers, aligned: &aligned, pairs: pairs.as_ref(), labels: labels.as_ref() };
         sets.candidates()?;
         let files = sets.write()?;
         sets.card(&files)?;
-        let table = tabulate(&answers.outline, &aligned, pairs.as_ref().map(|pairs| &pairs.tally));
+        let tallies = (pairs.as_ref().map(|pairs| &pairs.tally), labels.as_ref().map(|labels| &labels.tally));
+        let table = tabulate(&answers.outline, &aligned, tallies);
         making.scratch.write("strategies.json", &table.to_json()?)?;
         Ok(draft(making, &sets))
     }
 }
 
-fn draft(making: &Making<'_>, Sets { answers, aligned, pairs, .. }: &Sets<'_>) -> ManifestDraft {
+fn draft(making: &Making<'_>, Sets { answers, aligned, pairs, labels, .. }: &Sets<'_>) -> ManifestDraft {
     let step = making.job.label.clone();
     let mut draft = ManifestDraft { step, kind: "datasets".into(), ..ManifestDraft::default() };
     draft.counts.insert("prompts".into(), answers.outline.len() as u64);
@@ -145,6 +151,14 @@ fn draft(making: &Making<'_>, Sets { answers, aligned, pairs, .. }: &Sets<'_>) -
     }
     if let Some(pairs) = pairs {
         draft.counts.insert("pairs".into(), pairs.pairs.len() as u64);
+    }
+    if let Some(labels) = labels {
+        draft.counts.insert("wanted answers".into(), labels.n_labelled(true) as u64);
+        draft.counts.insert("unwanted answers".into(), labels.n_labelled(false) as u64);
+        for warning in labels.one_sided() {
+            making.workshop.runtime.progress.warn(&making.job.label, &warning);
+            draft.notes.push(warning);
+        }
     }
     draft
 }

@@ -1,12 +1,13 @@
 //! `train`: rows to a checkpoint, through the one trainer.
 
 mod comparison;
+mod preferences;
 mod rows;
 mod watch;
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use cambist_core::prompt::Message;
+use cambist_core::prompt::{Message, Role};
 use cambist_io::store::{Artifact, ManifestDraft, Scratch};
 use cambist_model::{
     Dtype, Head, LocalModel, ModelFiles, Objective, ReferenceSource, RowContent, TrainConfig, TrainRow, TrainSummary,
@@ -15,6 +16,7 @@ use cambist_model::{
 
 use self::{
     comparison::Comparison,
+    preferences::both_kinds,
     rows::read_rows,
     watch::{Logs, Watch},
 };
@@ -77,14 +79,18 @@ pub(crate) struct Prepared {
 /// Reads rows and the model that training starts from.
 pub(crate) fn prepare(workshop: &Workshop<'_>, job: &Job, params: &TrainParams) -> Result<Prepared, PipelineError> {
     let rows = read_rows(workshop, (job, "data"), params)?;
-    let held_out = if params.held_out.is_some() { read_rows(workshop, (job, "held_out"), params)? } else { vec![] };
-    keep_apart(job, &rows, &held_out)?;
+    both_kinds(job, params, &rows)?;
+    let held_out = if params.has_held_out() { read_rows(workshop, (job, "held_out"), params)? } else { vec![] };
+    keep_apart((job, params), &rows, &held_out)?;
     let seed = job.run.as_ref().and_then(|run| run.seed).unwrap_or(workshop.plan.recipe.seed);
     let mut start = start(workshop, job, params, (&rows, seed))?;
     if objective(job, params)?.head() == Head::Reward {
         // Where it has none yet, the head is new, and the folder of the base is another model.
         start.at = start.at.filter(|_| start.model.head() == Head::Reward);
         start.model = start.model.with_reward_head(seed).map_err(|error| PipelineError::model(&job.label, error))?;
+    }
+    if let Some(lora) = &params.lora {
+        start.model.add_adapter(lora, seed).map_err(|error| PipelineError::model(&job.label, error))?;
     }
     Ok(Prepared { rows, held_out, start, config: TrainConfig { seed, ..params.config.clone() } })
 }
@@ -97,12 +103,38 @@ pub(crate) fn objective(job: &Job, params: &TrainParams) -> Result<Box<dyn Objec
 }
 
 /// A row that is learned from says nothing when it is measured.
-fn keep_apart(job: &Job, rows: &[TrainRow], held_out: &[TrainRow]) -> Result<(), PipelineError> {
-    let learned: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-    let shared: Vec<&str> = held_out.iter().map(|row| row.id.as_str()).filter(|id| learned.contains(id)).collect();
+fn keep_apart(
+    (job, params): (&Job, &TrainParams),
+    rows: &[TrainRow],
+    held_out: &[TrainRow],
+) -> Result<(), PipelineError> {
+    // Prompts of one recipe have names of their own. Rows of two files may be called alike, and one row two names.
+    let of_files = params.data_file.is_some() || params.held_out_file.is_some();
+    let name: fn(&TrainRow) -> Vec<&str> =
+        if of_files { |row| asked(&row.content) } else { |row| vec![row.id.as_str()] };
+    let learned: BTreeSet<Vec<&str>> = rows.iter().map(name).collect();
+    let shared: Vec<&str> =
+        held_out.iter().filter(|row| learned.contains(&name(row))).map(|row| row.id.as_str()).collect();
     let Some(first) = shared.first() else { return Ok(()) };
     let what = format!("{} of {} held-out rows are learned from, `{first}` first", shared.len(), held_out.len());
-    Err(PipelineError::input(&job.label, what, "let `held_out` name another split than `data`"))
+    let remedy = match of_files {
+        true => "rows with the same prompt count as one: leave them out of one of the two",
+        false => "let `held_out` name another split than `data`",
+    };
+    Err(PipelineError::input(&job.label, what, remedy))
+}
+
+/// The turns before a row's answer, or its text where nobody is asked.
+fn asked(content: &RowContent) -> Vec<&str> {
+    let turns: &[Message] = match content {
+        RowContent::Text(text) => return vec![text.as_str()],
+        RowContent::Chat(messages) => {
+            let answer = messages.iter().rposition(|message| message.role == Role::Assistant);
+            &messages[..answer.unwrap_or(messages.len())]
+        }
+        RowContent::Pair { prompt, .. } | RowContent::Unpaired { prompt, .. } => prompt,
+    };
+    turns.iter().map(|message| message.content.as_str()).collect()
 }
 
 /// The model that training starts from; the adapters of a base are part of it from then on.
@@ -128,11 +160,7 @@ fn start(
             (Checkpoint::of_artifact(workshop.store, &artifact, bases)?, name, artifact.folder().to_owned())
         }
     };
-    let failed = |error: ModelFault| PipelineError::model(&job.label, error);
-    let (mut model, merged) = checkpoint.open().map_err(failed)?;
-    if let Some(lora) = &params.lora {
-        model.add_adapter(lora, seed).map_err(|error| failed(error.into()))?;
-    }
+    let (model, merged) = checkpoint.open().map_err(|error| PipelineError::model(&job.label, error))?;
     let notes = merged.iter().map(|report| format!("the base's adapter was merged first: {report}")).collect();
     // Other trainers read neither an adapter's base for it nor GGUF.
     let is_whole =

@@ -17,7 +17,7 @@ use cambist_io::{
 use cambist_model::{Dtype, Head, LocalModel, Sampling};
 use serde_json::{Value, json};
 
-use super::remote::Remote;
+use super::{forecast::BYTES_PER_TOKEN, remote::Remote};
 use crate::{
     checkpoint::{Bases, Checkpoint, local_identity},
     error::PipelineError,
@@ -141,12 +141,17 @@ impl Voice {
         matches!(&self.speaker, Speaker::Remote(remote) if remote.has_price_rules())
     }
 
-    /// A recorded answer is whole, costs nothing now, and has no token counts; one that is not there is a failure.
+    /// A recorded answer is whole and has no token counts; it costs what its length comes to at the price that the recipe
+    /// names, so that strategies can be compared in money. One that is not there is a failure.
     fn replayed(&self, answers: &HashMap<(String, u32), RecordedAnswer>, prompt: &Prompt, sample: u32) -> Completion {
         let found = answers.get(&(prompt.id.clone(), sample));
         let blank = self.blank(prompt, sample);
         match found.and_then(|answer| answer.text.clone()) {
-            Some(text) => Completion { text, ..blank },
+            Some(text) => {
+                let asked: usize = prompt.messages.iter().map(|turn| turn.content.len()).sum();
+                let [tokens_in, tokens_out] = [asked, text.len()].map(|n| Some((n as f64 / BYTES_PER_TOKEN) as u32));
+                Completion { text, cost_usd: self.price.of(tokens_in, tokens_out), ..blank }
+            }
             None => Completion {
                 finish_reason: FinishReason::Error,
                 failure: Some("no recorded answer".to_owned()),

@@ -85,6 +85,29 @@ fn three_files_make_a_frontier_advice_and_a_report() {
 }
 
 #[test]
+fn prices_of_recorded_answers_make_money_of_their_lengths() {
+    let house = house();
+    let mut text = starter(&house, "strict");
+    for (teacher, price) in [("wide", 1), ("deep", 10), ("loud", 1)] {
+        let known = format!("{{id: \"{teacher}\", ");
+        assert!(text.contains(&known), "{text}");
+        text = text.replace(&known, &format!("{known}price: {{input: {price}, output: {price}}}, "));
+    }
+    let ran = house.run(recipe(&text, &[]), 2).unwrap();
+    let file: Value = serde_json::from_slice(&ran.artifact("frontier").read("frontier.json").unwrap()).unwrap();
+    let points = file["frontier"]["all"]["points"].as_array().unwrap();
+    let share =
+        |name: &str| points.iter().find(|point| point["strategy"] == name).unwrap()["usd_share"].as_f64().unwrap();
+    // All answers to a prompt are of one length, and the best single teacher is the dear one.
+    assert!(
+        (share("single") - 10.0 / 12.0).abs() < 1e-9 && (share("reward") - 1.0).abs() < 1e-9,
+        "{}",
+        share("single")
+    );
+    assert!(share("budgeted") < share("single"), "{}", share("budgeted"));
+}
+
+#[test]
 fn an_independent_arbiter_says_what_a_fooled_one_chose() {
     let house = house();
     let text = starter(&house, "fooled");

@@ -73,11 +73,11 @@ pub(crate) fn export((house, plan): &(House, Plan), step: &str, n_devices: usize
     with_runtime(|runtime| export_training(plan, &options, &house.store(), runtime))
 }
 
-fn import((house, plan): &(House, Plan), step: &str, folder: &Path) -> Result<Imported, PipelineError> {
+pub(crate) fn import((house, plan): &(House, Plan), step: &str, folder: &Path) -> Result<Imported, PipelineError> {
     with_runtime(|runtime| import_checkpoint(plan, (Some(step), folder), &house.store(), runtime))
 }
 
-fn read(folder: &Path) -> LocalModel {
+pub(crate) fn read(folder: &Path) -> LocalModel {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
     let file =
         |path: std::path::PathBuf| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap());
@@ -85,7 +85,7 @@ fn read(folder: &Path) -> LocalModel {
     LocalModel::from_files(&ModelFiles(entries.map(file).filter(|(name, _)| known(name)).collect())).unwrap()
 }
 
-fn write(folder: &Path, files: &ModelFiles) {
+pub(crate) fn write(folder: &Path, files: &ModelFiles) {
     fs::create_dir_all(folder).unwrap();
     files.0.iter().for_each(|(name, bytes)| fs::write(folder.join(name), bytes).unwrap());
 }

@@ -25,13 +25,16 @@ fn datasets_loads_the_folder_by_its_card() {
     let selecting =
         selecting.replace("        random: ", "        no: ").replace("        reward: ", "        \"12\": ");
     let empty = "      align: none\n      eligibility: {exclude: [turkish]}\n      strategies:\n        empty: {router: {single: turkish}}\n";
-    let selecting = selecting.replace("      strategies:\n", empty);
-    for (shard_rows, n_files) in [("null", 6), ("5", 1 + 4 * 10 + 3)] {
+    let selecting = selecting.replace("      strategies:\n", empty) + "      labels: {}\n";
+    for (shard_rows, n_files, per_file) in [("null", 6, 1000), ("5", 1 + 4 * 10 + 3, 5)] {
         let house = House::new();
         let recipe = recipe(&selecting, &[&format!("arbitrage.select.shard_rows={shard_rows}")]);
         let ran = house.run(recipe, 2).unwrap();
         let said = run_well(&python, "scripts/datasets_check.py", &[ran.artifact("arbitrage").folder()]);
         assert!(said.contains("no: 48 rows") && said.contains("pairs: ") && !said.contains("empty: "), "{said}");
+        let (_, labelled) = said.split_once("labels: ").unwrap();
+        let n_labelled: usize = labelled.split(' ').next().unwrap().parse().unwrap();
+        let n_files = n_files + n_labelled.div_ceil(per_file);
         assert!(said.ends_with(&format!("; {n_files} files\n")), "{said}");
     }
 }

@@ -38,6 +38,7 @@ steps:
       safety: scores
       gates: {safety: {min_score: 1, allow_missing: true}}
       pairs: {rule: all-ordered, margin_quantile: 0}
+      labels: {rule: {language-share: 0.3}}
       strategies:
         reward: {router: all}
         own: {router: {all-bon: {samples: 2}}, from: answers, scores: scores, safety: scores}

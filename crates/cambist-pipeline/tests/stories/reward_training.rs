@@ -6,10 +6,17 @@ use std::{collections::BTreeMap, fmt::Write, fs};
 use cambist_core::score::Score;
 use cambist_io::{formats, store::Artifact};
 use cambist_model::{LocalModel, Shape, train_tokenizer};
-use cambist_pipeline::recipe::Recipe;
+use cambist_pipeline::{
+    Dtype,
+    merge_adapter::{MergeOptions, merge_adapter},
+    recipe::Recipe,
+};
 use serde_json::{Value, json};
 
-use crate::house::{House, Ran, recipe};
+use crate::{
+    house::{House, Ran, recipe},
+    python::{python_with, run_well},
+};
 
 /// The good teacher writes the number, the bad one another word.
 const RECIPE: &str = "
@@ -133,6 +140,64 @@ fn a_reward_model_learns_every_language_and_scores_at_once() {
     assert_eq!(scores(&ran), found, "to the last bit");
 }
 
+/// The same training through an adapter: what is kept is PEFT's folder.
+fn adapted() -> String {
+    let adapted = RECIPE.replace("base_folder: language", "base_folder: language\n      lora: {r: 4, alpha: 8}");
+    adapted.replace("lr: 0.01", "lr: 0.03")
+}
+
+#[test]
+fn an_adapter_brings_its_reward_head_and_scores_as_its_merge_does() {
+    let house = house();
+    let ran = house.run(recipe(&adapted(), &[]), 2).unwrap();
+    let (checkpoint, found) = (ran.artifact("rewarder"), scores(&ran));
+    let counts = &checkpoint.manifest().counts;
+    assert!(counts["trained_parameters"] < counts["parameters"], "{counts:?}");
+    let lines = log(checkpoint);
+    let held_out = &lines.iter().rfind(|line| line.get("held_out").is_some()).unwrap()["held_out"];
+    for language in ["de", "en"] {
+        let accuracy = held_out["metrics_per_language"][language]["rewards/accuracies"].as_f64().unwrap();
+        assert!(accuracy > 0.9, "{language}: {held_out}");
+    }
+    let config: Value = serde_json::from_slice(&checkpoint.read("adapter_config.json").unwrap()).unwrap();
+    assert_eq!((&config["task_type"], &config["modules_to_save"]), (&json!("SEQ_CLS"), &json!(["score"])));
+    assert_eq!(config["base_model_name_or_path"], "language");
+    assert!(!checkpoint.manifest().files.contains_key("config.json"));
+
+    // As a folder of its own beside its base, and merged into it.
+    let copied = ["adapter_config.json", "adapter_model.safetensors"];
+    write_folder(&house, "peft", &copied.map(|name| (name.to_owned(), checkpoint.read(name).unwrap())).into());
+    let to = house.folder().join("merged");
+    let base = Some(house.folder().join("language"));
+    let options = MergeOptions { adapter: "rewards.rewarder".to_owned(), base, dtype: Dtype::F32, to };
+    let merged = merge_adapter(&options, &house.store()).unwrap();
+    assert_eq!((merged.adapters[0].n_changed, merged.adapters[0].n_adapted), (7, 7), "{merged:?}");
+    for folder in ["peft", "merged"] {
+        let as_folder = adapted().replace("local: rewarder", &format!("folder: {folder}"));
+        assert_eq!(scores(&house.run(recipe(&as_folder, &[]), 2).unwrap()), found, "{folder}, to the last bit");
+    }
+
+    // Trained on, the adapter is merged first, and its head is where the next one begins.
+    let second = "  - id: second\n    train: {objective: reward, base: rewarder, data: data.pairs, lora: {r: 2}, config: {steps: 2}}\n";
+    let again = adapted().replace("  - id: scores\n", &format!("{second}  - id: scores\n"));
+    let ran = house.run(recipe(&again, &[]), 2).unwrap();
+    let notes = &ran.artifact("second").manifest().notes;
+    assert!(notes.iter().any(|note| note.starts_with("the base's adapter was merged first: 7 of 7")), "{notes:?}");
+}
+
+#[test]
+fn peft_loads_the_reward_adapter_and_scores_as_its_merge_does() {
+    let Some(python) = python_with(&["torch", "transformers", "peft"]) else { return };
+    let house = house();
+    let ran = house.run(recipe(&adapted(), &[]), 2).unwrap();
+    let (to, base) = (house.folder().join("merged"), house.folder().join("language"));
+    let options =
+        MergeOptions { adapter: "rewards.rewarder".to_owned(), base: Some(base.clone()), dtype: Dtype::F32, to };
+    let merged = merge_adapter(&options, &house.store()).unwrap();
+    let script = "crates/cambist-pipeline/tests/stories/reward_adapters.py";
+    eprintln!("{}", run_well(&python, script, &[base.as_path(), ran.artifact("rewarder").folder(), &merged.folder]));
+}
+
 #[test]
 fn recipes_use_reward_models_for_rewards_alone() {
     let faults = |text: &str| Recipe::parse("recipe.yaml", text, &[]).err().unwrap().to_string();
@@ -157,8 +222,6 @@ fn recipes_use_reward_models_for_rewards_alone() {
         RECIPE.replace("  - report: {}", "  - evaluate: {models: rewarder, prompts: prompts.dev, arbiter: recorded}");
     let evaluated = faults(&evaluated);
     assert!(evaluated.contains("a model under `models` is `rewarder`"), "{evaluated}");
-    let adapter = faults(&RECIPE.replace("base_folder: language", "base_folder: language\n      lora: {r: 4}"));
-    assert!(adapter.contains("`rewarder` trains an adapter, which has no place for a reward head"), "{adapter}");
     let rows = faults(&RECIPE.replace("data: data.pairs", "data: data.best"));
     assert!(rows.contains("reads `data.best`, and `reward` learns from pairs"), "{rows}");
 }

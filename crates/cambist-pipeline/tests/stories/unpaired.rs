@@ -1,9 +1,10 @@
 //! KTO through recipes: on single answers of a file, on pairs of a `select` step, and handed over to TRL.
 
-use std::{fmt::Write, fs, path::Path};
+use std::{fmt::Write, fs, ops::ControlFlow, path::Path};
 
+use cambist_core::{language::Language, prompt::Message};
 use cambist_io::store::{Artifact, Store};
-use cambist_model::{LocalModel, Shape, train_tokenizer};
+use cambist_model::{BradleyTerry, LocalModel, LoraConfig, Shape, TrainConfig, TrainRow, train, train_tokenizer};
 use cambist_pipeline::{plan::Plan, recipe::Recipe};
 use serde_json::{Value, json};
 
@@ -56,7 +57,7 @@ steps:
 
 const WORDS: [&str; 8] = ["river", "garden", "window", "letter", "bridge", "market", "forest", "candle"];
 
-fn house() -> House {
+pub(crate) fn house() -> House {
     let house = House::new();
     let [mut prompts, mut answers, mut scores, mut labelled] = [const { String::new() }; 4];
     let mut texts = vec![];
@@ -158,23 +159,36 @@ steps:
   - id: rewards
     train:
       {objective: reward, base_folder: language, data_file: pairs.jsonl, loss: {margin_scale: 0.5}, config: {steps: 2, batch_size: 4}}
+  - id: odds
+    train: {objective: orpo, base_folder: language, data_file: pairs.jsonl, config: {steps: 2, batch_size: 4}}
+  - id: adapted-rewards
+    train: {objective: reward, base_folder: language, data_file: pairs.jsonl, lora: {r: 4}, config: {steps: 2, batch_size: 4}}
 ";
 
-#[test]
-fn pairs_and_labels_are_handed_over_in_the_shapes_of_trl() {
+/// What is handed over, before anything of it is trained.
+fn handovers() -> (House, Plan) {
     let house = house();
     let pair = |at: usize, rejected: &str| json!({"language": "de", "prompt": format!("Frage {at}?"), "chosen": "Ja.", "rejected": rejected, "margin": 1.5});
     let rows = [pair(0, "Nein."), pair(1, "zzz"), pair(2, "Ja."), pair(3, "Nie.")];
     fs::write(house.folder().join("pairs.jsonl"), rows.map(|row| format!("{row}\n")).concat()).unwrap();
     let plan = Plan::new(recipe(HANDOVERS, &[]), house.folder()).unwrap();
     Store::open(&house.store()).unwrap();
-    let world = (house, plan);
+    (house, plan)
+}
+
+fn lines(folder: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(folder.join("data/train.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn yaml(folder: &Path) -> String {
+    fs::read_to_string(folder.join("training.yaml")).unwrap()
+}
+
+#[test]
+fn pairs_and_labels_are_handed_over_in_the_shapes_of_trl() {
+    let world = handovers();
     let export = |step: &str| crate::handover::export(&world, step, 1).unwrap();
-    let lines = |folder: &Path| -> Vec<Value> {
-        let text = fs::read_to_string(folder.join("data/train.jsonl")).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    };
-    let yaml = |folder: &Path| fs::read_to_string(folder.join("training.yaml")).unwrap();
     let said = |role: &str, text: &str| json!([{"role": role, "content": text}]);
 
     let pairs = export("pairs");
@@ -204,4 +218,54 @@ fn pairs_and_labels_are_handed_over_in_the_shapes_of_trl() {
     let base: Value = serde_json::from_slice(&fs::read(rewards.folder.join("base/config.json")).unwrap()).unwrap();
     assert_eq!(base["architectures"], json!(["LlamaForSequenceClassification"]), "both begin with the same new head");
     assert!(yaml(&rewards.folder).contains("model_name_or_path: \"base\""));
+}
+
+#[test]
+fn pairs_for_trainers_without_a_command_are_handed_over_in_tokens() {
+    let world = handovers();
+    let odds = crate::handover::export(&world, "odds", 1).unwrap();
+    let first = &lines(&odds.folder)[0];
+    let ids = |key: &str| first[key].as_array().unwrap().iter().map(|n| n.as_i64().unwrap()).collect::<Vec<_>>();
+    let (tokens, labels) = (ids("chosen_input_ids"), ids("chosen_labels"));
+    let n_prompt = labels.iter().take_while(|label| **label == -100).count();
+    assert!(n_prompt > 3 && labels[n_prompt..] == tokens[n_prompt..], "{labels:?} {tokens:?}");
+    assert_eq!(ids("rejected_input_ids")[..n_prompt], tokens[..n_prompt]);
+    let said = |name: &str| fs::read_to_string(odds.folder.join(name)).unwrap();
+    assert!(
+        said("train.sh").contains("accelerate launch --config_file accelerate.yaml train.py --config training.yaml")
+    );
+    assert!(
+        said("train.py").contains("class TokenTrainer(ORPOTrainer)") && said("README.md").contains("prompts included")
+    );
+}
+
+#[test]
+fn a_reward_adapter_that_was_trained_elsewhere_is_the_steps_artifact() {
+    let world = handovers();
+    let adapted = crate::handover::export(&world, "adapted-rewards", 1).unwrap();
+    assert!(yaml(&adapted.folder).lines().any(|line| line == "lora_task_type: \"SEQ_CLS\""));
+    let folder = adapted.folder.join("checkpoint");
+    let trained = elsewhere(crate::handover::read(&adapted.folder.join("base")));
+    crate::handover::write(&folder, &trained.to_files().unwrap());
+    let refused = crate::handover::import(&world, "adapted-rewards", &folder).unwrap_err().to_string();
+    assert!(refused.contains("it is a whole model, and the step trains an adapter"), "{refused}");
+    fs::remove_dir_all(&folder).unwrap();
+    crate::handover::write(&folder, &trained.adapter_files("base").unwrap());
+    let imported = crate::handover::import(&world, "adapted-rewards", &adapted.folder).unwrap();
+    assert_eq!(imported.n_trained, trained.n_trained(), "{imported:?}");
+    let ran = world.0.run(recipe(HANDOVERS, &[]), 2).unwrap();
+    assert_eq!(ran.reused, ["adapted-rewards"]);
+    let config: Value =
+        serde_json::from_slice(&ran.artifact("adapted-rewards").read("adapter_config.json").unwrap()).unwrap();
+    assert_eq!((&config["base_model_name_or_path"], &config["task_type"]), (&json!("language"), &json!("SEQ_CLS")));
+}
+
+/// Another trainer: a few steps of an adapter and its head on a pair of its own.
+fn elsewhere(mut model: LocalModel) -> LocalModel {
+    model.add_adapter(&LoraConfig { r: 4, ..LoraConfig::default() }, 1).unwrap();
+    let (german, prompt) = (Language::parse("de").unwrap(), vec![Message::user("Frage 9?")]);
+    let rows = [TrainRow::pair("pair", german, prompt, ["Ja.", "Nein."].map(str::to_owned))];
+    let config = TrainConfig { steps: Some(3), batch_size: 1, ..TrainConfig::default() };
+    train(&mut model, (&rows, &BradleyTerry::default()), &config, &mut |_| ControlFlow::Continue(())).unwrap();
+    model
 }

@@ -1,6 +1,7 @@
-//! `cambist plan`: what is finished, what is missing, how much is left.
+//! `cambist plan`: what is finished, what is missing, what training minimises, how much is left.
 
 mod money;
+mod training;
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -38,7 +39,7 @@ pub(super) fn show_plan(plan: &Plan, wanted: &[usize], args: &StoreArgs) -> Resu
                 let job = &plan.jobs[index];
                 json!({
                     "step": job.label, "verb": job.id.verb, "artifact": job.id, "standing": standings[index],
-                    "estimates": estimates.get(&index),
+                    "estimates": estimates.get(&index), "training": plan.training(job),
                 })
             })
             .collect();
@@ -55,6 +56,7 @@ pub(super) fn show_plan(plan: &Plan, wanted: &[usize], args: &StoreArgs) -> Resu
     for line in screen::columns(&["step", "verb", "state", " calls", "artifact", "note"], &rows) {
         screen::print(&line)?;
     }
+    training::show(plan, wanted)?;
     money::show(plan, &estimates)?;
     screen::print(&format!("\n{}", left.in_words()))
 }

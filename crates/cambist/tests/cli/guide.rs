@@ -79,6 +79,7 @@ fn every_key_of_a_recipe_is_in_the_guide() {
         "cambist-core/src/gates/refusal.rs",
         "cambist-core/src/gates/safety.rs",
         "cambist-core/src/arbiter/numeric.rs",
+        "cambist-core/src/labels.rs",
         "cambist-core/src/pairs.rs",
         "cambist-core/src/pool.rs",
     ];
@@ -113,7 +114,7 @@ fn keys(source: &str) -> Vec<String> {
 }
 
 /// Where the manifests of a run without settings show the defaults of a table of the guide.
-const DEFAULTS: [(&str, &str, &str); 9] = [
+const DEFAULTS: [(&str, &str, &str); 10] = [
     ("### sampling", "generate", "/generate/sampling"),
     ("### eligibility", "generate", "/generate/eligibility"),
     ("### gates", "select", "/select/gates"),
@@ -121,6 +122,7 @@ const DEFAULTS: [(&str, &str, &str); 9] = [
     ("`repetition`:", "select", "/select/gates/repetition"),
     ("`echo`:", "select", "/select/gates/echo"),
     ("### pairs", "select", "/select/pairs"),
+    ("### labels", "select", "/select/labels"),
     ("### shape", "train", "/train/new/shape"),
     ("### config", "train", "/train/config"),
 ];
@@ -131,7 +133,8 @@ fn every_default_in_the_guide_is_what_a_run_takes() {
     let plain = RECIPE.replace(", config: {steps: 3}", "").replace(", sampling: {max_new_tokens: 4}", "");
     let (before, shape) = plain.split_once(", shape:").unwrap();
     let (_, after) = shape.split_once("}}").unwrap();
-    world.write("recipe.yaml", format!("{before}}}{after}").replace("      config: {steps: 3}\n", ""));
+    let plain = format!("{before}}}{after}").replace("      config: {steps: 3}\n", "");
+    world.write("recipe.yaml", plain.replace("      pairs: {}\n", "      pairs: {}\n      labels: {}\n"));
     let told = world.run(&["select", "recipe.yaml", "--quiet"]);
     assert_eq!(told.code, 0, "{}", told.err);
     let guide = fs::read_to_string(guide().join("recipe.md")).unwrap();

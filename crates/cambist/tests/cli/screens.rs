@@ -1,7 +1,7 @@
 //! What each command shows.
 
 use insta::assert_snapshot;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::world::{World, masked};
 
@@ -87,6 +87,33 @@ fn every_json_is_one_document() {
     let json: Value = serde_json::from_str(&world.run(&["run", "recipe.yaml", "--json"]).out).unwrap();
     let kept = |variant: &str| json["results"][0]["variants"][variant]["accuracy"].is_object();
     assert!(kept("reward") && kept("single"), "{json}");
+}
+
+#[test]
+fn plans_tell_what_training_minimises_before_anything_runs() {
+    let world = World::new();
+    let plan = |more: &[&str]| world.run(&[&["plan", "recipe.yaml"], more].concat()).out;
+    let dpo = [
+        "students.train.objective=dpo",
+        "students.train.data=arbitrage.pairs",
+        "students.train.loss={kind: cdpo, beta: 0.25, nll: {weight: 2}}",
+        "results.evaluate.against=null",
+        "students.train.config={epochs: 2, lr: 5.0e-7, schedule: linear, batch_size: 4}",
+    ];
+    let told = plan(&dpo);
+    let formula = "loss of `students` (dpo): mean over pairs of -0.9 ln σ(0.25 Δ) - 0.1 ln σ(-0.25 Δ) + 2 * mean";
+    assert_eq!(told.matches(formula).count(), 1, "once for both seeds: {told}");
+    let settings = "  2 epochs in steps of 4 rows, learning rate 5e-7, linear after a warm-up of 0.05 of the steps, weight decay 0.01\n";
+    assert!(told.contains(settings), "{told}");
+    let json: Value = serde_json::from_str(&plan(&[&dpo[..], &["--json"]].concat())).unwrap();
+    let of_step = |step: &str| {
+        json["jobs"].as_array().unwrap().iter().find(|job| job["step"] == step).unwrap()["training"].clone()
+    };
+    let training = of_step("students.seed-1");
+    assert_eq!((&training["epochs"], &training["steps"], &training["lr"]), (&json!(2.0), &Value::Null, &json!(5e-7)));
+    assert!(training["formula"].as_str().unwrap().starts_with("mean over pairs of -0.9 ln σ(0.25 Δ)"), "{training}");
+    assert_eq!((of_step("start")["steps"].as_u64(), of_step("arbitrage")), (Some(3), Value::Null));
+    assert!(!world.at("cambist-store").exists());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Data: prompts, what strategies kept of them, pairs, and everything that was left out or failed.
+//! Data: prompts, what strategies kept of them, pairs and labels, and everything that was left out or failed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use crate::{
     verbs::{file_of, tables::read_table},
 };
 
-/// Prompts, sets and pairs by language.
+/// Prompts, sets, pairs and labels by language.
 pub(super) fn section(material: &Material<'_>) -> Result<Option<Section>, PipelineError> {
     let mut blocks = Vec::new();
     for (job, artifact) in material.of_verb("prompts") {
@@ -28,6 +28,11 @@ pub(super) fn section(material: &Material<'_>) -> Result<Option<Section>, Pipeli
             blocks.extend(selection.table.pairs.as_ref().map(|pairs| {
                 let caption = "Preference pairs by language: how many prompts gave pairs, and why the others did not.";
                 tally_table(pairs, caption, &answers.artifact)
+            }));
+            blocks.extend(selection.table.labels.as_ref().map(|labels| {
+                let caption = "Labelled answers by language: how many are wanted and unwanted, and why the others have \
+                               no label.";
+                tally_table(labels, caption, &answers.artifact)
             }));
         }
     }

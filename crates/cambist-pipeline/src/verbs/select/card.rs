@@ -8,7 +8,7 @@ use super::{datasets::Sets, shards::DataFiles};
 use crate::verbs::licenses;
 
 /// Returns the card of the sets.
-pub(super) fn card(sets: &Sets<'_>, n_pairs: Option<usize>, files: &[DataFiles]) -> String {
+pub(super) fn card(sets: &Sets<'_>, files: &[DataFiles]) -> String {
     let outline = &sets.answers.outline;
     let languages: BTreeSet<&str> = outline.languages().iter().map(Language::primary).collect();
     let teachers: BTreeSet<&str> = outline.teachers().iter().map(String::as_str).collect();
@@ -33,8 +33,12 @@ pub(super) fn card(sets: &Sets<'_>, n_pairs: Option<usize>, files: &[DataFiles])
             .unwrap_or_default();
         let _ = writeln!(text, "| {name} | `{}` | {} |", router.trim_matches('"'), sets.aligned.n_kept(name));
     }
-    if let Some(n_pairs) = n_pairs {
-        let _ = writeln!(text, "\nPreference pairs over all answers: {n_pairs}.");
+    if let Some(pairs) = sets.pairs {
+        let _ = writeln!(text, "\nPreference pairs over all answers: {}.", pairs.pairs.len());
+    }
+    if let Some(labels) = sets.labels {
+        let [wanted, unwanted] = [true, false].map(|wanted| labels.n_labelled(wanted));
+        let _ = writeln!(text, "\nLabelled answers: {wanted} wanted, {unwanted} unwanted.");
     }
     let listed =
         |names: &BTreeSet<&str>| names.iter().copied().filter(|n| !n.is_empty()).collect::<Vec<_>>().join(", ");

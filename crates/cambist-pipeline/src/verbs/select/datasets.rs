@@ -1,6 +1,6 @@
 //! The files of a `select` artifact: sets for training in the field's shapes, and what led to them.
 
-use std::{borrow::Cow, collections::BTreeMap, num::NonZeroUsize};
+use std::{borrow::Cow, collections::BTreeMap, num::NonZeroUsize, ops::Range};
 
 use cambist_core::{
     completion::Origin,
@@ -8,7 +8,7 @@ use cambist_core::{
     outline::{Answer, Line, Outline},
     prompt::{Message, Prompt, Role},
 };
-use cambist_io::formats::{PreferenceRow, SftRow, TableRow, TableWriter, to_jsonl};
+use cambist_io::formats::{SftRow, TableRow, TableWriter, to_jsonl};
 use rayon::prelude::*;
 use serde::{Serialize, Serializer};
 
@@ -16,8 +16,10 @@ use super::{
     Making,
     card::card,
     inflow::RowAt,
-    pairing::{PairList, PlacedPair},
+    labelling::LabelList,
+    pairing::PairList,
     play::{Aligned, Played},
+    preferences::Preferences,
     shards::{Cut, DataFiles, SetWriter},
     survey::Answers,
 };
@@ -41,6 +43,8 @@ pub(super) struct Sets<'a> {
     pub aligned: &'a Aligned<'a>,
     /// Preference pairs over the shared answers, where they are wanted.
     pub pairs: Option<&'a PairList>,
+    /// Labels of the shared answers, where they are wanted.
+    pub labels: Option<&'a LabelList>,
 }
 
 impl Sets<'_> {
@@ -61,45 +65,41 @@ impl Sets<'_> {
         Ok(())
     }
 
-    /// `<strategy>/sft.parquet` and `.jsonl`, `pairs.parquet` and `.jsonl`, or several files of each: the texts are read
-    /// once more, and each goes where it was kept.
+    /// `<strategy>/sft.parquet` and `.jsonl`, `pairs.parquet` and `labels.parquet` with theirs, or several files of each:
+    /// the texts are read once more, and each goes where it was kept.
     pub(super) fn write(&self) -> Result<Vec<DataFiles>, PipelineError> {
         let mut files = BTreeMap::new();
         let is_shared = |(_, played): &(&String, &Played)| played.own.is_none();
         let (shared, own): (Vec<Strategy<'_>>, Vec<_>) = self.aligned.played.iter().partition(is_shared);
-        let mut of_pairs = self.pairs.map(|pairs| self.pairs_writer(pairs)).transpose()?;
-        let pairs = self.pairs.zip(of_pairs.as_mut());
-        files.extend(self.write_from(self.answers, &shared, pairs)?);
+        let mut preferences = Preferences::create(self)?;
+        files.extend(self.write_from(self.answers, &shared, Some(&mut preferences))?);
         for strategy in own {
             if let Some(answers) = &strategy.1.own {
                 files.extend(self.write_from(answers, &[strategy], None)?);
             }
         }
         let mut files: Vec<DataFiles> = files.into_values().collect();
-        files.extend(of_pairs.map(SetWriter::finish).transpose()?);
+        files.extend(preferences.finish()?);
         Ok(files)
     }
 
-    /// Writes the sets of strategies, and the pairs, whose texts are in `answers`.
+    /// Writes the sets of strategies, and preferences, whose texts are in `answers`.
     fn write_from<'s>(
         &self,
         answers: &Answers,
         strategies: &[Strategy<'s>],
-        mut pairs: Option<(&PairList, &mut SetWriter<'_, PreferenceRow>)>,
+        mut preferences: Option<&mut Preferences<'_>>,
     ) -> Result<Vec<(&'s String, DataFiles)>, PipelineError> {
         let writer = |strategy: &Strategy<'s>| Ok((*strategy, self.sft_writer(answers, *strategy)?));
         let mut sets = strategies.iter().map(writer).collect::<Result<Vec<_>, PipelineError>>()?;
-        if sets.is_empty() && pairs.is_none() {
+        if sets.is_empty() && preferences.as_ref().is_none_or(|preferences| preferences.is_empty()) {
             return Ok(Vec::new());
         }
         answers.each_chunk(self.making, |from, chunk| {
             let worded = Worded { outline: &answers.outline, from, chunk };
             let written = sets.par_iter_mut().map(|((_, played), set)| set.push(&self.sft_rows(played, &worded)?));
             written.collect::<Result<(), PipelineError>>()?;
-            match &mut pairs {
-                Some((pairs, set)) => set.push(&self.preference_rows(pairs, &worded)?),
-                None => Ok(()),
-            }
+            preferences.as_mut().map_or(Ok(()), |preferences| preferences.push(&worded))
         })?;
         sets.into_iter().map(|((name, _), set)| Ok((name, set.finish()?))).collect()
     }
@@ -122,20 +122,8 @@ impl Sets<'_> {
         self.writer((name, &format!("{name}/sft")), (n_rows, measured))
     }
 
-    fn pairs_writer(&self, pairs: &PairList) -> Result<SetWriter<'_, PreferenceRow>, PipelineError> {
-        let n_rows = pairs.pairs.len();
-        let mut measured = Vec::new();
-        for pair in pairs.pairs.iter().step_by(Cut::step(n_rows)) {
-            let Some(line) = self.answers.outline.line(pair.at as usize) else { continue };
-            let frame = to_jsonl([&preference_row(line, pair, (Vec::new(), ["", ""]))])?.len();
-            let text_bytes = |answer: u32| self.answers.text_bytes[line.range().start + answer as usize] as usize;
-            let prompt_bytes = self.answers.prompt_bytes[pair.at as usize] as usize;
-            measured.push(frame + prompt_bytes + text_bytes(pair.chosen) + text_bytes(pair.rejected));
-        }
-        self.writer((PAIRS, PAIRS), (n_rows, measured))
-    }
-
-    fn writer<'s, R: TableRow>(
+    /// Begins the files of a set; `measured` is what [`Cut::of`] asks for.
+    pub(super) fn writer<'s, R: TableRow>(
         &'s self,
         (name, stem): (&'s str, &str),
         (n_rows, measured): (usize, Vec<usize>),
@@ -145,25 +133,12 @@ impl Sets<'_> {
     }
 
     fn sft_rows<'w>(&'w self, played: &Played, worded: &Worded<'w>) -> Result<Vec<KeptRow<'w>>, PipelineError> {
-        let row = |(at, (prompt, wordings)): (usize, &'w (Prompt, Vec<RowAt>))| {
-            let line = worded.outline.line(worded.from + at)?;
-            let answer = self.aligned.answer(played, worded.from + at)?;
-            let text = text_of(wordings, line, answer);
-            Some(text.map(|text| self.sft_row(line, answer, Turns { prompt: &prompt.messages, answer: text })))
+        let row = |place: usize| {
+            let (said, answer) = (worded.at(place)?, self.aligned.answer(played, place)?);
+            let prompt = &said.prompt.messages;
+            Some(said.text(answer).map(|text| self.sft_row(said.line, answer, Turns { prompt, answer: text })))
         };
-        worded.chunk.par_iter().enumerate().filter_map(row).collect()
-    }
-
-    fn preference_rows(&self, pairs: &PairList, worded: &Worded<'_>) -> Result<Vec<PreferenceRow>, PipelineError> {
-        let row = |pair: &PlacedPair| {
-            let at = pair.at as usize;
-            let line = worded.outline.line(at)?;
-            let (prompt, wordings) = worded.chunk.get(at - worded.from)?;
-            let text = |answer: u32| text_of(wordings, line, answer as usize);
-            let texts = text(pair.chosen).and_then(|chosen| Ok([chosen, text(pair.rejected)?]));
-            Some(texts.map(|texts| preference_row(line, pair, (prompt.messages.clone(), texts))))
-        };
-        pairs.between(worded.from, worded.from + worded.chunk.len()).par_iter().filter_map(row).collect()
+        worded.places().into_par_iter().filter_map(row).collect()
     }
 
     fn sft_row<'w>(&'w self, line: Line<'w>, at: usize, messages: Turns<'w>) -> KeptRow<'w> {
@@ -184,7 +159,7 @@ impl Sets<'_> {
 
     /// `README.md`: the dataset card.
     pub(super) fn card(&self, files: &[DataFiles]) -> Result<(), PipelineError> {
-        let text = card(self, self.pairs.map(|pairs| pairs.pairs.len()), files);
+        let text = card(self, files);
         Ok(self.making.scratch.write("README.md", text.as_bytes())?)
     }
 
@@ -223,44 +198,45 @@ impl Serialize for Turns<'_> {
     }
 }
 
-/// The set of the preference pairs.
-const PAIRS: &str = "pairs";
-
 /// A strategy with its name.
 type Strategy<'s> = (&'s String, &'s Played);
 
 /// Some prompts with the texts that were said to them.
-struct Worded<'a> {
+pub(super) struct Worded<'a> {
     outline: &'a Outline,
     /// The place of the first.
     from: usize,
     chunk: &'a [(Prompt, Vec<RowAt>)],
 }
 
-/// The text of one of the answers.
-fn text_of<'w>(wordings: &'w [RowAt], line: Line<'_>, at: usize) -> Result<&'w str, PipelineError> {
-    let cell = line.answers().get(at).map(|answer| (line.teacher(answer), answer.sample));
-    let wording = wordings.iter().find(|wording| cell.is_some() && wording.cell() == cell);
-    let gone = || PipelineError::Internal(format!("an answer to `{}` was there and is gone", line.id()));
-    wording.and_then(RowAt::text).ok_or_else(gone)
+/// A prompt with the texts that were said to it.
+pub(super) struct Said<'a> {
+    pub line: Line<'a>,
+    pub prompt: &'a Prompt,
+    wordings: &'a [RowAt],
 }
 
-fn preference_row(line: Line<'_>, pair: &PlacedPair, (prompt, texts): (Vec<Message>, [&str; 2])) -> PreferenceRow {
-    let [chosen, rejected] = [pair.chosen, pair.rejected].map(|at| &line.answers()[at as usize]);
-    let [chosen_text, rejected_text] = texts.map(|text| vec![Message::assistant(text)]);
-    PreferenceRow {
-        id: line.id().to_owned(),
-        source_id: line.source_id().to_owned(),
-        language: line.language().clone(),
-        source: line.source().to_owned(),
-        prompt,
-        chosen: chosen_text,
-        rejected: rejected_text,
-        chosen_model: line.teacher(chosen).to_owned(),
-        rejected_model: line.teacher(rejected).to_owned(),
-        chosen_score: chosen.reward.unwrap_or(f64::NAN),
-        rejected_score: rejected.reward.unwrap_or(f64::NAN),
-        margin: pair.margin,
+impl<'a> Worded<'a> {
+    /// The places of the prompts.
+    pub(super) fn places(&self) -> Range<usize> {
+        self.from..self.from + self.chunk.len()
+    }
+
+    /// The prompt at a place; none where it is another chunk's.
+    pub(super) fn at(&self, place: usize) -> Option<Said<'a>> {
+        let (prompt, wordings) = self.chunk.get(place.checked_sub(self.from)?)?;
+        Some(Said { line: self.outline.line(place)?, prompt, wordings })
+    }
+}
+
+impl<'a> Said<'a> {
+    /// The text of one of the answers.
+    pub(super) fn text(&self, at: usize) -> Result<&'a str, PipelineError> {
+        let line = self.line;
+        let cell = line.answers().get(at).map(|answer| (line.teacher(answer), answer.sample));
+        let wording = self.wordings.iter().find(|wording| cell.is_some() && wording.cell() == cell);
+        let gone = || PipelineError::Internal(format!("an answer to `{}` was there and is gone", line.id()));
+        wording.and_then(RowAt::text).ok_or_else(gone)
     }
 }
 

@@ -2,14 +2,12 @@
 
 use cambist_core::{
     candidate::Row,
-    outline::Line,
-    pairs::{Likeness, Pair, PairOptions, Pairing},
+    pairs::{Pair, PairOptions, Pairing},
     pool::Pool,
     reward::Scales,
     tally::Tally,
 };
 use cambist_io::formats::LineWriter;
-use rayon::prelude::*;
 use serde_json::json;
 
 use super::{Making, survey::Answers};
@@ -53,7 +51,7 @@ impl PairList {
         let mut list = Self { pairs: Vec::new(), tally: Tally::default(), unpaired: Vec::new() };
         for from in (0..answers.outline.len()).step_by(CHUNK) {
             making.workshop.checkpoint()?;
-            let made = each(answers, from, |line, row, likeness| {
+            let made = answers.each_row(from..from + CHUNK, &answers.of_pairs, |line, row, likeness| {
                 let made = pairing.pairs(row, likeness, floors[line.language_place()]);
                 made.map(|made| made.iter().filter_map(|pair| PlacedPair::of(row, pair)).collect::<Vec<_>>())
             });
@@ -100,19 +98,10 @@ impl PlacedPair {
 fn floors(pairing: &Pairing<'_>, answers: &Answers) -> Vec<f64> {
     let mut margins = vec![Vec::new(); answers.outline.languages().len()];
     for from in (0..answers.outline.len()).step_by(CHUNK) {
-        let of_rows =
-            each(answers, from, |line, row, likeness| (line.language_place(), pairing.margins(row, likeness)));
+        let of_rows = answers.each_row(from..from + CHUNK, &answers.of_pairs, |line, row, likeness| {
+            (line.language_place(), pairing.margins(row, likeness))
+        });
         of_rows.into_iter().for_each(|(language, of_row)| margins[language].extend(of_row));
     }
     margins.iter().map(|margins: &Vec<f64>| pairing.floor(margins)).collect()
-}
-
-/// Looks at the rows of a chunk side by side, in their order.
-fn each<T: Send>(answers: &Answers, from: usize, look: impl Fn(Line<'_>, &Row, &[Likeness]) -> T + Sync) -> Vec<T> {
-    let look = |at| {
-        let line = answers.outline.line(at)?;
-        let likeness = answers.likeness.get(line.range()).unwrap_or_default();
-        Some(look(line, &line.row(), likeness))
-    };
-    (from..from + CHUNK).into_par_iter().filter_map(look).collect()
 }

@@ -1,9 +1,11 @@
 //! The first walk along the prompts: every answer is judged and scored, and its text is let go again.
 
+use std::ops::Range;
+
 use cambist_core::{
     candidate::{Row, Scored},
     completion::{Completion, FinishReason, Origin},
-    outline::{Outline, Places},
+    outline::{Line, Outline, Places},
     pairs::Likeness,
     prompt::Prompt,
     score::Score,
@@ -18,6 +20,7 @@ use super::{
 };
 use crate::{
     error::PipelineError,
+    recipe::params::SelectParams,
     verbs::{
         prompt_files::PromptFiles,
         tables::{COMPLETIONS, SCORES},
@@ -40,7 +43,9 @@ pub(super) struct Answers {
     /// Bytes of each answer's text as JSON, without quotes.
     pub text_bytes: Vec<u32>,
     /// What pairs read of the texts; empty where no pairs are made.
-    pub likeness: Vec<Likeness>,
+    pub of_pairs: Vec<Likeness>,
+    /// What labels read of the texts; empty where no answers are labelled.
+    pub of_labels: Vec<Likeness>,
 }
 
 /// Where answers lie.
@@ -56,7 +61,8 @@ struct Judged {
     row: Row,
     prompt_bytes: u32,
     text_bytes: Vec<u32>,
-    likeness: Vec<Likeness>,
+    of_pairs: Vec<Likeness>,
+    of_labels: Vec<Likeness>,
 }
 
 /// One prompt with everything that was said about it.
@@ -122,25 +128,27 @@ fn scores_of(rows: &[RowAt]) -> Result<Vec<Scored<'_>>, PipelineError> {
 }
 
 impl Answers {
-    /// Judges and scores the answers under `role`; `with_pairs` where pairs will be made of them.
-    pub(super) fn read(making: &Making<'_>, role: &str, with_pairs: bool) -> Result<Self, PipelineError> {
+    /// Judges and scores the answers under `role`; `with_preferences` where pairs and labels may be made of them.
+    pub(super) fn read(making: &Making<'_>, role: &str, with_preferences: bool) -> Result<Self, PipelineError> {
         let mut answers = Self {
             files: Files::open(making, role)?,
             outline: Outline::default(),
             prompt_bytes: Vec::new(),
             text_bytes: Vec::new(),
-            likeness: Vec::new(),
+            of_pairs: Vec::new(),
+            of_labels: Vec::new(),
         };
-        while !answers.survey(making, with_pairs)? {}
+        while !answers.survey(making, with_preferences)? {}
         Ok(answers)
     }
 
     /// Walks along the prompts once; false when a table was in another order, which is mended now.
-    fn survey(&mut self, making: &Making<'_>, with_pairs: bool) -> Result<bool, PipelineError> {
+    fn survey(&mut self, making: &Making<'_>, with_preferences: bool) -> Result<bool, PipelineError> {
         self.outline = Outline::default();
         self.prompt_bytes.clear();
         self.text_bytes.clear();
-        self.likeness.clear();
+        self.of_pairs.clear();
+        self.of_labels.clear();
         let Files { prompts, completions, scores, safety } = &self.files;
         let (mut answers, mut scores, mut safety) =
             (completions.open(ANSWERS)?, scores.open(VALUES)?, safety.open(VALUES)?);
@@ -155,13 +163,15 @@ impl Answers {
             if chunk.is_empty() {
                 break;
             }
-            let judged: Vec<_> = chunk.into_par_iter().map(|asked| Judged::of(asked, making, with_pairs)).collect();
+            let judged: Vec<_> =
+                chunk.into_par_iter().map(|asked| Judged::of(asked, making, with_preferences)).collect();
             for judged in judged {
-                let Judged { row, prompt_bytes, text_bytes, likeness } = judged?;
+                let Judged { row, prompt_bytes, text_bytes, of_pairs, of_labels } = judged?;
                 self.outline.push(&row);
                 self.prompt_bytes.push(prompt_bytes);
                 self.text_bytes.extend(text_bytes);
-                self.likeness.extend(likeness);
+                self.of_pairs.extend(of_pairs);
+                self.of_labels.extend(of_labels);
             }
         }
         drop(asked);
@@ -173,6 +183,20 @@ impl Answers {
             self.files.completions.lay_out::<Completion>(&answers, (&places, making))?;
         }
         Ok(is_spent)
+    }
+
+    /// Looks at some prompts side by side, in their order; `likeness` is that of all answers.
+    pub(super) fn each_row<T: Send>(
+        &self,
+        places: Range<usize>,
+        likeness: &[Likeness],
+        look: impl Fn(Line<'_>, &Row, &[Likeness]) -> T + Sync,
+    ) -> Vec<T> {
+        let look = |at| {
+            let line = self.outline.line(at)?;
+            Some(look(line, &line.row(), likeness.get(line.range()).unwrap_or_default()))
+        };
+        places.into_par_iter().filter_map(look).collect()
     }
 
     /// Reads the prompts, in their order.
@@ -247,7 +271,7 @@ impl Files {
 }
 
 impl Judged {
-    fn of(asked: Asked, making: &Making<'_>, with_pairs: bool) -> Result<Self, PipelineError> {
+    fn of(asked: Asked, making: &Making<'_>, with_preferences: bool) -> Result<Self, PipelineError> {
         let Asked { prompt, answers, scores, safety } = asked;
         let completion = |row: &RowAt| Ok(row.read::<AnswerRow<'_>>()?.completion(&prompt));
         let completions = answers.iter().map(completion).collect::<Result<_, PipelineError>>()?;
@@ -255,11 +279,15 @@ impl Judged {
         let row = Row::judged(prompt, completions, scores, &making.params.gates);
         let row = row.map_err(|error| making.misfit(&error))?;
         let texts = row.candidates.iter().map(|candidate| candidate.completion.text.as_str());
-        let options = making.params.pairs.as_ref().filter(|_| with_pairs);
+        let SelectParams { pairs, labels, .. } = making.params;
+        let likeness = |near_duplicate: Option<Option<f64>>| {
+            near_duplicate.filter(|_| with_preferences).map_or_else(Vec::new, |most| Likeness::of(&row, most))
+        };
         Ok(Self {
             prompt_bytes: messages_bytes(&row.prompt.messages),
             text_bytes: texts.map(text_bytes).collect(),
-            likeness: options.map_or_else(Vec::new, |options| Likeness::of(&row, options)),
+            of_pairs: likeness(pairs.as_ref().map(|options| options.near_duplicate)),
+            of_labels: likeness(labels.as_ref().map(|options| options.near_duplicate)),
             row,
         })
     }

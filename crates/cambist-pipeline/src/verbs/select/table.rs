@@ -28,6 +28,9 @@ pub(crate) struct StrategyTable {
     pub oracle: BTreeMap<Language, TeacherCell>,
     /// Preference pairs by language and reason.
     pub pairs: Option<Tally>,
+    /// Answers by language and label, or the reason why they have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Tally>,
 }
 
 /// One strategy.
@@ -130,7 +133,11 @@ fn entry<'m, K: Ord + Clone, V: Default>(map: &'m mut BTreeMap<K, V>, key: &K) -
 }
 
 /// Averages what was decided.
-pub(super) fn tabulate(outline: &Outline, aligned: &Aligned<'_>, pairs: Option<&Tally>) -> StrategyTable {
+pub(super) fn tabulate(
+    outline: &Outline,
+    aligned: &Aligned<'_>,
+    (pairs, labels): (Option<&Tally>, Option<&Tally>),
+) -> StrategyTable {
     let strategies = aligned.played.iter().map(|(name, played)| {
         let row = StrategyRow {
             strategy: played.strategy.clone(),
@@ -149,6 +156,7 @@ pub(super) fn tabulate(outline: &Outline, aligned: &Aligned<'_>, pairs: Option<&
         tasks: teachers(outline, |line| line.task(), str::to_owned),
         oracle: oracle(outline),
         pairs: pairs.cloned(),
+        labels: labels.cloned(),
     }
 }
 

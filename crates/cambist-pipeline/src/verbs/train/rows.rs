@@ -1,15 +1,11 @@
 //! Rows to learn from, out of what earlier steps made.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use cambist_core::{
-    language::Language,
-    prompt::{Message, Role},
-};
-use cambist_io::formats::{PreferenceRow, SftRow};
+use cambist_core::{language::Language, prompt::Message};
+use cambist_io::formats::SftRow;
 use cambist_io::remote::locate;
 use cambist_model::{RowContent, TrainRow};
 
+use super::preferences;
 use crate::{
     error::PipelineError,
     plan::{Input, Job},
@@ -28,22 +24,26 @@ pub(super) fn read_rows(
     let mut rows = Vec::new();
     for input in job.inputs(role) {
         match (params.objective.reads_pairs(), input.id.verb.as_str()) {
-            (true, _) => rows.extend(pairs(workshop, input)?),
+            (true, _) => rows.extend(preferences::of_input(&workshop.artifact(&input.id)?, input, params)?),
             (false, "select") => rows.extend(told(kept_rows(workshop, input)?, params)),
             (false, _) => rows.extend(told(reference_rows(workshop, job, input)?, params)),
         }
     }
-    if let (Some(file), "data") = (&params.data_file, role) {
+    if let Some(file) = if role == "data" { &params.data_file } else { &params.held_out_file } {
         let read = row_file::read(&locate(&workshop.plan.folder, file)?)?;
         rows.extend(read.into_iter().filter(|row| fits(row.task.as_ref(), params)).map(|row| of_file(row, params)));
     }
     if params.objective == ObjectiveName::Kto {
-        rows = unpaired(rows);
+        rows = preferences::taken_apart(rows);
     }
     rows.retain(|row| params.languages.is_empty() || params.languages.contains(&row.language));
     if rows.is_empty() {
         let what = if role == "data" { "no rows are left to train on" } else { "no held-out rows are left" };
-        return Err(PipelineError::input(&job.label, what, "check `languages`, `tasks` and what the strategy kept"));
+        return Err(PipelineError::input(
+            &job.label,
+            what,
+            "check `languages`, `tasks` and what the rows are taken from",
+        ));
     }
     Ok(rows)
 }
@@ -53,48 +53,6 @@ struct Conversation {
     language: Language,
     task: Option<String>,
     messages: Vec<Message>,
-}
-
-/// Pairs of a `select` step; those of one prompt weigh 1 together.
-fn pairs(workshop: &Workshop<'_>, input: &Input) -> Result<Vec<TrainRow>, PipelineError> {
-    let artifact = workshop.artifact(&input.id)?;
-    let rows: Vec<PreferenceRow> = shards::read(&artifact, (&input.part, &input.part))?;
-    let mut n_pairs = BTreeMap::<String, usize>::new();
-    rows.iter().for_each(|row| *n_pairs.entry(row.id.clone()).or_default() += 1);
-    let said = |side: &[Message]| {
-        let answer = side.iter().rev().find(|message| message.role == Role::Assistant);
-        answer.map(|message| message.content.clone()).unwrap_or_default()
-    };
-    let row = |row: PreferenceRow| TrainRow {
-        weight: 1.0 / n_pairs[&row.id] as f64,
-        margin: Some(row.margin),
-        ..TrainRow::pair(row.id, row.language, row.prompt, [said(&row.chosen), said(&row.rejected)])
-    };
-    Ok(rows.into_iter().map(row).collect())
-}
-
-/// Takes pairs apart; an answer that won or lost several times is there once. Wanted answers to one prompt weigh 1
-/// together, unwanted ones too.
-fn unpaired(rows: Vec<TrainRow>) -> Vec<TrainRow> {
-    let (mut apart, mut seen, mut n_of) = (Vec::new(), BTreeSet::new(), BTreeMap::<(String, bool), usize>::new());
-    for row in rows {
-        let RowContent::Pair { prompt, chosen, rejected } = row.content else {
-            apart.push(row);
-            continue;
-        };
-        for (answer, desirable) in [(chosen, true), (rejected, false)] {
-            if !seen.insert((row.id.clone(), answer.clone(), desirable)) {
-                continue;
-            }
-            *n_of.entry((row.id.clone(), desirable)).or_default() += 1;
-            apart.push(TrainRow::unpaired(row.id.clone(), row.language.clone(), prompt.clone(), (answer, desirable)));
-        }
-    }
-    for row in &mut apart {
-        let RowContent::Unpaired { desirable, .. } = row.content else { continue };
-        row.weight = n_of.get(&(row.id.clone(), desirable)).map_or(row.weight, |n| 1.0 / *n as f64);
-    }
-    apart
 }
 
 fn kept_rows(workshop: &Workshop<'_>, input: &Input) -> Result<Vec<Conversation>, PipelineError> {
@@ -131,7 +89,7 @@ fn told(rows: Vec<Conversation>, params: &TrainParams) -> impl Iterator<Item = T
 }
 
 /// Whether a row is of a task that is trained on.
-fn fits(task: Option<&String>, params: &TrainParams) -> bool {
+pub(super) fn fits(task: Option<&String>, params: &TrainParams) -> bool {
     params.tasks.is_empty() || task.is_some_and(|task| params.tasks.contains(task))
 }
 
@@ -146,25 +104,4 @@ fn of_file(FileRow { row, .. }: FileRow, params: &TrainParams) -> TrainRow {
 
 fn as_text(messages: Vec<Message>) -> String {
     messages.into_iter().map(|message| message.content).collect::<Vec<_>>().join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pairs_are_taken_apart_and_prompts_weigh_alike() {
-        let pair = |id: &str, chosen: &str, rejected: &str| {
-            let answers = [chosen.to_owned(), rejected.to_owned()];
-            TrainRow::pair(id, Language::parse("de").unwrap(), vec![Message::user("?")], answers)
-        };
-        let rows = unpaired(vec![pair("a", "x", "y"), pair("a", "x", "z"), pair("b", "x", "y")]);
-        let said = |row: &TrainRow| match &row.content {
-            RowContent::Unpaired { completion, desirable, .. } => (completion.clone(), *desirable, row.weight),
-            other => panic!("{other:?}"),
-        };
-        let expected = [("x", true, 1.0), ("y", false, 0.5), ("z", false, 0.5), ("x", true, 1.0), ("y", false, 1.0)];
-        let found: Vec<_> = rows.iter().map(said).collect();
-        assert_eq!(found, expected.map(|(text, desirable, weight)| (text.to_owned(), desirable, weight)));
-    }
 }
