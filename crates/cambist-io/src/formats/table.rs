@@ -20,7 +20,8 @@ use arrow_schema::{Field, Schema};
 use parquet::{
     arrow::ArrowWriter,
     basic::{Compression, ZstdLevel},
-    file::properties::{WriterProperties, WriterVersion},
+    file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion},
+    schema::types::ColumnPath,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -63,6 +64,9 @@ const BATCH: usize = 4096;
 
 /// Rows of one row group: enough to compress well, few enough to read in parallel.
 const ROW_GROUP: usize = 65_536;
+
+/// Bytes of a column's dictionary in a row group, at most: values that repeat fit, names that never do soon give it up.
+const DICTIONARY_BYTES: usize = 256 << 10;
 
 /// Returns rows as the bytes of a Parquet file (Zstandard level 3). The same rows give the same bytes.
 ///
@@ -150,7 +154,7 @@ impl<R: TableRow, W: Write + Send + 'static> Sheet<R, W> {
     fn new(goal: W) -> Result<Self> {
         let columns = R::COLUMNS.iter().map(|(name, cell)| Field::new(*name, data_type(*cell), true));
         let schema = Arc::new(Schema::new(columns.collect::<Vec<_>>()));
-        let properties = properties().map_err(Self::encode)?;
+        let properties = properties(R::COLUMNS).map_err(Self::encode)?;
         let writer = ArrowWriter::try_new(goal, schema.clone(), Some(properties)).map_err(Self::encode)?;
         Ok(Self { schema, press: Press::new(writer), waiting: Columns::new(R::COLUMNS), rows: PhantomData })
     }
@@ -213,11 +217,19 @@ pub(super) fn read_row<R: TableRow>(row: Row) -> std::result::Result<R, RowFault
     serde_json::from_value(Value::Object(fields)).map_err(|error| unfit(error.to_string()))
 }
 
-fn properties() -> parquet::errors::Result<WriterProperties> {
-    Ok(WriterProperties::builder()
+fn properties(columns: &[(&str, Cell)]) -> parquet::errors::Result<WriterProperties> {
+    let properties = WriterProperties::builder()
         .set_created_by(concat!("cambist ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_max_row_group_row_count(Some(ROW_GROUP))
-        .build())
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES)
+        .set_statistics_enabled(EnabledStatistics::Chunk);
+    // Nobody looks for the least of texts, and to find it every text is compared.
+    let is_text = |cell: &Cell| !matches!(cell, Cell::Integer | Cell::Number | Cell::Flag);
+    let texts = columns.iter().filter(|(_, cell)| is_text(cell));
+    let without = |properties: WriterPropertiesBuilder, (name, _): &(&str, Cell)| {
+        properties.set_column_statistics_enabled(ColumnPath::from(*name), EnabledStatistics::None)
+    };
+    Ok(texts.fold(properties, without).build())
 }

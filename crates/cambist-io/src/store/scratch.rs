@@ -6,6 +6,8 @@ use std::{
     time::Instant,
 };
 
+use rayon::prelude::*;
+
 use super::{
     Artifact, ArtifactId, FileEntry, Identity, Manifest, ManifestDraft, Result, Runtime, StoreError,
     artifact::{file_entry, file_names},
@@ -105,17 +107,16 @@ impl Scratch {
 
     fn sync_files(&self) -> Result<BTreeMap<String, FileEntry>> {
         let folder = &self.place.folder;
-        let mut files = BTreeMap::new();
-        for name in file_names(folder)? {
+        let entry = |name: String| {
             check_name(&name)?;
             let path = folder.join(&name);
             disk::sync_file(&path)?;
             for above in path.ancestors().skip(1).take_while(|above| *above != folder) {
                 disk::sync_folder(above)?;
             }
-            files.insert(name, file_entry(&path)?);
-        }
-        Ok(files)
+            Ok((name, file_entry(&path)?))
+        };
+        file_names(folder)?.into_par_iter().map(entry).collect()
     }
 
     fn runtime(&self, threads: usize) -> Runtime {

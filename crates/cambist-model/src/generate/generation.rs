@@ -77,6 +77,11 @@ impl<'a> Generation<'a> {
     /// # Errors
     /// When the tensor library fails.
     pub fn step(&mut self) -> Result<Vec<Drawn>, TensorFault> {
+        // On a thread of the pool: from without, every operation would wake it and wait for it.
+        rayon::scope(|_| self.step_in_pool())
+    }
+
+    fn step_in_pool(&mut self) -> Result<Vec<Drawn>, TensorFault> {
         let mut drawn = self.begin()?;
         self.active.retain(|answer| !answer.is_finished);
         drawn.extend(self.renew()?);

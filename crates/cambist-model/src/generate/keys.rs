@@ -80,20 +80,45 @@ impl LayerKeys {
     fn add_values(&self, (kv_head, first): (usize, usize), probabilities: &[f32], out: &mut [f32]) {
         let Some(head) = self.heads.get(kv_head) else { return };
         let width = out.len();
-        let values = &head.values[first.min(self.length) * width..];
-        let (fours, rest) = probabilities.as_chunks::<4>();
-        for (p, values) in fours.iter().zip(values.chunks_exact(4 * width)) {
-            let (first, others) = values.split_at(width);
-            let (second, others) = others.split_at(width);
-            let (third, fourth) = others.split_at(width);
-            for i in 0..width {
-                let sum = second[i].mul_add(p[1], first[i].mul_add(p[0], out[i]));
-                out[i] = fourth[i].mul_add(p[3], third[i].mul_add(p[2], sum));
+        let values = &head.values[first.min(self.length) * width..][..probabilities.len() * width];
+        let mut at = 0;
+        while at + 4 * simd::LANES <= width {
+            add_weighted::<4>(out, probabilities, (values, at));
+            at += 4 * simd::LANES;
+        }
+        while at + simd::LANES <= width {
+            add_weighted::<1>(out, probabilities, (values, at));
+            at += simd::LANES;
+        }
+        for i in at..width {
+            for row in 0..probabilities.len() {
+                out[i] = values[row * width + i].mul_add(probabilities[row], out[i]);
             }
         }
-        for (p, values) in rest.iter().zip(values[fours.len() * 4 * width..].chunks_exact(width)) {
-            simd::add_scaled(out, *p, values);
+    }
+}
+
+/// Adds to some vectors of `out`, the first of which begins at column `at`, the same columns of rows as wide as `out`, each
+/// times its probability. The sums stay in registers for all rows.
+#[inline(always)]
+#[expect(clippy::manual_memcpy, reason = "a copy of all sums at once would keep them in memory all along")]
+fn add_weighted<const VECTORS: usize>(out: &mut [f32], probabilities: &[f32], (rows, at): (&[f32], usize)) {
+    let width = out.len();
+    let (own, _) = out[at..at + VECTORS * simd::LANES].as_chunks_mut::<{ simd::LANES }>();
+    let mut sums = [[0f32; simd::LANES]; VECTORS];
+    for i in 0..VECTORS {
+        sums[i] = own[i];
+    }
+    for row in 0..probabilities.len() {
+        let numbers = &rows[row * width + at..][..VECTORS * simd::LANES];
+        for i in 0..VECTORS {
+            for lane in 0..simd::LANES {
+                sums[i][lane] = numbers[i * simd::LANES + lane].mul_add(probabilities[row], sums[i][lane]);
+            }
         }
+    }
+    for i in 0..VECTORS {
+        own[i] = sums[i];
     }
 }
 

@@ -172,14 +172,19 @@ impl CausalAttention {
             })
             .collect::<Result<_>>()?;
         let (head_dim, width) = (self.heads.head_dim, out.len() / self.starts.last().map_or(1, |n| (*n).max(1)));
-        for (i, columns) in columns.iter().enumerate() {
-            let rows = &mut out[task(i).start * width..task(i).end * width];
-            for (column, values) in columns {
+        let (mut sequences, mut behind) = (Vec::with_capacity(self.starts.len()), out);
+        for ends in self.starts.windows(2) {
+            let (own, rest) = std::mem::take(&mut behind).split_at_mut((ends[1] - ends[0]) * width);
+            sequences.push(own);
+            behind = rest;
+        }
+        sequences.into_par_iter().zip(columns.par_chunks(n_kv)).for_each(|(rows, columns)| {
+            for (column, values) in columns.iter().flatten() {
                 for (row, value) in rows.chunks_exact_mut(width).zip(values.chunks_exact(head_dim)) {
                     row[*column..column + head_dim].copy_from_slice(value);
                 }
             }
-        }
+        });
         Ok(())
     }
 }

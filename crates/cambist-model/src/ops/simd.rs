@@ -31,12 +31,14 @@ pub(crate) fn vectorised<R>(loops: impl FnOnce() -> R) -> R {
 pub(crate) fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it rounds to the nearest whole number
     let x = x.clamp(-87.0, 88.0);
-    let n = x.mul_add(std::f32::consts::LOG2_E, ROUND) - ROUND;
+    let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
+    let n = shifted - ROUND;
     let r = n.mul_add(2.121_944_4e-4, n.mul_add(-0.693_359_4, x));
     let p = 1.987_569_1e-4f32.mul_add(r, 1.398_199_9e-3);
     let p = p.mul_add(r, 8.333_452e-3).mul_add(r, 4.166_579_6e-2).mul_add(r, 0.166_666_65);
     let p = p.mul_add(r, 0.5).mul_add(r * r, r) + 1.0;
-    f32::from_bits(((n as i32 + 127) << 23) as u32) * p
+    // The lowest bits of `shifted` are `n`. A cast would do, but one that stops at the bounds of its type is no vector code.
+    f32::from_bits(shifted.to_bits().wrapping_add(127) << 23) * p
 }
 
 /// Returns 1 / (1 + e^-x).

@@ -124,8 +124,10 @@ impl Decided {
         labels.iter().try_for_each(|labels| labels.write_dropped(answers, &mut dropped))?;
         dropped.finish()?;
         let sets = Sets { making, answers, aligned: &aligned, pairs: pairs.as_ref(), labels: labels.as_ref() };
-        sets.candidates()?;
-        let files = sets.write()?;
+        // Each keeps one thread busy with rows, and leaves the others to what is done for many prompts at once.
+        let (files, candidates) = rayon::join(|| sets.write(), || sets.candidates());
+        candidates?;
+        let files = files?;
         sets.card(&files)?;
         let tallies = (pairs.as_ref().map(|pairs| &pairs.tally), labels.as_ref().map(|labels| &labels.tally));
         let table = tabulate(&answers.outline, &aligned, tallies);
