@@ -204,53 +204,62 @@ mod tests {
 
     use super::*;
 
-    const HEADS: Heads = Heads { n_heads: 4, n_kv_heads: 2, head_dim: 6 };
+    fn heads(head_dim: usize) -> Heads {
+        Heads { n_heads: 4, n_kv_heads: 2, head_dim }
+    }
 
-    fn runs(rows: &[Vec<f32>], n_shared: usize) -> [LayerKeys; 2] {
+    fn runs(heads: Heads, rows: &[Vec<f32>], n_shared: usize) -> [LayerKeys; 2] {
         let mut runs = [LayerKeys::default(), LayerKeys::default()];
         for (i, row) in rows.iter().enumerate() {
-            runs[usize::from(i >= n_shared)].push(HEADS, row, (i, None));
+            runs[usize::from(i >= n_shared)].push(heads, row, (i, None));
         }
         runs
     }
 
     #[test]
     fn a_token_sees_weighted_values_wherever_runs_meet() {
-        let mut chance = Chance::new(1, &["keys"]);
-        let rows: Vec<Vec<f32>> =
-            (0..53).map(|_| (0..HEADS.qkv_width()).map(|_| chance.normal() as f32).collect()).collect();
-        for window in [None, Some(1), Some(20), Some(37)] {
-            let how = LayerAttention { scale: 0.4, cap: Some(5.0), window, rope: None };
-            let seen = |n_shared: usize| {
-                let [shared, own] = runs(&rows, n_shared);
-                let mut out = vec![0f32; 2 * 6];
-                Seen { shared: &shared, own: &own }.attend(HEADS, (1, &rows[52], &mut out), &how);
-                out
-            };
-            let expected = by_hand(&rows, &how);
-            for (found, expected) in seen(0).iter().zip(&expected) {
-                assert!((f64::from(*found) - expected).abs() < 1e-5, "{window:?}: {found} {expected}");
-            }
-            for n_shared in [1, 16, 31, 33, 52] {
-                assert_eq!(seen(n_shared), seen(0), "{window:?}, {n_shared} shared");
+        // No whole vector; four, one and a rest.
+        for heads in [6, 86].map(heads) {
+            for window in [None, Some(1), Some(20), Some(37)] {
+                let scale = 1.0 / (heads.head_dim as f32).sqrt();
+                compare(heads, &LayerAttention { scale, cap: Some(5.0), window, rope: None });
             }
         }
     }
 
-    fn by_hand(rows: &[Vec<f32>], how: &LayerAttention) -> Vec<f64> {
+    fn compare(heads: Heads, how: &LayerAttention) {
+        let mut chance = Chance::new(1, &["keys"]);
+        let rows: Vec<Vec<f32>> =
+            (0..53).map(|_| (0..heads.qkv_width()).map(|_| chance.normal() as f32).collect()).collect();
+        let seen = |n_shared: usize| {
+            let [shared, own] = runs(heads, &rows, n_shared);
+            let mut out = vec![0f32; 2 * heads.head_dim];
+            Seen { shared: &shared, own: &own }.attend(heads, (1, &rows[52], &mut out), how);
+            out
+        };
+        for (found, expected) in seen(0).iter().zip(&by_hand(heads, &rows, how)) {
+            assert!((f64::from(*found) - expected).abs() < 1e-5, "{heads:?} {how:?}: {found} {expected}");
+        }
+        for n_shared in [1, 16, 31, 33, 52] {
+            assert_eq!(seen(n_shared), seen(0), "{heads:?} {how:?}, {n_shared} shared");
+        }
+    }
+
+    fn by_hand(heads: Heads, rows: &[Vec<f32>], how: &LayerAttention) -> Vec<f64> {
         let number = |row: usize, column: usize| f64::from(rows[row][column]);
         let last = rows.len() - 1;
         let mut out = vec![];
         for head in 2..4 {
             let score = |token: usize| -> f64 {
-                let products = (0..6).map(|i| number(last, head * 6 + i) * number(token, HEADS.key_column(1) + i));
+                let products = (0..heads.head_dim)
+                    .map(|i| number(last, head * heads.head_dim + i) * number(token, heads.key_column(1) + i));
                 let cap = how.cap.map_or(1.0, f64::from);
                 cap * (products.sum::<f64>() * f64::from(how.scale) / cap).tanh()
             };
             let seen: Vec<(usize, f64)> = (how.first_seen(last)..=last).map(|t| (t, score(t).exp())).collect();
             let sum: f64 = seen.iter().map(|(_, weight)| weight).sum();
-            let value = |i: usize| seen.iter().map(|(t, w)| w * number(*t, HEADS.value_column(1) + i)).sum::<f64>();
-            out.extend((0..6).map(|i| value(i) / sum));
+            let value = |i: usize| seen.iter().map(|(t, w)| w * number(*t, heads.value_column(1) + i)).sum::<f64>();
+            out.extend((0..heads.head_dim).map(|i| value(i) / sum));
         }
         out
     }
