@@ -1,5 +1,5 @@
 //! How fast models answer and score, beside `transformers` and lm-evaluation-harness (`generate_speed.py` in this folder
-//! does the same work on the same files).
+//! does the same work on the same files, `generate_speed_llama.py` generates with llama.cpp).
 //!
 //! Run each in turn, several times, on an otherwise idle machine; ratios count, single times do not:
 //! ```text
